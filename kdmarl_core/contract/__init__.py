@@ -1,0 +1,28 @@
+"""What a policy needs and gives: observation terms, action spaces, manifest, robot types, swarm file."""
+
+from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.manifest import Manifest, mismatches
+from kdmarl_core.contract.robots import RobotType, load_robot_types
+from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, Discrete
+from kdmarl_core.contract.swarm import Robot, Swarm, World, load_swarm
+from kdmarl_core.contract.terms import Readings, Scan, Term, observation_size, observe
+
+__all__ = [
+    "ActionSpace",
+    "DiffDrive",
+    "Discrete",
+    "KdmarlError",
+    "Manifest",
+    "Readings",
+    "Robot",
+    "RobotType",
+    "Scan",
+    "Swarm",
+    "Term",
+    "World",
+    "load_robot_types",
+    "load_swarm",
+    "mismatches",
+    "observation_size",
+    "observe",
+]

@@ -1,0 +1,121 @@
+"""Strict reading of YAML and JSON into msgspec structs, with errors that name file, path and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from kdmarl_core.contract.errors import KdmarlError
+
+T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys and reads ``1e-3`` as the number it is (YAML 1.2)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"a key must be a plain value, not {type(key).__name__}", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' stands twice; keep one", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path | str) -> Any:
+    """Return the plain data of a YAML file.
+
+    Raises:
+        KdmarlError: the file is missing, unreadable or not YAML.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise KdmarlError(f"{path}: no such file; check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise KdmarlError(f"{path}: cannot be read as text ({error}); give a YAML file") from None
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise KdmarlError(f"{path}{where}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise KdmarlError(f"{path}: nested too deeply to be read; flatten it") from None
+
+
+def convert(data: Any, type_: type[T], source: str) -> T:
+    """Convert plain data to ``type_`` strictly; ``source`` names its origin in errors.
+
+    Raises:
+        KdmarlError: a key is unknown (the nearest known one is named) or a value does not fit.
+    """
+    try:
+        return msgspec.convert(data, type_)
+    except msgspec.ValidationError as error:
+        raise KdmarlError(_explain(str(error), type_, source)) from None
+
+
+def load_yaml(path: Path | str, type_: type[T]) -> T:
+    """Read a YAML file into ``type_``; errors as in :func:`read_yaml` and :func:`convert`."""
+    return convert(read_yaml(path), type_, str(path))
+
+
+def decode_json(data: bytes | str, type_: type[T], source: str) -> T:
+    """Decode JSON into ``type_``; errors as in :func:`convert`."""
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except msgspec.ValidationError as error:
+        raise KdmarlError(_explain(str(error), type_, source)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise KdmarlError(f"{source}: not valid JSON ({error})") from None
+
+
+def _explain(message: str, type_: type, source: str) -> str:
+    problem, _, where = message.partition(" - at ")
+    path = where.strip("`") or "$"
+    unknown = re.search(r"unknown field `(.*)`", problem)
+    if unknown:
+        key = unknown.group(1)
+        known = sorted(_field_names(type_, set()))
+        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        remedy = f"did you mean '{nearest[0]}'?" if nearest else "remove it"
+        return f"{source}: {path}: unknown key '{key}'; {remedy}"
+    return f"{source}: {path}: {problem[:1].lower()}{problem[1:]}"
+
+
+def _field_names(type_: Any, seen: set[Any]) -> set[str]:
+    """Names of every field in a struct type and the structs it holds."""
+    names: set[str] = set()
+    if type_ in seen:
+        return names
+    seen.add(type_)
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        for field in msgspec.structs.fields(type_):
+            names.add(field.encode_name)
+            names |= _field_names(field.type, seen)
+    for argument in getattr(type_, "__args__", ()):
+        if isinstance(argument, type) or hasattr(argument, "__args__"):
+            names |= _field_names(argument, seen)
+    return names

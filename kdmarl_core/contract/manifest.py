@@ -1,0 +1,166 @@
+"""The manifest: what a policy file says of itself, as JSON in the ONNX metadata under ``kdmarl``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.files import decode_json
+from kdmarl_core.contract.robots import Fraction, RobotType
+from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
+from kdmarl_core.contract.terms import Lidar, RangeSensors, Term, observation_size
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "kdmarl"
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the manifest's parts: strict, immutable, keywords only."""
+
+
+class RecurrentState(_Part, kw_only=True):
+    """One recurrent state: graph input ``name`` and output ``name_next`` of the same shape."""
+
+    name: str
+    shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=4096)]], msgspec.Meta(min_length=1, max_length=4)]
+
+
+class Domain(_Part, kw_only=True):
+    """Where the policy was trained: outside of it, nothing is known of its behaviour."""
+
+    radius: tuple[float, float]
+    """body radius, lowest and highest [m]"""
+    team_size: tuple[int, int]
+    arena: tuple[float, float]
+    """side of the square arena, lowest and highest [m]"""
+    sensor_noise: tuple[float, float]
+    """standard deviation of distances, lowest and highest [m]"""
+    action_delay: tuple[float, float]
+    """from command to motion, lowest and highest [s]"""
+    other_speed: NonNegative
+    """fastest other robot [m/s]"""
+
+
+class Provenance(_Part, kw_only=True):
+    """Where the policy came from."""
+
+    kdmarl_version: str
+    commit: str
+    """git commit of the project, with ``-dirty`` for uncommitted changes; ``unknown`` outside git"""
+    config_sha256: str
+    """of the resolved training config"""
+    seed: Whole
+    expert: str
+    """name of the expert it was distilled from, or ``none``"""
+    created: str
+    """date, ISO 8601"""
+
+
+class Interval(_Part, kw_only=True):
+    """An estimate with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Results(_Part, kw_only=True):
+    """What was measured; see ``docs/results`` for the commands."""
+
+    command: str
+    """the command that measured this"""
+    episodes: Whole
+    evaluation_seed: Whole
+    success: Interval
+    """robots of this type at their goal at episode end"""
+    collisions: Interval
+    """per robot-episode"""
+    return_: Interval = msgspec.field(name="return")
+    expert_success: float
+    expert_collisions: float
+    expert_return: float
+    random_return: float
+    retention: Interval
+    """(return − random) / (expert − random)"""
+    macs: Whole
+    expert_macs: Whole
+    parameters: Whole
+    bytes: Whole
+    """of the weights"""
+    latency: Positive
+    """median of one call [s]"""
+    cpu: str
+    """that latency was measured on"""
+
+
+class Manifest(_Part, kw_only=True):
+    """Everything a robot must know of a policy file before it may run it."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    task: str
+    robot_type: str
+    observation: Annotated[list[Term], msgspec.Meta(min_length=1, max_length=32)]
+    action: ActionSpace
+    control_period: Annotated[float, msgspec.Meta(gt=0, le=10)]
+    """[s]"""
+    goal_tolerance: Positive | None = None
+    """distance at which the task counts a goal as reached [m]; None for tasks without goals"""
+    recurrent: list[RecurrentState] = []
+    domain: Domain | None = None
+    provenance: Provenance
+    results: Results | None = None
+
+    @property
+    def observation_size(self) -> int:
+        """Length of the observation vector."""
+        return observation_size(self.observation)
+
+    def to_json(self) -> bytes:
+        """The manifest as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str, source: str) -> Manifest:
+        """Decode strictly; ``source`` names the file in errors.
+
+        Raises:
+            KdmarlError: it does not fit, or has another schema version.
+        """
+        version = decode_json(data, _Version, source).schema_version
+        if version != SCHEMA_VERSION:
+            raise KdmarlError(
+                f"{source}: manifest schema_version is {version}, this version of kdmarl reads {SCHEMA_VERSION}; "
+                "export the policy again with this version"
+            )
+        return decode_json(data, cls, source)
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[str]:
+    """What keeps a robot from running a policy, each a sentence; empty when it may."""
+    found = []
+    if manifest.robot_type != robot_type:
+        found.append(f"the policy is for robot type '{manifest.robot_type}', this robot is a '{robot_type}'")
+    if isinstance(manifest.action, DiffDrive) and not manifest.action.within(robot.action):
+        found.append(
+            f"the policy commands up to {manifest.action.high.round(3).tolist()} [m/s, rad/s], "
+            f"the robot allows {robot.action.high.round(3).tolist()}"
+        )
+    if manifest.domain and not manifest.domain.radius[0] - 1e-6 <= robot.radius <= manifest.domain.radius[1] + 1e-6:
+        found.append(f"the robot's radius is {robot.radius} m, the policy was trained for {manifest.domain.radius} m")
+    for term in manifest.observation:
+        if isinstance(term, Lidar) and robot.sensors.lidar is None:
+            found.append("the policy needs a lidar, the robot has none")
+        if isinstance(term, RangeSensors):
+            ring = robot.sensors.range_sensors
+            count = len(ring.bearings) if ring else 0
+            if count != term.count:
+                found.append(f"the policy needs {term.count} range sensors, the robot has {count}")
+    return found

@@ -1,0 +1,84 @@
+"""Action spaces: what a policy commands, in SI units and REP-103 axes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from kdmarl_core.contract.errors import KdmarlError
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class DiffDrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="diff_drive"):
+    """Command of a differential drive: forward speed [m/s] and yaw rate [rad/s] (REP-103).
+
+    ``linear`` and ``angular`` are (lowest, highest); accelerations bound the change of either.
+    """
+
+    linear: tuple[float, float]
+    """[m/s]"""
+    angular: tuple[float, float]
+    """[rad/s]"""
+    linear_acceleration: Positive
+    """[m/s²]"""
+    angular_acceleration: Positive
+    """[rad/s²]"""
+
+    def __post_init__(self) -> None:
+        for name in ("linear", "angular"):
+            low, high = getattr(self, name)
+            if not (np.isfinite([low, high]).all() and low <= 0 < high):
+                raise ValueError(f"{name} is [{low}, {high}]; give [lowest, highest] with lowest <= 0 < highest")
+
+    @property
+    def size(self) -> int:
+        """Number of values in one command."""
+        return 2
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lowest command, (2,) [m/s, rad/s]."""
+        return np.array([self.linear[0], self.angular[0]], np.float32)
+
+    @property
+    def high(self) -> np.ndarray:
+        """Highest command, (2,) [m/s, rad/s]."""
+        return np.array([self.linear[1], self.angular[1]], np.float32)
+
+    @property
+    def acceleration(self) -> np.ndarray:
+        """Largest change a second, (2,) [m/s², rad/s²]."""
+        return np.array([self.linear_acceleration, self.angular_acceleration], np.float32)
+
+    def within(self, other: DiffDrive) -> bool:
+        """Whether every command of this space is one that ``other`` allows."""
+        return bool((self.low >= other.low - 1e-6).all() and (self.high <= other.high + 1e-6).all())
+
+
+class Discrete(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="discrete"):
+    """One of ``n`` actions, numbered from 0."""
+
+    n: Annotated[int, msgspec.Meta(ge=2)]
+
+    @property
+    def size(self) -> int:
+        """Number of values in one command: the action's index."""
+        return 1
+
+
+ActionSpace = DiffDrive | Discrete
+
+
+def require_diff_drive(space: ActionSpace, who: str) -> DiffDrive:
+    """Return ``space`` if a wheeled robot can follow it.
+
+    Raises:
+        KdmarlError: it is another kind of action space.
+    """
+    if not isinstance(space, DiffDrive):
+        raise KdmarlError(f"{who}: action space is discrete, the robot drives by diff_drive commands; use another policy")
+    return space

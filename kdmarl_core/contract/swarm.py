@@ -1,0 +1,193 @@
+"""The swarm file: which robots exist, what they carry, where they start and where they go."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.files import load_yaml
+from kdmarl_core.contract.robots import RobotType, load_robot_types
+from kdmarl_core.contract.spaces import Positive
+
+SCHEMA_VERSION = 1
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the swarm file's parts: strict, immutable, keywords only."""
+
+
+class Robot(_Part, kw_only=True):
+    """One robot of the swarm."""
+
+    name: str
+    """its ROS namespace (REP-144: lower case, digits and underscores)"""
+    type: str
+    pose: tuple[float, float, float]
+    """start x, y [m] and yaw [rad] in the ``map`` frame"""
+    goal: tuple[float, float]
+    """x, y in the ``map`` frame [m]"""
+
+
+class World(_Part, kw_only=True):
+    """A rectangular arena around the origin, walled in, with obstacles."""
+
+    size: tuple[Positive, Positive]
+    """along x and y [m]"""
+    discs: list[tuple[float, float, Positive]] = []
+    """x, y, radius of pillars [m]"""
+    walls: list[tuple[float, float, float, float]] = []
+    """x1, y1, x2, y2 of wall segments inside the arena [m]"""
+
+
+class Defaults(_Part, kw_only=True):
+    """Node parameters that hold for every robot unless the command line says otherwise."""
+
+    sensor_timeout: Positive = 0.5
+    """age at which an input stops the robot [s]"""
+    stamped_commands: bool = False
+    """publish TwistStamped instead of Twist"""
+
+
+class Bars(_Part, kw_only=True):
+    """What a judged run must reach to pass."""
+
+    goals_reached: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
+    """share of robots at their goal at the end"""
+    collisions_per_robot: Annotated[float, msgspec.Meta(ge=0)] = 0.05
+
+
+class SwarmFile(_Part, kw_only=True):
+    """The file as written; :func:`load_swarm` resolves it into a :class:`Swarm`."""
+
+    schema_version: int
+    name: str
+    task: str
+    robot_types: str
+    """YAML file of robot types, relative to this file"""
+    policies: dict[str, str]
+    """robot type → policy file, relative to this file"""
+    robots: Annotated[list[Robot], msgspec.Meta(min_length=1, max_length=256)]
+    world: World | None = None
+    """for simulators; None where the world is real"""
+    goal_tolerance: Positive = 0.3
+    """distance at which a robot counts as at its goal [m]"""
+    defaults: Defaults = Defaults()
+    bars: Bars = Bars()
+
+
+class Swarm(_Part, kw_only=True):
+    """A validated swarm: every type is known, every path absolute, every robot apart from the others."""
+
+    path: Path
+    name: str
+    task: str
+    robot_types_file: Path
+    robot_types: dict[str, RobotType]
+    policies: dict[str, Path]
+    robots: list[Robot]
+    world: World | None
+    goal_tolerance: float
+    defaults: Defaults
+    bars: Bars
+
+    def robot_type(self, robot: Robot) -> RobotType:
+        """The type of ``robot``."""
+        return self.robot_types[robot.type]
+
+    def only(self, names: list[str]) -> Swarm:
+        """The same swarm with the named robots only.
+
+        Raises:
+            KdmarlError: a name is not in the swarm.
+        """
+        known = [robot.name for robot in self.robots]
+        for name in names:
+            if name not in known:
+                raise KdmarlError(f"{self.path}: no robot '{name}'; the swarm has {', '.join(known)}")
+        return msgspec.structs.replace(self, robots=[robot for robot in self.robots if robot.name in names])
+
+
+def load_swarm(path: Path | str) -> Swarm:
+    """Read and check a swarm file.
+
+    Raises:
+        KdmarlError: something is missing, unknown, doubled, overlapping or outside the arena.
+    """
+    path = Path(path).resolve()
+    file = load_yaml(path, SwarmFile)
+    if file.schema_version != SCHEMA_VERSION:
+        raise KdmarlError(f"{path}: schema_version is {file.schema_version}, this version of kdmarl reads {SCHEMA_VERSION}")
+    types_file = (path.parent / file.robot_types).resolve()
+    swarm = Swarm(
+        path=path,
+        name=file.name,
+        task=file.task,
+        robot_types_file=types_file,
+        robot_types=load_robot_types(types_file),
+        policies={name: (path.parent / policy).resolve() for name, policy in file.policies.items()},
+        robots=file.robots,
+        world=file.world,
+        goal_tolerance=file.goal_tolerance,
+        defaults=file.defaults,
+        bars=file.bars,
+    )
+    _check_names(swarm)
+    for policy in {swarm.policies[robot.type] for robot in swarm.robots}:
+        if not policy.is_file():
+            raise KdmarlError(f"{path}: policies: {policy}: no such file; check the path")
+    _check_places(swarm)
+    return swarm
+
+
+def _check_names(swarm: Swarm) -> None:
+    seen: set[str] = set()
+    for index, robot in enumerate(swarm.robots):
+        where = f"{swarm.path}: $.robots[{index}]"
+        if not re.fullmatch(r"[a-z](_?[a-z0-9])*", robot.name):
+            raise KdmarlError(f"{where}: name '{robot.name}' is no ROS name; use lower case, digits and single underscores")
+        if robot.name in seen:
+            raise KdmarlError(f"{where}: a robot named '{robot.name}' already exists; give each robot its own name")
+        seen.add(robot.name)
+        for what, known in (("robot_types", swarm.robot_types), ("policies", swarm.policies)):
+            if robot.type not in known:
+                raise KdmarlError(f"{where}: type '{robot.type}' is not in {what} ({', '.join(sorted(known))}); add it there")
+
+
+def _check_places(swarm: Swarm) -> None:
+    """Starts and goals lie inside the arena, clear of obstacles and of each other."""
+    for what, places in (
+        ("pose", [robot.pose[:2] for robot in swarm.robots]),
+        ("goal", [robot.goal for robot in swarm.robots]),
+    ):
+        for index, (robot, place) in enumerate(zip(swarm.robots, places, strict=True)):
+            where = f"{swarm.path}: robot '{robot.name}': {what} [{place[0]:g}, {place[1]:g}]"
+            radius = swarm.robot_type(robot).radius
+            if not all(math.isfinite(value) for value in (*robot.pose, *robot.goal)):
+                raise KdmarlError(f"{where} is not finite; give numbers in metres")
+            if swarm.world and world_clearance(swarm.world, *place) < radius:
+                raise KdmarlError(f"{where} touches a wall or pillar (radius {radius} m); move it")
+            for other, there in zip(swarm.robots[:index], places, strict=False):
+                if math.dist(place, there) < radius + swarm.robot_type(other).radius:
+                    raise KdmarlError(f"{where} overlaps that of '{other.name}'; move one of them")
+
+
+def world_clearance(world: World, x: float, y: float) -> float:
+    """Distance from a point to the nearest wall or pillar [m]; negative inside a pillar or outside the arena."""
+    width, depth = world.size
+    nearest = min(width / 2 - abs(x), depth / 2 - abs(y))
+    for centre_x, centre_y, radius in world.discs:
+        nearest = min(nearest, math.hypot(x - centre_x, y - centre_y) - radius)
+    for x1, y1, x2, y2 in world.walls:
+        nearest = min(nearest, _segment_distance(x, y, x1, y1, x2, y2))
+    return nearest
+
+
+def _segment_distance(x: float, y: float, x1: float, y1: float, x2: float, y2: float) -> float:
+    length = (x2 - x1) ** 2 + (y2 - y1) ** 2
+    along = 0.0 if length == 0 else max(0.0, min(1.0, ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length))
+    return math.hypot(x - x1 - along * (x2 - x1), y - y1 - along * (y2 - y1))

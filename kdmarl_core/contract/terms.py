@@ -1,0 +1,317 @@
+"""Observation terms: pure functions from raw sensor arrays to float32 vectors.
+
+The training simulator and the robot call the same functions, so there is no second implementation to
+drift. Every function is batched over leading dimensions ``...``. Axes follow REP-103: x forward, y left,
+angles counter-clockwise from x.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+
+from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.spaces import Positive
+
+NEAR_GOAL = 0.1
+"""Distance [m] below which the direction to the goal fades to zero, so that noise does not turn the robot."""
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+
+
+class Scan(NamedTuple):
+    """One planar scan, or a batch of scans of one geometry, as in ``sensor_msgs/LaserScan``."""
+
+    ranges: np.ndarray
+    """(..., beams) [m]; may hold NaN (invalid), inf (nothing seen), -inf (too close), see REP-117"""
+    angle_min: float
+    """angle of the first beam [rad]"""
+    angle_increment: float
+    """angle from beam to beam [rad], negative when the lidar hangs upside down"""
+    range_min: float
+    """[m]"""
+    range_max: float
+    """[m]"""
+
+
+class Readings(NamedTuple):
+    """Raw sensor arrays of one robot or a batch of robots; None where a robot has no such sensor."""
+
+    scan: Scan | None = None
+    ranges: np.ndarray | None = None
+    """(..., sensors) [m], in the order of the robot type's bearings"""
+    goal: np.ndarray | None = None
+    """(..., 2) position of the goal in the robot frame [m]"""
+    velocity: np.ndarray | None = None
+    """(..., 2) measured forward speed and yaw rate [m/s, rad/s]"""
+    neighbors: np.ndarray | None = None
+    """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent"""
+    previous_action: np.ndarray | None = None
+    """(..., action) last command given, in the action space's units"""
+
+
+class _Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="term"):
+    """Base of all terms: ``size`` values, computed from ``Readings``."""
+
+
+class Lidar(_Term, frozen=True, tag="lidar"):
+    """Nearest obstacle in each of ``sectors`` equal sectors of ``fov``, whatever the scan's beams.
+
+    Sector 0 starts at ``-fov/2`` and they follow counter-clockwise.
+    """
+
+    sectors: Count
+    range: Positive
+    """farther obstacles read as this distance [m]"""
+    fov: Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)] = 2 * math.pi
+    """[rad]"""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.sectors
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """See :func:`lidar`."""
+        return lidar(_given(readings.scan, "lidar", "a scan"), self.sectors, self.range, self.fov)
+
+
+class RangeSensors(_Term, frozen=True, tag="range_sensors"):
+    """Distances of single range sensors (sonar, infrared, time of flight)."""
+
+    count: Count
+    range: Positive
+    """farther obstacles read as this distance [m]"""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.count
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """See :func:`range_sensors`."""
+        return range_sensors(_given(readings.ranges, "range_sensors", "ranges"), self.count, self.range)
+
+
+class Goal(_Term, frozen=True, tag="goal"):
+    """Distance to the goal [m] and the unit vector to it, in the robot frame."""
+
+    range: Positive
+    """farther goals read as this distance [m]"""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return 3
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """See :func:`goal`."""
+        return goal(_given(readings.goal, "goal", "a goal position"), self.range)
+
+
+class Velocity(_Term, frozen=True, tag="velocity"):
+    """Measured forward speed [m/s] and yaw rate [rad/s]."""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return 2
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """The measured velocity as float32, (..., 2) [m/s, rad/s]."""
+        return np.asarray(_given(readings.velocity, "velocity", "a velocity"), np.float32)
+
+
+class Neighbors(_Term, frozen=True, tag="neighbors"):
+    """The nearest ``count`` robots within ``range``: x, y [m], cos yaw, sin yaw, present (0 or 1) each."""
+
+    count: Count
+    range: Positive
+    """robots farther than this are not seen [m]"""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return 5 * self.count
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """See :func:`neighbors`."""
+        return neighbors(_given(readings.neighbors, "neighbors", "neighbor poses"), self.count, self.range)
+
+
+class PreviousAction(_Term, frozen=True, tag="previous_action"):
+    """The last command, in the action space's units."""
+
+    count: Count = 2
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.count
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """The last command as float32, (..., count)."""
+        return np.asarray(_given(readings.previous_action, "previous_action", "the last command"), np.float32)
+
+
+Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | PreviousAction
+
+
+def observation_size(terms: list[Term]) -> int:
+    """Length of the vector that :func:`observe` gives for ``terms``."""
+    return sum(term.size for term in terms)
+
+
+def observe(terms: list[Term], readings: Readings, out: np.ndarray | None = None) -> np.ndarray:
+    """Concatenate ``terms`` in order into one float32 vector, (..., observation_size).
+
+    Raises:
+        KdmarlError: a term's reading is missing, or has another length than the term says.
+    """
+    parts = [term.compute(readings) for term in terms]
+    for term, part in zip(terms, parts, strict=True):
+        if part.shape[-1] != term.size:
+            name = type(term).__struct_config__.tag
+            raise KdmarlError(f"{name}: got {part.shape[-1]} values, the policy expects {term.size}")
+    return np.concatenate(parts, axis=-1, out=out)
+
+
+def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) -> np.ndarray:
+    """Min-pool a scan into ``sectors`` equal sectors of ``fov`` by angle.
+
+    Invalid beams (NaN, below ``range_min``) say nothing; beams that saw nothing (inf, above
+    ``range_max``) and distances beyond ``max_range`` read as ``max_range``; -inf reads as ``range_min``.
+    A sector without a beam of its own takes the nearest beam, so coarse scans work too.
+
+    Args:
+        scan: ranges of shape (..., beams) [m].
+        sectors: number of sectors.
+        max_range: clipping distance [m].
+        fov: angle that the sectors cover, centred on x [rad].
+
+    Returns:
+        (..., sectors) float32 [m].
+
+    Raises:
+        KdmarlError: the scan is empty or does not cover ``fov``.
+    """
+    ranges = np.asarray(scan.ranges, np.float32)
+    gather, starts = _sector_plan(
+        ranges.shape[-1], float(scan.angle_min), float(scan.angle_increment), sectors, float(fov)
+    )
+    valid = (ranges >= scan.range_min) & (ranges <= scan.range_max)
+    clean = np.where(valid, ranges, np.float32(max_range))
+    too_close = np.isneginf(ranges)
+    if too_close.any():
+        clean[too_close] = scan.range_min
+    if gather is not None:
+        clean = clean[..., gather]
+    pooled = np.minimum.reduceat(clean, starts, axis=-1)
+    return np.clip(pooled, 0, np.float32(max_range), out=pooled)
+
+
+@lru_cache(maxsize=64)
+def _sector_plan(
+    beams: int, angle_min: float, angle_increment: float, sectors: int, fov: float
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Beam indices grouped by sector (None when they already are) and where each group starts."""
+    if beams == 0:
+        raise KdmarlError("scan has no beams; check the lidar driver")
+    if not (math.isfinite(angle_min) and math.isfinite(angle_increment)) or (beams > 1 and angle_increment == 0):
+        raise KdmarlError(
+            f"scan has angle_min {angle_min} and angle_increment {angle_increment} rad; both must be finite, "
+            "the increment not zero"
+        )
+    width = fov / sectors
+    angles = angle_min + angle_increment * np.arange(beams)
+    centres = -fov / 2 + width * (np.arange(sectors) + 0.5)
+    # A tiny shift keeps beams that lie on a boundary on one side of it in spite of rounding.
+    offset = (angles + fov / 2 + 1e-5) % (2 * math.pi)
+    sector = np.floor(offset / width).astype(int)
+    groups = [np.flatnonzero(sector == index) for index in range(sectors)]
+    for index, centre in enumerate(centres):
+        if groups[index].size == 0:
+            away = np.abs((angles - centre + math.pi) % (2 * math.pi) - math.pi)
+            nearest = int(away.argmin())
+            if away[nearest] > max(width, abs(angle_increment)) / 2 + 1e-4:
+                raise KdmarlError(
+                    f"scan of {beams} beams from {angle_min:.2f} by {angle_increment:.4f} rad sees nothing at "
+                    f"{centre:.2f} rad; the policy needs {math.degrees(fov):.0f} degrees around the front"
+                )
+            groups[index] = np.array([nearest])
+    gather = np.concatenate(groups)
+    starts = np.cumsum([0] + [group.size for group in groups[:-1]])
+    identity = gather.size == beams and bool((gather == np.arange(beams)).all())
+    return (None if identity else gather), starts
+
+
+def range_sensors(ranges: np.ndarray, count: int, max_range: float) -> np.ndarray:
+    """Clip ``count`` single distances to [0, max_range]; NaN and inf read as ``max_range``.
+
+    Args:
+        ranges: (..., count) [m]; -inf means too close to measure (REP-117).
+        count: number of sensors.
+        max_range: clipping distance [m].
+
+    Returns:
+        (..., count) float32 [m].
+
+    Raises:
+        KdmarlError: another number of sensors.
+    """
+    ranges = np.asarray(ranges, np.float32)
+    if ranges.shape[-1] != count:
+        raise KdmarlError(f"range_sensors: got {ranges.shape[-1]} sensors, the policy expects {count}")
+    return np.nan_to_num(np.clip(ranges, 0, max_range), nan=max_range).astype(np.float32)
+
+
+def goal(position: np.ndarray, max_range: float) -> np.ndarray:
+    """Distance and direction to the goal.
+
+    Args:
+        position: (..., 2) goal in the robot frame [m].
+        max_range: clipping distance [m].
+
+    Returns:
+        (..., 3) float32: distance [m], then the unit vector to the goal; the vector fades to zero within
+        ``NEAR_GOAL``.
+    """
+    position = np.asarray(position, np.float32)
+    distance = np.hypot(position[..., 0], position[..., 1])[..., None]
+    return np.concatenate(
+        [np.minimum(distance, np.float32(max_range)), position / np.maximum(distance, np.float32(NEAR_GOAL))], axis=-1
+    )
+
+
+def neighbors(poses: np.ndarray, count: int, max_range: float) -> np.ndarray:
+    """The nearest ``count`` robots within ``max_range``, nearest first, zero-padded.
+
+    Args:
+        poses: (..., robots, 3) x, y, yaw in the robot frame [m, m, rad]; rows with NaN are absent.
+        count: how many to keep.
+        max_range: [m].
+
+    Returns:
+        (..., 5 * count) float32: x, y [m], cos yaw, sin yaw, present, for each.
+    """
+    poses = np.asarray(poses, np.float32)
+    distance = np.hypot(poses[..., 0], poses[..., 1])
+    distance = np.where(np.isfinite(poses).all(-1) & (distance <= max_range), distance, np.inf)
+    order = np.argsort(distance, axis=-1, kind="stable")[..., :count]
+    poses = np.take_along_axis(poses, order[..., None], axis=-2)
+    present = np.isfinite(np.take_along_axis(distance, order, axis=-1))
+    yaw = poses[..., 2]
+    rows = np.stack([poses[..., 0], poses[..., 1], np.cos(yaw), np.sin(yaw), np.ones_like(yaw)], axis=-1)
+    out = np.zeros((*poses.shape[:-2], count, 5), np.float32)
+    out[..., : order.shape[-1], :] = np.where(present[..., None], rows, 0)
+    return out.reshape(*poses.shape[:-2], 5 * count)
+
+
+def _given(reading: object, term: str, what: str):  # type: ignore[no-untyped-def]
+    if reading is None:
+        raise KdmarlError(f"observation term '{term}' needs {what}, which this robot does not give")
+    return reading
