@@ -8,7 +8,7 @@ import msgspec
 
 from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.files import decode_json
-from kdmarl_core.contract.robots import Fraction, RobotType
+from kdmarl_core.contract.robots import RobotType
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
 from kdmarl_core.contract.terms import Lidar, RangeSensors, Term, observation_size
 

@@ -80,5 +80,7 @@ def require_diff_drive(space: ActionSpace, who: str) -> DiffDrive:
         KdmarlError: it is another kind of action space.
     """
     if not isinstance(space, DiffDrive):
-        raise KdmarlError(f"{who}: action space is discrete, the robot drives by diff_drive commands; use another policy")
+        raise KdmarlError(
+            f"{who}: action space is discrete, the robot drives by diff_drive commands; use another policy"
+        )
     return space

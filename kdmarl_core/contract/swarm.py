@@ -121,7 +121,9 @@ def load_swarm(path: Path | str) -> Swarm:
     path = Path(path).resolve()
     file = load_yaml(path, SwarmFile)
     if file.schema_version != SCHEMA_VERSION:
-        raise KdmarlError(f"{path}: schema_version is {file.schema_version}, this version of kdmarl reads {SCHEMA_VERSION}")
+        raise KdmarlError(
+            f"{path}: schema_version is {file.schema_version}, this version of kdmarl reads {SCHEMA_VERSION}"
+        )
     types_file = (path.parent / file.robot_types).resolve()
     swarm = Swarm(
         path=path,
@@ -149,13 +151,17 @@ def _check_names(swarm: Swarm) -> None:
     for index, robot in enumerate(swarm.robots):
         where = f"{swarm.path}: $.robots[{index}]"
         if not re.fullmatch(r"[a-z](_?[a-z0-9])*", robot.name):
-            raise KdmarlError(f"{where}: name '{robot.name}' is no ROS name; use lower case, digits and single underscores")
+            raise KdmarlError(
+                f"{where}: name '{robot.name}' is no ROS name; use lower case, digits and single underscores"
+            )
         if robot.name in seen:
             raise KdmarlError(f"{where}: a robot named '{robot.name}' already exists; give each robot its own name")
         seen.add(robot.name)
         for what, known in (("robot_types", swarm.robot_types), ("policies", swarm.policies)):
             if robot.type not in known:
-                raise KdmarlError(f"{where}: type '{robot.type}' is not in {what} ({', '.join(sorted(known))}); add it there")
+                raise KdmarlError(
+                    f"{where}: type '{robot.type}' is not in {what} ({', '.join(sorted(known))}); add it there"
+                )
 
 
 def _check_places(swarm: Swarm) -> None:
