@@ -21,14 +21,14 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Base of the manifest's parts: strict, immutable, keywords only."""
 
 
-class RecurrentState(_Part, kw_only=True):
+class RecurrentState(_Part, frozen=True, kw_only=True):
     """One recurrent state: graph input ``name`` and output ``name_next`` of the same shape."""
 
     name: str
     shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=4096)]], msgspec.Meta(min_length=1, max_length=4)]
 
 
-class Domain(_Part, kw_only=True):
+class Domain(_Part, frozen=True, kw_only=True):
     """Where the policy was trained: outside of it, nothing is known of its behaviour."""
 
     radius: tuple[float, float]
@@ -44,7 +44,7 @@ class Domain(_Part, kw_only=True):
     """fastest other robot [m/s]"""
 
 
-class Provenance(_Part, kw_only=True):
+class Provenance(_Part, frozen=True, kw_only=True):
     """Where the policy came from."""
 
     kdmarl_version: str
@@ -59,7 +59,7 @@ class Provenance(_Part, kw_only=True):
     """date, ISO 8601"""
 
 
-class Interval(_Part, kw_only=True):
+class Interval(_Part, frozen=True, kw_only=True):
     """An estimate with its 95 % interval."""
 
     mean: float
@@ -67,7 +67,7 @@ class Interval(_Part, kw_only=True):
     high: float
 
 
-class Results(_Part, kw_only=True):
+class Results(_Part, frozen=True, kw_only=True):
     """What was measured; see ``docs/results`` for the commands."""
 
     command: str
@@ -96,7 +96,7 @@ class Results(_Part, kw_only=True):
     """that latency was measured on"""
 
 
-class Manifest(_Part, kw_only=True):
+class Manifest(_Part, frozen=True, kw_only=True):
     """Everything a robot must know of a policy file before it may run it."""
 
     schema_version: int = SCHEMA_VERSION

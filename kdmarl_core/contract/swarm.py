@@ -21,7 +21,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Base of the swarm file's parts: strict, immutable, keywords only."""
 
 
-class Robot(_Part, kw_only=True):
+class Robot(_Part, frozen=True, kw_only=True):
     """One robot of the swarm."""
 
     name: str
@@ -33,7 +33,7 @@ class Robot(_Part, kw_only=True):
     """x, y in the ``map`` frame [m]"""
 
 
-class World(_Part, kw_only=True):
+class World(_Part, frozen=True, kw_only=True):
     """A rectangular arena around the origin, walled in, with obstacles."""
 
     size: tuple[Positive, Positive]
@@ -44,7 +44,7 @@ class World(_Part, kw_only=True):
     """x1, y1, x2, y2 of wall segments inside the arena [m]"""
 
 
-class Defaults(_Part, kw_only=True):
+class Defaults(_Part, frozen=True, kw_only=True):
     """Node parameters that hold for every robot unless the command line says otherwise."""
 
     sensor_timeout: Positive = 0.5
@@ -53,7 +53,7 @@ class Defaults(_Part, kw_only=True):
     """publish TwistStamped instead of Twist"""
 
 
-class Bars(_Part, kw_only=True):
+class Bars(_Part, frozen=True, kw_only=True):
     """What a judged run must reach to pass."""
 
     goals_reached: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
@@ -61,7 +61,7 @@ class Bars(_Part, kw_only=True):
     collisions_per_robot: Annotated[float, msgspec.Meta(ge=0)] = 0.05
 
 
-class SwarmFile(_Part, kw_only=True):
+class SwarmFile(_Part, frozen=True, kw_only=True):
     """The file as written; :func:`load_swarm` resolves it into a :class:`Swarm`."""
 
     schema_version: int
@@ -80,7 +80,7 @@ class SwarmFile(_Part, kw_only=True):
     bars: Bars = Bars()
 
 
-class Swarm(_Part, kw_only=True):
+class Swarm(_Part, frozen=True, kw_only=True):
     """A validated swarm: every type is known, every path absolute, every robot apart from the others."""
 
     path: Path
