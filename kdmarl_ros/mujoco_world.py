@@ -1,0 +1,212 @@
+"""A swarm in MuJoCo: drives that follow commands, sensors that see walls, pillars and other robots."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
+from kdmarl_ros.mjcf import FLOOR, SEEN_GROUP, TIMESTEP, drive_of, model_xml, scan_height
+
+COMMAND_TIMEOUT = 0.5
+"""Age at which a drive forgets its command and stops, as real bases do [s]."""
+RAYS_IN_A_CONE = 9
+"""Rays across the opening of a range sensor; the nearest counts."""
+
+
+class Odometry(NamedTuple):
+    """True motion of a robot: pose in ``map``, velocity in its own frame (REP-103)."""
+
+    x: float
+    """[m]"""
+    y: float
+    """[m]"""
+    yaw: float
+    """[rad]"""
+    forward: float
+    """[m/s]"""
+    lateral: float
+    """to the left [m/s]"""
+    yaw_rate: float
+    """[rad/s]"""
+
+
+class _Rays:
+    """One sensor's rays, buffers kept from call to call."""
+
+    def __init__(self, angles: np.ndarray, max_range: float, min_range: float, noise: float) -> None:
+        self.angles = angles
+        self.max_range, self.min_range, self.noise = max_range, min_range, noise
+        self.vectors = np.zeros((angles.size, 3))
+        self.distance = np.zeros(angles.size)
+        self.hit = np.zeros(angles.size, np.int32)
+
+
+class MujocoWorld:
+    """A swarm's robots and arena under MuJoCo physics.
+
+    The same swarm, seed and calls give the same bytes on one machine. Robots are addressed by name.
+    """
+
+    def __init__(self, swarm: Swarm, seed: int = 0) -> None:
+        """Build the world of ``swarm``; ``seed`` is of the sensor noise.
+
+        Raises:
+            KdmarlError: the swarm has no world, or MuJoCo cannot build it.
+        """
+        self.robots: list[Robot] = list(swarm.robots)
+        self._types: list[RobotType] = [swarm.robot_type(robot) for robot in swarm.robots]
+        self._index = {robot.name: index for index, robot in enumerate(self.robots)}
+        self._seed = seed
+        self._height = scan_height(swarm)
+        xml = model_xml(swarm)
+        try:
+            self._model = mujoco.MjModel.from_xml_string(xml)
+        except ValueError as error:
+            raise KdmarlError(f"{swarm.path}: MuJoCo cannot build this world ({error}); check its sizes") from None
+        self._data = mujoco.MjData(self._model)
+        self._steps = 0
+        self._bodies = [self._model.body(robot.name).id for robot in self.robots]
+        joints = [self._model.joint(robot.name) for robot in self.robots]
+        self._pose_start = [int(joint.qposadr[0]) for joint in joints]
+        self._velocity_start = [int(joint.dofadr[0]) for joint in joints]
+        self._seen_groups = np.zeros(6, np.uint8)
+        self._seen_groups[SEEN_GROUP] = 1
+        self._lidars = [_lidar_rays(robot_type) for robot_type in self._types]
+        self._cones = [_cone_rays(robot_type) for robot_type in self._types]
+        self._set_up_drives()
+        self.reset()
+
+    def _set_up_drives(self) -> None:
+        actions = [robot_type.action for robot_type in self._types]
+        drives = [drive_of(robot_type) for robot_type in self._types]
+        self._low = np.array([action.low for action in actions], float)
+        self._high = np.array([action.high for action in actions], float)
+        self._largest_change = np.array([action.acceleration for action in actions], float) * TIMESTEP
+        self._wheel_radius = np.array([drive.wheel_radius for drive in drives])
+        self._half_track = np.array([drive.half_track for drive in drives])
+        count = len(self.robots)
+        self._commanded = np.zeros((count, 2))
+        self._command_step = np.zeros(count, int)
+        self._ramped = np.zeros((count, 2))
+        self._timeout_steps = round(COMMAND_TIMEOUT / TIMESTEP)
+
+    @property
+    def time_ns(self) -> int:
+        """Simulated time since construction [ns]; goes on over :meth:`reset`."""
+        return self._steps * round(TIMESTEP * 1e9)
+
+    def reset(self) -> None:
+        """Put every robot back at its start, at rest and without a command, and start the noise anew."""
+        mujoco.mj_resetData(self._model, self._data)
+        mujoco.mj_forward(self._model, self._data)
+        self._commanded[:] = 0
+        self._ramped[:] = 0
+        self._noise = [np.random.default_rng(child) for child in np.random.SeedSequence(self._seed).spawn(len(self.robots))]
+
+    def command(self, name: str, linear: float, angular: float) -> None:
+        """Ask robot ``name`` for a forward speed [m/s] and yaw rate [rad/s]; both finite, held to its limits."""
+        index = self._index[name]
+        self._commanded[index] = np.clip((linear, angular), self._low[index], self._high[index])
+        self._command_step[index] = self._steps
+
+    def step(self, duration: float) -> None:
+        """Advance by ``duration`` [s], rounded to whole physics steps."""
+        for _ in range(round(duration / TIMESTEP)):
+            self._drive()
+            mujoco.mj_step(self._model, self._data)
+            self._steps += 1
+        # mj_step ends with moved joints but the poses of its start; sensors want the new ones.
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+
+    def _drive(self) -> None:
+        """Ramp every base towards its command within its acceleration limits and set the wheel speeds."""
+        self._commanded[self._steps - self._command_step >= self._timeout_steps] = 0
+        change = np.clip(self._commanded - self._ramped, -self._largest_change, self._largest_change)
+        self._ramped += change
+        linear, angular = self._ramped[:, 0], self._ramped[:, 1]
+        self._data.ctrl[0::2] = (linear - angular * self._half_track) / self._wheel_radius
+        self._data.ctrl[1::2] = (linear + angular * self._half_track) / self._wheel_radius
+
+    def odometry(self, name: str) -> Odometry:
+        """True pose and velocity of robot ``name``."""
+        index = self._index[name]
+        start, rates = self._pose_start[index], self._velocity_start[index]
+        x, y, _, qw, qx, qy, qz = self._data.qpos[start : start + 7].tolist()
+        velocity_x, velocity_y, _, _, _, yaw_rate = self._data.qvel[rates : rates + 6].tolist()
+        yaw = float(np.arctan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz)))
+        cos, sin = float(np.cos(yaw)), float(np.sin(yaw))
+        return Odometry(
+            x, y, yaw, cos * velocity_x + sin * velocity_y, cos * velocity_y - sin * velocity_x, yaw_rate
+        )
+
+    def scan(self, name: str) -> np.ndarray | None:
+        """Lidar scan of robot ``name``, (beams,) float32 [m], as REP-117; None without a lidar."""
+        index = self._index[name]
+        rays = self._lidars[index]
+        return None if rays is None else self._measure(index, rays, self._cast(index, rays))
+
+    def ranges(self, name: str) -> np.ndarray | None:
+        """Range sensors of robot ``name``, (sensors,) float32 [m], as REP-117; None without such."""
+        index = self._index[name]
+        rays = self._cones[index]
+        if rays is None:
+            return None
+        return self._measure(index, rays, self._cast(index, rays).reshape(-1, RAYS_IN_A_CONE).min(axis=1))
+
+    def contacts(self) -> list[tuple[str, str]]:
+        """Pairs that touch now, sorted: a robot, and a robot or a part of the arena (``wall/…``, ``pillar/…``)."""
+        names = [
+            sorted((self._model.geom(first).name, self._model.geom(second).name), key=lambda name: name not in self._index)
+            for first, second in self._data.contact.geom
+        ]
+        # Wheels and casters are nameless; they touch nothing but the floor.
+        touching = [pair for pair in names if FLOOR not in pair]
+        return sorted({(first, second) for first, second in touching})
+
+    def _cast(self, index: int, rays: _Rays) -> np.ndarray:
+        """Distance along each ray of robot ``index`` to the first thing seen, inf for none [m]."""
+        x, y, yaw, *_ = self.odometry(self.robots[index].name)
+        np.cos(rays.angles + yaw, out=rays.vectors[:, 0])
+        np.sin(rays.angles + yaw, out=rays.vectors[:, 1])
+        mujoco.mj_multiRay(
+            self._model,
+            self._data,
+            np.array([x, y, self._height]),
+            rays.vectors.ravel(),
+            self._seen_groups,
+            True,
+            self._bodies[index],
+            rays.hit,
+            rays.distance,
+            None,
+            rays.angles.size,
+            rays.max_range,
+        )
+        return np.where(rays.hit < 0, np.inf, rays.distance)
+
+    def _measure(self, index: int, rays: _Rays, distance: np.ndarray) -> np.ndarray:
+        """Add noise; too far reads inf and too near -inf (REP-117)."""
+        measured = distance + rays.noise * self._noise[index].standard_normal(distance.size)
+        measured[measured > rays.max_range] = np.inf
+        measured[measured < rays.min_range] = -np.inf
+        return measured.astype(np.float32)
+
+
+def _lidar_rays(robot_type: RobotType) -> _Rays | None:
+    lidar = robot_type.sensors.lidar
+    if lidar is None:
+        return None
+    angles = lidar.angle_min + lidar.angle_increment * np.arange(lidar.beams)
+    return _Rays(angles, lidar.range, lidar.min_range, lidar.noise)
+
+
+def _cone_rays(robot_type: RobotType) -> _Rays | None:
+    ring = robot_type.sensors.range_sensors
+    if ring is None:
+        return None
+    spread = np.linspace(-ring.fov / 2, ring.fov / 2, RAYS_IN_A_CONE)
+    return _Rays((np.array(ring.bearings)[:, None] + spread).ravel(), ring.range, ring.min_range, ring.noise)

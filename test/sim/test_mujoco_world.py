@@ -1,0 +1,232 @@
+"""Drives, sensors and contacts of the MuJoCo world, against geometry."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.mujoco_world import MujocoWorld
+from msgspec.structs import replace
+from sim_support import CROSSING, make_swarm, robot
+from support import REPOSITORY
+
+KINDS = ["scout", "carrier", "mini"]
+PERIOD = 0.1
+
+
+def noiseless(swarm):
+    """The same swarm with perfect sensors."""
+    types = {}
+    for name, kind in swarm.robot_types.items():
+        sensors = kind.sensors
+        parts = {
+            field: replace(part, noise=0.0)
+            for field in ("lidar", "range_sensors")
+            if (part := getattr(sensors, field)) is not None
+        }
+        types[name] = replace(kind, sensors=replace(sensors, **parts))
+    return replace(swarm, robot_types=types)
+
+
+def drive(world, name, linear, angular, seconds):
+    """Give the command each 0.1 s; returns the odometry after each."""
+    track = []
+    for _ in range(round(seconds / PERIOD)):
+        world.command(name, linear, angular)
+        world.step(PERIOD)
+        track.append(world.odometry(name))
+    return track
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drives_straight_by_its_limits(kind):
+    swarm = make_swarm([robot("r", kind, (-3.0, 0.0, 0.0))])
+    action = swarm.robot_types[kind].action
+    top = action.linear[1]
+    track = drive(MujocoWorld(swarm), "r", 2 * top, 0.0, 5.0)
+    ramp_time = top / action.linear_acceleration
+    assert track[-1].forward == pytest.approx(top, rel=0.01)
+    assert track[-1].x + 3.0 == pytest.approx(top * (5.0 - ramp_time / 2), rel=0.02)
+    assert abs(track[-1].y) < 1e-6
+    speeds = [0.0] + [at.forward for at in track]
+    assert max(np.diff(speeds)) <= action.linear_acceleration * PERIOD * 1.02
+    assert speeds[1] == pytest.approx(action.linear_acceleration * PERIOD, rel=0.25)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turns_on_the_spot_by_its_limits(kind):
+    swarm = make_swarm([robot("r", kind)])
+    action = swarm.robot_types[kind].action
+    track = drive(MujocoWorld(swarm), "r", 0.0, 10.0, 4.0)
+    top = action.angular[1]
+    assert track[-1].yaw_rate == pytest.approx(top, rel=0.01)
+    assert math.hypot(track[-1].x, track[-1].y) < 1e-3
+    turned = np.unwrap([at.yaw for at in track])[-1]
+    assert turned == pytest.approx(top * (4.0 - top / action.angular_acceleration / 2), rel=0.02)
+
+
+def test_a_circle_has_the_radius_of_speed_over_yaw_rate():
+    world = MujocoWorld(make_swarm([robot("r")]))
+    track = drive(world, "r", 0.4, 0.8, 4 * math.pi)[20:]
+    centre_distance = [math.hypot(at.x, at.y - 0.5) for at in track]
+    assert np.mean(centre_distance) == pytest.approx(0.5, abs=0.02)
+    assert max(abs(at.lateral) for at in track) < 0.01
+
+
+def test_a_robot_rolls_to_a_stop_when_commands_cease():
+    world = MujocoWorld(make_swarm([robot("r")]))
+    assert drive(world, "r", 0.5, 0.0, 1.0)[-1].forward == pytest.approx(0.5, rel=0.02)
+    world.step(0.4)
+    assert world.odometry("r").forward == pytest.approx(0.5, rel=0.02)
+    world.step(0.6)
+    assert abs(world.odometry("r").forward) < 0.005
+
+
+def test_a_robot_stands_still_without_commands():
+    world = MujocoWorld(make_swarm([robot("r", pose=(1.0, 2.0, 0.5))]))
+    world.step(2.0)
+    at = world.odometry("r")
+    assert (at.x, at.y, at.yaw) == pytest.approx((1.0, 2.0, 0.5), abs=1e-6)
+
+
+def test_a_scan_sees_walls_pillars_and_other_robots_where_they_are():
+    others = [robot("me", pose=(0.5, 0.3, 0.0)), robot("other", "mini", (0.5, -1.2, 1.0), goal=(0.0, 2.0))]
+    swarm = noiseless(make_swarm(others, size=(6.0, 6.0), discs=[(2.0, 0.3, 0.4)], walls=[(-1.0, -1.0, -1.0, 1.0)]))
+    world = MujocoWorld(swarm)
+    scan = world.scan("me")
+    assert scan.dtype == np.float32
+    assert scan.shape == (360,)
+    ahead, left, behind, right = scan[180], scan[270], scan[0], scan[90]
+    assert ahead == pytest.approx(1.5 - 0.4, abs=1e-3)  # the pillar
+    assert left == pytest.approx(3.0 - 0.3, abs=1e-3)  # the arena
+    assert behind == pytest.approx(1.5, abs=0.01)  # the thin wall
+    assert right == pytest.approx(1.5 - 0.12, abs=1e-3)  # the other robot
+    assert world.scan("other") is None
+
+
+def test_a_scan_turns_with_the_robot():
+    world = MujocoWorld(noiseless(make_swarm([robot("me", pose=(0.0, 0.0, math.pi / 2))], discs=[(0.0, 2.0, 0.5)])))
+    scan = world.scan("me")
+    assert scan[180] == pytest.approx(1.5, abs=1e-3)
+    assert np.isposinf(scan[90])  # the arena is 4 m away, the lidar ends at 3.5 m
+    pillar = np.isfinite(scan)
+    assert pillar.sum() == pytest.approx(2 * math.degrees(math.asin(0.25)), abs=2)
+
+
+def test_every_beam_of_a_scan_is_right_inside_an_empty_arena():
+    swarm = noiseless(make_swarm([robot("me", "carrier", (0.4, -0.7, 0.3))], size=(5.0, 4.0)))
+    lidar = swarm.robot_types["carrier"].sensors.lidar
+    scan = MujocoWorld(swarm).scan("me")
+    angles = 0.3 + lidar.angle_min + lidar.angle_increment * np.arange(lidar.beams)
+    along_x = (np.sign(np.cos(angles)) * 2.5 - 0.4) / np.cos(angles)
+    along_y = (np.sign(np.sin(angles)) * 2.0 + 0.7) / np.sin(angles)
+    np.testing.assert_allclose(scan, np.minimum(along_x, along_y), atol=1e-4)
+
+
+def test_range_sensors_report_the_nearest_thing_in_their_cone():
+    # The pillar's middle is 0.1 rad off the front sensor's axis: inside the cone, missed by a single ray.
+    pillar = (1.0 * math.cos(0.1), 1.0 * math.sin(0.1), 0.06)
+    world = MujocoWorld(noiseless(make_swarm([robot("me", "mini", pose=(0.0, 0.0, 0.0))], discs=[pillar])))
+    ranges = world.ranges("me")
+    assert ranges.dtype == np.float32
+    assert ranges[0] == pytest.approx(1.0 - 0.06, abs=0.01)
+    assert np.isposinf(ranges[1:]).all()
+    assert world.scan("me") is None
+
+
+def test_too_near_reads_minus_infinity():
+    # The sensor sits in the middle, so only a minimum range beyond the body can be undercut.
+    swarm = noiseless(make_swarm([robot("me", pose=(0.0, 0.0, 0.0))], discs=[(0.6, 0.0, 0.3)]))
+    kind = swarm.robot_types["scout"]
+    near_sighted = replace(kind, sensors=replace(kind.sensors, lidar=replace(kind.sensors.lidar, min_range=0.5)))
+    scan = MujocoWorld(replace(swarm, robot_types={"scout": near_sighted})).scan("me")
+    assert np.isneginf(scan[180])
+
+
+def test_noise_has_the_stated_deviation():
+    world = MujocoWorld(make_swarm([robot("me", "carrier")]))
+    errors = np.array([world.scan("me") for _ in range(50)])
+    assert errors.std(axis=0).mean() == pytest.approx(0.01, rel=0.05)
+
+
+def test_robots_touch_walls_pillars_and_each_other_and_stop_there():
+    robots = [
+        robot("east", pose=(3.0, 3.0, 0.0)),
+        robot("pillar", pose=(0.0, 0.0, 0.0)),
+        robot("left", "carrier", (-1.0, -3.0, 0.0)),
+        robot("right", "mini", (0.0, -3.0, math.pi)),
+    ]
+    world = MujocoWorld(make_swarm(robots, discs=[(1.0, 0.0, 0.3)]))
+    assert world.contacts() == []
+    for _ in range(50):
+        for one in robots:
+            world.command(one.name, 0.4, 0.0)
+        world.step(0.1)
+    contacts = world.contacts()
+    assert ("east", "wall/side_0_+1") in contacts
+    assert ("pillar", "pillar/0") in contacts
+    assert ("left", "right") in contacts
+    assert world.odometry("east").x == pytest.approx(4.0 - 0.18, abs=0.01)
+    assert world.odometry("pillar").x == pytest.approx(1.0 - 0.3 - 0.18, abs=0.01)
+    # The carrier outweighs the mini and pushes it back.
+    assert world.odometry("left").x > -0.7
+    gap = math.dist(world.odometry("left")[:2], world.odometry("right")[:2])
+    assert gap == pytest.approx(0.30 + 0.12, abs=0.01)
+
+
+def record(seed):
+    world = MujocoWorld(make_swarm([robot("a"), robot("b", "mini", (1.0, 0.0, 3.0))]), seed)
+    return b"".join(frame(world, step) for step in range(30)), world
+
+
+def frame(world, step):
+    world.command("a", 0.5, math.sin(step))
+    world.command("b", 0.3, 0.2)
+    world.step(0.1)
+    return world.scan("a").tobytes() + world.ranges("b").tobytes() + np.array(world.odometry("b")).tobytes()
+
+
+def test_same_seed_and_commands_give_the_same_bytes_again_and_after_reset():
+    first, world = record(7)
+    assert record(7)[0] == first
+    assert record(8)[0] != first
+    world.reset()
+    assert world.time_ns == 3_000_000_000
+    assert world.odometry("a").x == 0.0
+    assert b"".join(frame(world, step) for step in range(30)) == first
+
+
+def test_sixteen_lidars_run_faster_than_real_time():
+    robots = [robot(f"r{i}", pose=(-4.5 + 3 * (i % 4), -4.5 + 3 * (i // 4), float(i))) for i in range(16)]
+    world = MujocoWorld(make_swarm(robots, size=(14.0, 14.0)))
+    start = time.process_time()
+    for _ in range(20):
+        for one in robots:
+            world.command(one.name, 0.3, 0.4)
+        world.step(0.1)
+        for one in robots:
+            world.scan(one.name)
+    assert time.process_time() - start < 2.0
+
+
+def test_a_swarm_without_world_is_refused():
+    with pytest.raises(KdmarlError, match="no 'world'"):
+        MujocoWorld(replace(make_swarm([robot()]), world=None))
+
+
+def test_the_demo_arena_can_be_crossed():
+    """Every start and goal leaves room, and the paths are short enough for the slowest robot."""
+    import yaml
+    from kdmarl_core.contract import World, load_robot_types
+    from kdmarl_core.contract.swarm import world_clearance
+
+    data = yaml.safe_load(CROSSING.read_text())
+    world = World(**data["world"])
+    types = load_robot_types(REPOSITORY / "config" / "robots.yaml")
+    goals = [one["goal"] for one in data["robots"]]
+    for one in data["robots"]:
+        assert math.dist(one["pose"][:2], one["goal"]) < 7.1
+        assert world_clearance(world, *one["pose"][:2]) > types[one["type"]].radius + 0.2
+        assert world_clearance(world, *one["goal"]) >= 0.6
+        assert sorted(math.dist(one["goal"], goal) for goal in goals)[1] >= 1.0

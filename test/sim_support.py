@@ -1,0 +1,49 @@
+"""Swarms for simulator and judge tests, in memory or as files with hand-made policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from kdmarl_core.contract import Robot, Swarm, World, load_robot_types
+from kdmarl_core.contract.swarm import Bars, Defaults
+from support import REPOSITORY, ROBOT_TYPES, write_policy
+
+CROSSING = REPOSITORY / "config" / "swarms" / "crossing.yaml"
+
+
+def make_swarm(robots: list[Robot], **world: object) -> Swarm:
+    """A swarm of ``robots`` in an 8 m arena; ``world`` gives its size, discs and walls."""
+    return Swarm(
+        path=Path("test_swarm.yaml"),
+        name="test",
+        task="navigation",
+        robot_types_file=ROBOT_TYPES,
+        robot_types=load_robot_types(ROBOT_TYPES),
+        policies={},
+        robots=robots,
+        world=World(**{"size": (8.0, 8.0), **world}),
+        goal_tolerance=0.3,
+        defaults=Defaults(),
+        bars=Bars(),
+    )
+
+
+def robot(name: str = "scout_1", kind: str = "scout", pose=(0.0, 0.0, 0.0), goal=(2.0, 0.0)) -> Robot:
+    """One robot."""
+    return Robot(name=name, type=kind, pose=pose, goal=goal)
+
+
+def write_swarm(directory: Path, robots: list[Robot] | None = None, **changes: object) -> Path:
+    """The crossing swarm as a file in ``directory`` with hand-made policies; ``robots`` and ``changes`` replace parts."""
+    data = yaml.safe_load(CROSSING.read_text())
+    policies = {kind: str(write_policy(directory / f"{kind}.onnx", kind)) for kind in data["policies"]}
+    data |= {"robot_types": str(ROBOT_TYPES), "policies": policies}
+    if robots is not None:
+        data["robots"] = [
+            {"name": r.name, "type": r.type, "pose": list(r.pose), "goal": list(r.goal)} for r in robots
+        ]
+    data |= changes
+    path = directory / "swarm.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
