@@ -1,0 +1,168 @@
+"""Load a policy file and run it: one observation in, one command out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.contract.manifest import METADATA_KEY
+from kdmarl_core.runtime.onnx_file import OnnxFile, TensorType, read_onnx
+
+MAX_BYTES = 16 * 2**20
+"""Largest policy file that is read [bytes]."""
+
+
+class Policy:
+    """A policy file, ready to run.
+
+    Not for several threads at a time. Attributes: ``path``, ``manifest`` and ``sha256`` (of the file, hex).
+    """
+
+    def __init__(self, path: Path, data: bytes, manifest: Manifest) -> None:
+        """Use :meth:`load`."""
+        self.path = path
+        self.manifest = manifest
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self._session = _session(data, str(path))
+        discrete = isinstance(manifest.action, Discrete)
+        self._observation = np.zeros((1, manifest.observation_size), np.float32)
+        self._action = np.zeros(1, np.int64) if discrete else np.zeros((1, manifest.action.size), np.float32)
+        self._states = [np.zeros(state.shape, np.float32) for state in manifest.recurrent]
+        self._next_states = [np.zeros_like(state) for state in self._states]
+        # The engine reads and writes these very arrays: half the time of session.run with a small network.
+        self._binding = self._session.io_binding()
+        names = [state.name for state in manifest.recurrent]
+        for name, array in zip(["observation", *names], [self._observation, *self._states], strict=True):
+            self._binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        action_name = "action" if discrete else "command"
+        next_names = [f"{name}_next" for name in names]
+        for name, array in zip([action_name, *next_names], [self._action, *self._next_states], strict=True):
+            self._binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        self._warm_up()
+
+    @classmethod
+    def load(cls, path: Path | str, max_bytes: int = MAX_BYTES) -> Policy:
+        """Read a file once, judge it, and make it ready to run.
+
+        Raises:
+            KdmarlError: the file is missing, too large, damaged, or not a policy that may be run.
+        """
+        path = Path(path)
+        data = _read_bytes(path, max_bytes)
+        return cls(path, data, _check(data, str(path)))
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """The command for one observation; advances the recurrent state.
+
+        Args:
+            observation: (O,) as from :func:`kdmarl_core.contract.observe`.
+
+        Returns:
+            (A,) float32 command in the action space's units, a new array. May hold NaN if the weights or
+            the observation do; see :class:`~kdmarl_core.runtime.SafetyFilter`.
+
+        Raises:
+            ValueError: the observation has another shape.
+        """
+        if observation.shape != self._observation.shape[1:]:
+            raise ValueError(f"observation has shape {observation.shape}, expected {self._observation.shape[1:]}")
+        self._observation[0] = observation
+        self._session.run_with_iobinding(self._binding)
+        for state, following in zip(self._states, self._next_states, strict=True):
+            state[...] = following
+        return self._action.reshape(-1).astype(np.float32)
+
+    def reset(self) -> None:
+        """Forget the recurrent state."""
+        for state in self._states:
+            state.fill(0)
+
+    def _warm_up(self) -> None:
+        """Run once, so that the first real cycle is as fast as the others, and see that the weights are sound."""
+        try:
+            action = self(np.zeros(self.manifest.observation_size, np.float32))
+        except Exception as error:  # the engine has many error types of its own
+            raise KdmarlError(f"{self.path}: cannot be run ({_first_line(error)}); export the policy again") from None
+        if not all(np.isfinite(array).all() for array in (action, *self._states)):
+            raise KdmarlError(f"{self.path}: gives {action} for an all-zero observation; its weights are damaged")
+        self.reset()
+
+
+def read_manifest(path: Path | str, max_bytes: int = MAX_BYTES) -> Manifest:
+    """The manifest of a policy file that has passed every check but running it.
+
+    Raises:
+        KdmarlError: as in :meth:`Policy.load`.
+    """
+    return _check(_read_bytes(Path(path), max_bytes), str(path))
+
+
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise KdmarlError(f"{path}: is not a file; give a policy file (.onnx)")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise KdmarlError(f"{path}: no such policy file; check the path") from None
+    except OSError as error:
+        raise KdmarlError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except ValueError as error:
+        raise KdmarlError(f"{str(path)!r}: is no path ({error}); give the path of a policy file") from None
+    if len(data) > max_bytes:
+        raise KdmarlError(f"{path}: is larger than {max_bytes} bytes; give a policy file (.onnx) for a robot")
+    if not data:
+        raise KdmarlError(f"{path}: is empty; export or copy the policy again")
+    return data
+
+
+def _check(data: bytes, source: str) -> Manifest:
+    file = read_onnx(data, source)
+    if METADATA_KEY not in file.metadata:
+        raise KdmarlError(f"{source}: holds no kdmarl manifest; make policy files with 'kdmarl export'")
+    manifest = Manifest.from_json(file.metadata[METADATA_KEY], f"{source}: manifest")
+    _check_interface(file, manifest, source)
+    return manifest
+
+
+def _check_interface(file: OnnxFile, manifest: Manifest, source: str) -> None:
+    """The graph's inputs and outputs are exactly those that the manifest promises."""
+    inputs = {"observation": TensorType("float32", (1, manifest.observation_size))}
+    if isinstance(manifest.action, Discrete):
+        outputs = {"action": TensorType("int64", (1,))}
+    else:
+        outputs = {"command": TensorType("float32", (1, manifest.action.size))}
+    for state in manifest.recurrent:
+        if state.name in inputs or f"{state.name}_next" in outputs:
+            raise KdmarlError(f"{source}: recurrent state '{state.name}' has a name that is taken; rename it")
+        inputs[state.name] = outputs[f"{state.name}_next"] = TensorType("float32", tuple(state.shape))
+    for what, expected, found in (("input", inputs, file.inputs), ("output", outputs, file.outputs)):
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise KdmarlError(
+                    f"{source}: graph {what} '{name}' is {found.get(name, 'missing')}, the manifest says "
+                    f"{expected.get(name, 'there is none')}; export the policy again"
+                )
+
+
+def _session(data: bytes, source: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False  # a few kilobytes need no pool
+    options.log_severity_level = 4  # errors are raised, and told in one sentence
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine has many error types of its own
+        raise KdmarlError(f"{source}: cannot be run ({_first_line(error)}); export the policy again") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
