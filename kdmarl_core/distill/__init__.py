@@ -1,0 +1,1 @@
+"""Stage 2: distil the expert into small students."""

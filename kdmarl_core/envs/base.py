@@ -1,0 +1,88 @@
+"""BatchedEnv: B environments of N agents in numpy arrays, the interface every trainer uses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+from kdmarl_core.contract import ActionSpace, Term
+
+EXPERT, STUDENT = "expert", "student"
+"""The two views of a team: what the expert sees in training, what each robot's own sensors give."""
+
+
+class Group(NamedTuple):
+    """The agents of one type: they share an observation, an action space and networks."""
+
+    name: str
+    agents: slice
+    """their places among the N agents"""
+    observation: dict[str, list[Term]]
+    """view → terms"""
+    action: ActionSpace
+
+    @property
+    def count(self) -> int:
+        """Number of agents in the group."""
+        return self.agents.stop - self.agents.start
+
+
+class Step(NamedTuple):
+    """What one step gives."""
+
+    reward: np.ndarray
+    """(B, N) float32, one for each agent"""
+    terminated: np.ndarray
+    """(B,) bool: the episode ended in a state without a future"""
+    truncated: np.ndarray
+    """(B,) bool: the episode ran out of time, its last state still has a value"""
+    episodes: dict[str, np.ndarray]
+    """figures of the K episodes that ended now, each (K, N) float64; empty arrays when none did"""
+
+
+class BatchedEnv(ABC):
+    """B environments × N agents, stepped together.
+
+    ``step`` leaves ended episodes at their last state, so that its value can be bootstrapped;
+    ``reset_ended`` starts the next ones. The environment owns its random numbers: the same seed and the
+    same actions give the same bytes.
+    """
+
+    num_envs: int
+    num_agents: int
+    max_steps: int
+    control_period: float
+    """[s]"""
+    groups: tuple[Group, ...]
+    state_sizes: dict[str, int]
+    """group → length of the central state"""
+
+    @abstractmethod
+    def reset(self, seed: int) -> None:
+        """Start B new episodes from ``seed``."""
+
+    @abstractmethod
+    def step(self, actions: dict[str, np.ndarray]) -> Step:
+        """Advance by one control period.
+
+        Args:
+            actions: group → (B, n, action) in the action space's units.
+        """
+
+    @abstractmethod
+    def reset_ended(self) -> None:
+        """Start new episodes where the last step ended one."""
+
+    @abstractmethod
+    def desynchronize(self) -> None:
+        """Give the running episodes different ages, so that training does not see them all end at once."""
+
+    @abstractmethod
+    def observe(self, view: str) -> dict[str, np.ndarray]:
+        """Group → observation (B, n, O) float32 as ``view`` sees it now."""
+
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Group → central state (B, n, S) float32, seen from each agent; for critics only."""

@@ -1,0 +1,1 @@
+"""The robots simulator and its tasks."""

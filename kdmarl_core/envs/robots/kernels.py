@@ -1,0 +1,265 @@
+"""Compiled inner loops of the robots simulator: motion, contacts, rays.
+
+Every loop runs over whole batches. Rays are cast object by object: each object's angle window gives the
+few beams that can meet it, and those are contiguous, so the innermost loop over beams vectorises.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+FAST = {"contract", "arcp", "nsz", "reassoc"}
+"""Fast arithmetic that still honours NaN and infinity: NaN marks an absent wall."""
+CONTACT = 0.01
+"""Gap [m] below which two bodies count as touching."""
+REARM = 0.05
+"""Gap [m] above which the next touch counts as a new collision."""
+
+
+@njit(cache=True, fastmath=FAST)
+def segment_point(px: float, py: float, x1: float, y1: float, x2: float, y2: float) -> tuple[float, float]:
+    """The point of segment 1–2 nearest to p [m]."""
+    dx, dy = x2 - x1, y2 - y1
+    length2 = dx * dx + dy * dy
+    along = 0.0
+    if length2 > 0:
+        along = min(1.0, max(0.0, ((px - x1) * dx + (py - y1) * dy) / length2))
+    return x1 + along * dx, y1 + along * dy
+
+
+@njit(cache=True, fastmath=FAST)
+def _push(pose: np.ndarray, velocity: np.ndarray, nx: float, ny: float, depth: float) -> None:
+    """Move a robot out along normal n by ``depth`` and take its speed if it drives inwards."""
+    pose[0] += nx * depth
+    pose[1] += ny * depth
+    heading = nx * math.cos(pose[2]) + ny * math.sin(pose[2])
+    if heading * velocity[0] < 0:
+        velocity[0] = 0.0
+
+
+@njit(cache=True, fastmath=FAST)
+def _separate(
+    pose: np.ndarray, velocity: np.ndarray, radius: np.ndarray, discs: np.ndarray, walls: np.ndarray, gap: np.ndarray
+) -> None:
+    """Resolve overlaps in one environment and lower ``gap`` (N,) to each robot's least gap [m]."""
+    robots = pose.shape[0]
+    for i in range(robots):
+        for j in range(i + 1, robots):
+            dx, dy = pose[i, 0] - pose[j, 0], pose[i, 1] - pose[j, 1]
+            distance = math.sqrt(dx * dx + dy * dy) + 1e-9
+            between = distance - radius[i] - radius[j]
+            gap[i] = min(gap[i], between)
+            gap[j] = min(gap[j], between)
+            if between < 0:
+                nx, ny = dx / distance, dy / distance
+                _push(pose[i], velocity[i], nx, ny, -between / 2)
+                _push(pose[j], velocity[j], -nx, -ny, -between / 2)
+    for i in range(robots):
+        for k in range(discs.shape[0]):
+            if discs[k, 2] <= 0:
+                continue
+            dx, dy = pose[i, 0] - discs[k, 0], pose[i, 1] - discs[k, 1]
+            distance = math.sqrt(dx * dx + dy * dy) + 1e-9
+            between = distance - radius[i] - discs[k, 2]
+            gap[i] = min(gap[i], between)
+            if between < 0:
+                _push(pose[i], velocity[i], dx / distance, dy / distance, -between)
+        for k in range(walls.shape[0]):
+            if math.isnan(walls[k, 0]):
+                continue
+            qx, qy = segment_point(pose[i, 0], pose[i, 1], walls[k, 0], walls[k, 1], walls[k, 2], walls[k, 3])
+            dx, dy = pose[i, 0] - qx, pose[i, 1] - qy
+            distance = math.sqrt(dx * dx + dy * dy) + 1e-9
+            between = distance - radius[i]
+            gap[i] = min(gap[i], between)
+            if between < 0:
+                _push(pose[i], velocity[i], dx / distance, dy / distance, -between)
+
+
+@njit(cache=True)
+def advance(
+    pose: np.ndarray,
+    velocity: np.ndarray,
+    commands: np.ndarray,
+    delay: np.ndarray,
+    gain: np.ndarray,
+    acceleration: np.ndarray,
+    radius: np.ndarray,
+    discs: np.ndarray,
+    walls: np.ndarray,
+    dt: float,
+    substeps: int,
+    gap: np.ndarray,
+) -> None:
+    """Move all robots of all environments by ``substeps`` of ``dt``, in place.
+
+    Args:
+        pose: (B, N, 3) x, y, yaw [m, m, rad].
+        velocity: (B, N, 2) forward speed and yaw rate [m/s, rad/s].
+        commands: (3, B, N, 2) this command and the two before it.
+        delay: (B, N) substeps from command to motion, at most ``2 * substeps``.
+        gain: (B, N, 2) true speed for a commanded speed of 1.
+        acceleration: (N, 2) [m/s², rad/s²].
+        radius: (N,) [m].
+        discs: (B, D, 3) x, y, radius [m]; radius 0 is no disc.
+        walls: (B, W, 4) x1, y1, x2, y2 [m]; NaN is no wall.
+        dt: length of a substep [s].
+        substeps: how many.
+        gap: (B, N) out, the least gap to anything on the way [m].
+    """
+    for b in range(pose.shape[0]):
+        gap[b] = 1e9
+        for s in range(substeps):
+            for i in range(pose.shape[1]):
+                late = delay[b, i] - s
+                past = 0 if late <= 0 else (1 if late <= substeps else 2)
+                for axis in range(2):
+                    wanted = commands[past, b, i, axis] * gain[b, i, axis]
+                    step = acceleration[i, axis] * dt
+                    velocity[b, i, axis] += min(step, max(-step, wanted - velocity[b, i, axis]))
+                yaw = pose[b, i, 2] + 0.5 * velocity[b, i, 1] * dt
+                pose[b, i, 0] += velocity[b, i, 0] * math.cos(yaw) * dt
+                pose[b, i, 1] += velocity[b, i, 0] * math.sin(yaw) * dt
+                yaw = pose[b, i, 2] + velocity[b, i, 1] * dt
+                pose[b, i, 2] = (yaw + math.pi) % (2 * math.pi) - math.pi
+            _separate(pose[b], velocity[b], radius, discs[b], walls[b], gap[b])
+
+
+@njit(cache=True, fastmath=FAST)
+def _cast_disc(
+    ranges: np.ndarray, cos: np.ndarray, sin: np.ndarray, x: float, y: float, radius: float, first: int, last: int
+) -> None:
+    outside = np.float32(x * x + y * y - radius * radius)
+    x32, y32 = np.float32(x), np.float32(y)
+    for i in range(first, last):
+        along = x32 * cos[i] + y32 * sin[i]
+        root = max(along * along - outside, np.float32(0))
+        ranges[i] = min(ranges[i], along - np.sqrt(root))
+
+
+@njit(cache=True, fastmath=FAST)
+def _cast_wall(
+    ranges: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    first: int,
+    last: int,
+) -> None:
+    dx, dy = np.float32(x2 - x1), np.float32(y2 - y1)
+    cross = np.float32(x1 * (y2 - y1) - y1 * (x2 - x1))
+    for i in range(first, last):
+        across = cos[i] * dy - sin[i] * dx
+        hit = cross / across if abs(across) > np.float32(1e-9) else np.float32(1e9)
+        if hit >= 0:
+            ranges[i] = min(ranges[i], hit)
+
+
+@njit(cache=True, fastmath=FAST)
+def _window(low: float, high: float, angle_min: float, increment: float) -> tuple[int, int]:
+    """Beams whose angles lie in [low, high] rad: first index and one past the last, before wrapping."""
+    return math.ceil((low - angle_min) / increment - 1e-6), math.floor((high - angle_min) / increment + 1e-6) + 1
+
+
+@njit(cache=True, fastmath=FAST)
+def _cast_one(
+    ranges: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    angle_min: float,
+    increment: float,
+    shape: tuple[float, float, float, float],
+    is_wall: bool,
+    low: float,
+    high: float,
+) -> None:
+    """Cast the beams in [low, high] rad at one object; the window may wrap around once either way."""
+    beams = ranges.shape[0]
+    turn = 2 * math.pi
+    for shift in (-turn, 0.0, turn):
+        first, last = _window(low + shift, high + shift, angle_min, increment)
+        first, last = max(first, 0), min(last, beams)
+        if first < last:
+            if is_wall:
+                _cast_wall(ranges, cos, sin, shape[0], shape[1], shape[2], shape[3], first, last)
+            else:
+                _cast_disc(ranges, cos, sin, shape[0], shape[1], shape[2], first, last)
+
+
+@njit(cache=True, fastmath=FAST)
+def cast(
+    pose: np.ndarray,
+    radius: np.ndarray,
+    start: int,
+    stop: int,
+    discs: np.ndarray,
+    walls: np.ndarray,
+    angle_min: float,
+    increment: float,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    max_range: float,
+    out: np.ndarray,
+) -> None:
+    """Distances that the robots ``start`` to ``stop`` of every environment see along their beams.
+
+    Args:
+        pose: (B, N, 3) [m, m, rad].
+        radius: (N,) [m].
+        start: first robot that looks.
+        stop: one past the last.
+        discs: (B, D, 3) [m], radius 0 is no disc.
+        walls: (B, W, 4) [m], NaN is no wall.
+        angle_min: angle of the first beam in the robot frame [rad].
+        increment: angle from beam to beam, positive [rad].
+        cos: (beams,) float32 of the beam angles.
+        sin: (beams,) float32 of the beam angles.
+        max_range: [m]; beams that meet nothing nearer read this.
+        out: (B, stop − start, beams) float32 out [m].
+    """
+    for b in range(pose.shape[0]):
+        for i in range(start, stop):
+            ranges = out[b, i - start]
+            ranges[:] = max_range
+            px, py, yaw = pose[b, i, 0], pose[b, i, 1], pose[b, i, 2]
+            c, s = math.cos(yaw), math.sin(yaw)
+            for k in range(pose.shape[1] + discs.shape[1]):
+                if k < pose.shape[1]:
+                    if k == i:
+                        continue
+                    dx, dy, r = pose[b, k, 0] - px, pose[b, k, 1] - py, radius[k]
+                else:
+                    j = k - pose.shape[1]
+                    dx, dy, r = discs[b, j, 0] - px, discs[b, j, 1] - py, discs[b, j, 2]
+                    if r <= 0:
+                        continue
+                distance = math.sqrt(dx * dx + dy * dy)
+                if distance - r > max_range:
+                    continue
+                if distance <= r:
+                    ranges[:] = 0
+                    continue
+                x, y = c * dx + s * dy, c * dy - s * dx
+                middle, half = math.atan2(y, x), math.asin(r / distance)
+                _cast_one(ranges, cos, sin, angle_min, increment, (x, y, r, 0.0), False, middle - half, middle + half)
+            for k in range(walls.shape[1]):
+                if math.isnan(walls[b, k, 0]):
+                    continue
+                qx, qy = segment_point(px, py, walls[b, k, 0], walls[b, k, 1], walls[b, k, 2], walls[b, k, 3])
+                if (qx - px) ** 2 + (qy - py) ** 2 > max_range * max_range:
+                    continue
+                dx, dy = walls[b, k, 0] - px, walls[b, k, 1] - py
+                x1, y1 = c * dx + s * dy, c * dy - s * dx
+                dx, dy = walls[b, k, 2] - px, walls[b, k, 3] - py
+                x2, y2 = c * dx + s * dy, c * dy - s * dx
+                low = math.atan2(y1, x1)
+                span = (math.atan2(y2, x2) - low + math.pi) % (2 * math.pi) - math.pi
+                if span < 0:
+                    low, span = low + span, -span
+                _cast_one(ranges, cos, sin, angle_min, increment, (x1, y1, x2, y2), True, low, low + span)

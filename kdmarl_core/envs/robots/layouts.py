@@ -1,0 +1,161 @@
+"""Random arenas: walls, pillars, starts and goals whose straight paths cross."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from kdmarl_core.envs.robots.kernels import segment_point
+
+PASSAGE = 0.9
+"""Least gap between obstacles, wide enough for the largest robot to pass [m]."""
+TRIES = 100
+
+
+@njit(cache=True)
+def _clearance(x: float, y: float, side: float, discs: np.ndarray, walls: np.ndarray) -> float:
+    """Distance from a point to the nearest boundary, pillar or inner wall [m]."""
+    nearest = side / 2 - max(abs(x), abs(y))
+    for k in range(discs.shape[0]):
+        if discs[k, 2] > 0:
+            nearest = min(nearest, math.hypot(x - discs[k, 0], y - discs[k, 1]) - discs[k, 2])
+    for k in range(4, walls.shape[0]):
+        if not math.isnan(walls[k, 0]):
+            qx, qy = segment_point(x, y, walls[k, 0], walls[k, 1], walls[k, 2], walls[k, 3])
+            nearest = min(nearest, math.hypot(x - qx, y - qy))
+    return nearest
+
+
+@njit(cache=True)
+def _obstacles(
+    rng: np.random.Generator,
+    side: float,
+    n_discs: int,
+    n_walls: int,
+    disc_radius: tuple[float, float],
+    discs: np.ndarray,
+    walls: np.ndarray,
+) -> None:
+    """Fill ``discs`` and the inner ``walls`` of one arena, leaving passages between them."""
+    discs[:] = 0
+    walls[:] = math.nan
+    half = side / 2
+    corners = ((-half, -half), (half, -half), (half, half), (-half, half))
+    for k in range(4):
+        walls[k, 0], walls[k, 1] = corners[k]
+        walls[k, 2], walls[k, 3] = corners[(k + 1) % 4]
+    for k in range(n_walls):
+        for _ in range(TRIES):
+            length, angle = rng.uniform(0.5, 1.5), rng.uniform(0.0, math.pi)
+            x, y = rng.uniform(-half, half), rng.uniform(-half, half)
+            dx, dy = length / 2 * math.cos(angle), length / 2 * math.sin(angle)
+            clear = True
+            for part in range(5):
+                along = part / 2 - 1
+                clear = clear and _clearance(x + along * dx, y + along * dy, side, discs, walls) > PASSAGE
+            if clear:
+                walls[4 + k] = (x - dx, y - dy, x + dx, y + dy)
+                break
+    for k in range(n_discs):
+        for _ in range(TRIES):
+            radius = rng.uniform(disc_radius[0], disc_radius[1])
+            x, y = rng.uniform(-half, half), rng.uniform(-half, half)
+            if _clearance(x, y, side, discs, walls) > radius + PASSAGE:
+                discs[k] = (x, y, radius)
+                break
+
+
+@njit(cache=True)
+def _place(
+    rng: np.random.Generator,
+    side: float,
+    crossing: bool,
+    margin: float,
+    radius: np.ndarray,
+    angles: np.ndarray,
+    discs: np.ndarray,
+    walls: np.ndarray,
+    out: np.ndarray,
+) -> bool:
+    """Put every robot somewhere free with ``margin`` around it; near ``angles`` on the rim if crossing."""
+    for i in range(out.shape[0]):
+        found = False
+        for _ in range(TRIES):
+            if crossing:
+                rim = side / 2 - radius[i] - rng.uniform(margin, margin + 0.7)
+                angle = angles[i] + rng.normal(0.0, 0.25)
+                x, y = rim * math.cos(angle), rim * math.sin(angle)
+            else:
+                x, y = rng.uniform(-side / 2, side / 2), rng.uniform(-side / 2, side / 2)
+            free = _clearance(x, y, side, discs, walls) > radius[i] + margin
+            for j in range(i):
+                free = free and math.hypot(x - out[j, 0], y - out[j, 1]) > radius[i] + radius[j] + margin
+            if free:
+                out[i, 0], out[i, 1] = x, y
+                found = True
+                break
+        if not found:
+            return False
+    return True
+
+
+@njit(cache=True)
+def sample(
+    rng: np.random.Generator,
+    chosen: np.ndarray,
+    arena: tuple[float, float],
+    n_discs: tuple[int, int],
+    disc_radius: tuple[float, float],
+    n_walls: tuple[int, int],
+    crossing: float,
+    margin: float,
+    radius: np.ndarray,
+    pose: np.ndarray,
+    goal: np.ndarray,
+    discs: np.ndarray,
+    walls: np.ndarray,
+) -> None:
+    """Draw new arenas for the ``chosen`` environments, in place.
+
+    Args:
+        rng: the environment's generator.
+        chosen: (K,) indices of environments.
+        arena: side of the square, lowest and highest [m].
+        n_discs: number of pillars, lowest and highest.
+        disc_radius: lowest and highest [m].
+        n_walls: number of inner walls, lowest and highest.
+        crossing: share of arenas in which robots start on the rim and go to its far side.
+        margin: free space around starts and goals [m].
+        radius: (N,) of the robots [m].
+        pose: (B, N, 3) out, starts [m, m, rad].
+        goal: (B, N, 2) out [m].
+        discs: (B, D, 3) out, radius 0 is no disc [m].
+        walls: (B, W, 4) out, boundary first, NaN is no wall [m].
+    """
+    robots = radius.shape[0]
+    for b in chosen:
+        placed = False
+        while not placed:
+            side = rng.uniform(arena[0], arena[1])
+            _obstacles(
+                rng,
+                side,
+                rng.integers(n_discs[0], n_discs[1] + 1),
+                rng.integers(n_walls[0], n_walls[1] + 1),
+                disc_radius,
+                discs[b],
+                walls[b],
+            )
+            across = rng.random() < crossing
+            angles = rng.uniform(0.0, 2 * math.pi) + rng.permutation(robots) * (2 * math.pi / robots)
+            placed = _place(rng, side, across, margin, radius, angles, discs[b], walls[b], pose[b]) and _place(
+                rng, side, across, margin, radius, angles + math.pi, discs[b], walls[b], goal[b]
+            )
+        for i in range(robots):
+            if across:
+                ahead = math.atan2(goal[b, i, 1] - pose[b, i, 1], goal[b, i, 0] - pose[b, i, 0])
+                pose[b, i, 2] = (ahead + rng.normal(0.0, 0.8) + math.pi) % (2 * math.pi) - math.pi
+            else:
+                pose[b, i, 2] = rng.uniform(-math.pi, math.pi)

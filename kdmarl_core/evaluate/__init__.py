@@ -1,0 +1,1 @@
+"""Measure policies: returns, success, collisions, retention, cost."""

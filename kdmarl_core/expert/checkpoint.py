@@ -1,0 +1,76 @@
+"""Checkpoints: one safetensors file that is replaced atomically; no pickle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kdmarl_core.contract import KdmarlError
+
+
+def save(
+    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer | None, notes: dict[str, str]
+) -> None:
+    """Write modules, optimiser state and short notes; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        KdmarlError: the file cannot be written.
+    """
+    tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
+    if optimizer:
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
+    scratch = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, scratch, notes)
+        os.replace(scratch, path)
+    except (OSError, SafetensorError) as error:
+        scratch.unlink(missing_ok=True)
+        raise KdmarlError(
+            f"{path}: checkpoint cannot be written ({error}); free the disk or choose another folder"
+        ) from None
+
+
+def load(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer | None = None) -> dict[str, str]:
+    """Read a checkpoint into modules (and the optimiser) and return its notes.
+
+    Raises:
+        KdmarlError: the file is missing, damaged, or was made by another configuration.
+    """
+    if not path.is_file():
+        raise KdmarlError(f"{path}: no such checkpoint; train first")
+    try:
+        with safe_open(path, "pt") as file:
+            notes = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise KdmarlError(f"{path}: checkpoint is damaged ({error}); delete it and train again") from None
+    for name, module in modules.items():
+        try:
+            module.load_state_dict(_part(tensors, name))
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise KdmarlError(
+                f"{path}: does not fit this configuration ({first}); give the one it was trained with"
+            ) from None
+    if optimizer:
+        _load_optimizer(optimizer, _part(tensors, "optimizer"))
+    return notes
+
+
+def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, entry = key.split("/")
+        state.setdefault(int(index), {})[entry] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,266 @@
+"""Networks of the expert: normalisation, per-type actors and critics, and the centralised policy.
+
+Orthogonal initialisation and the small last layer follow Andrychowicz et al., "What Matters In On-Policy
+Reinforcement Learning?" (arXiv 2006.05990); agent-specific central states follow Yu et al., "The
+Surprising Effectiveness of PPO in Cooperative Multi-Agent Games" (arXiv 2103.01955).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from kdmarl_core.contract import ActionSpace, DiffDrive, observation_size
+from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
+from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+Width = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Shape of a multilayer perceptron policy."""
+
+    hidden: tuple[Width, ...] = (256, 256)
+    activation: Literal["tanh", "relu"] = "tanh"
+    log_std: float = -1.0
+    """initial log standard deviation before squashing (continuous actions)"""
+    state_dependent_std: bool = False
+
+
+class Normalizer(nn.Module):
+    """Running mean and variance of a vector, clipped to ±10 standard deviations; part of the exported graph."""
+
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("var", torch.ones(size))
+        self.register_buffer("count", torch.tensor(1e-4, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, x: Tensor) -> None:
+        """Fold in a batch (..., size) (Chan et al.'s parallel variance)."""
+        x = x.reshape(-1, x.shape[-1])
+        mean, var, n = x.mean(0), x.var(0, unbiased=False), x.shape[0]
+        total = self.count + n
+        share = (n / total).float()
+        delta = mean - self.mean
+        self.var.copy_(self.var * (1 - share) + var * share + delta**2 * share * (1 - share))
+        self.mean.add_(delta * share)
+        self.count.copy_(total)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., size) → (..., size) with zero mean and unit variance."""
+        return ((x - self.mean) * torch.rsqrt(self.var + 1e-6)).clamp(-10, 10)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Undo :meth:`forward` (without the clipping)."""
+        return x * torch.sqrt(self.var + 1e-6) + self.mean
+
+
+def mlp(sizes: list[int], activation: str, last_gain: float) -> nn.Sequential:
+    """Linear layers of ``sizes`` with activations between, orthogonally initialised."""
+    layers: list[nn.Module] = []
+    for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        last = index == len(sizes) - 2
+        linear = nn.Linear(fan_in, fan_out)
+        nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2))
+        nn.init.zeros_(linear.bias)
+        layers += [linear] if last else [linear, ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers)
+
+
+class Head(nn.Module):
+    """Turns network outputs into a distribution, and its samples into commands."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, action: ActionSpace, config: NetworkConfig) -> None:
+        super().__init__()
+        self.continuous = isinstance(action, DiffDrive)
+        self.state_dependent = self.continuous and config.state_dependent_std
+        self.initial_log_std = config.log_std
+        if isinstance(action, DiffDrive):
+            self.outputs = action.size * (2 if self.state_dependent else 1)
+            self.register_buffer("low", torch.from_numpy(action.low))
+            self.register_buffer("high", torch.from_numpy(action.high))
+            if not self.state_dependent:
+                self.log_std = nn.Parameter(torch.full((action.size,), config.log_std))
+        else:
+            self.outputs = action.n
+
+    def distribution(self, outputs: Tensor) -> Distribution:
+        """(..., outputs) → distribution."""
+        if not self.continuous:
+            return Categorical(outputs)
+        if not self.state_dependent:
+            return SquashedGaussian(outputs, self.log_std.clamp(-4, 1).expand_as(outputs))
+        mean, spread = outputs.chunk(2, -1)
+        return SquashedGaussian(mean, (spread + self.initial_log_std).clamp(-4, 1))
+
+    def command(self, sample: Tensor) -> Tensor:
+        """Samples (..., A) → commands in the action space's units (indices stay as they are)."""
+        if not self.continuous:
+            return sample
+        return self.low + (torch.tanh(sample) + 1) * 0.5 * (self.high - self.low)
+
+
+class Actor(nn.Module):
+    """Decentralised policy of one type: normaliser, multilayer perceptron, head."""
+
+    def __init__(self, observation: int, action: ActionSpace, config: NetworkConfig) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(observation)
+        self.head = Head(action, config)
+        self.net = mlp([observation, *config.hidden, self.head.outputs], config.activation, 0.01)
+
+    def forward(self, observation: Tensor) -> Distribution:
+        """(..., O) → distribution over this type's actions."""
+        return self.head.distribution(self.net(self.normalizer(observation)))
+
+    def greedy(self, observation: Tensor) -> Tensor:
+        """(..., O) → the most probable command, (..., A) in the action space's units."""
+        return self.head.command(self(observation).mode())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one forward pass (linear layers)."""
+        return sum(layer.weight.numel() for layer in self.net if isinstance(layer, nn.Linear))
+
+
+class TeamPolicy(nn.Module):
+    """Base of team policies: observations of all groups in, distributions of all groups out."""
+
+    heads: dict[str, Head]
+
+    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Group → (..., n, O) to group → distribution over (..., n) agents."""
+        raise NotImplementedError
+
+    def update_normalizers(self, observation: dict[str, Tensor]) -> None:
+        """Fold observations into the running statistics."""
+        raise NotImplementedError
+
+    def macs(self, group: str) -> int:
+        """Multiply-accumulates of one decision of one agent of ``group``."""
+        raise NotImplementedError
+
+    def command(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Samples of each group → commands in the action space's units."""
+        return {group: self.heads[group].command(sample) for group, sample in samples.items()}
+
+
+class DecentralizedPolicy(TeamPolicy):
+    """One actor for each type; an agent sees its own observation only."""
+
+    def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
+        super().__init__()
+        self.actors = nn.ModuleDict(
+            {g.name: Actor(observation_size(g.observation[view]), g.action, config) for g in groups}
+        )
+        self.heads = {name: actor.head for name, actor in self.actors.items()}  # type: ignore[misc]
+
+    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        return {name: actor(observation[name]) for name, actor in self.actors.items()}
+
+    def update_normalizers(self, observation: dict[str, Tensor]) -> None:
+        for name, actor in self.actors.items():
+            actor.normalizer.update(observation[name])  # type: ignore[union-attr, operator]
+
+    def macs(self, group: str) -> int:
+        return self.actors[group].macs  # type: ignore[return-value]
+
+
+class CentralizedPolicy(TeamPolicy):
+    """Attention over all agents' observations: every agent's action depends on the whole team.
+
+    Encoders and heads are per type, the attention block is shared (pre-norm transformer block, Vaswani et
+    al., arXiv 1706.03762). Positions are not encoded: agents of one type are exchangeable.
+    """
+
+    def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig, attention_heads: int = 4) -> None:
+        super().__init__()
+        width = config.hidden[-1]
+        sizes = {g.name: observation_size(g.observation[view]) for g in groups}
+        self.counts = {g.name: g.count for g in groups}
+        self.normalizers = nn.ModuleDict({name: Normalizer(size) for name, size in sizes.items()})
+        self.encoders = nn.ModuleDict(
+            {name: mlp([size, *config.hidden], config.activation, math.sqrt(2)) for name, size in sizes.items()}
+        )
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, attention_heads, batch_first=True)
+        self.mix = mlp([width, width, width], config.activation, 1.0)
+        self.head_modules = nn.ModuleDict({g.name: Head(g.action, config) for g in groups})
+        self.heads = dict(self.head_modules.items())  # type: ignore[arg-type]
+        self.outputs = nn.ModuleDict(
+            {name: mlp([width, head.outputs], config.activation, 0.01) for name, head in self.heads.items()}
+        )
+
+    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        encoded = [self.encoders[name](self.normalizers[name](observation[name])) for name in self.counts]
+        tokens = torch.cat(encoded, dim=-2)
+        batch = tokens.shape[:-2]
+        tokens = tokens.reshape(-1, *tokens.shape[-2:])
+        queries = self.norm_1(tokens)
+        tokens = tokens + self.attention(queries, queries, queries, need_weights=False)[0]
+        tokens = tokens + self.mix(self.norm_2(tokens))
+        parts = tokens.reshape(*batch, *tokens.shape[-2:]).split(list(self.counts.values()), dim=-2)
+        return {
+            name: self.heads[name].distribution(self.outputs[name](part))
+            for name, part in zip(self.counts, parts, strict=True)
+        }
+
+    def update_normalizers(self, observation: dict[str, Tensor]) -> None:
+        for name, normalizer in self.normalizers.items():
+            normalizer.update(observation[name])  # type: ignore[operator]
+
+    def macs(self, group: str) -> int:
+        """An agent's decision needs every agent's encoding and one pass of attention for its own token."""
+        agents, width = sum(self.counts.values()), self.norm_1.normalized_shape[0]
+        encoders = sum(_linear_macs(self.encoders[name]) * count for name, count in self.counts.items())
+        attention = 2 * width * width * agents + 2 * width * width + 2 * width * agents
+        return encoders + attention + _linear_macs(self.mix) + _linear_macs(self.outputs[group])
+
+
+class Critic(nn.Module):
+    """Central value of one type: own observation and central state in, normalised value out."""
+
+    def __init__(self, inputs: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(inputs)
+        self.net = mlp([inputs, *config.hidden, 1], config.activation, 1.0)
+        self.value_normalizer = Normalizer(1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(..., inputs) → normalised value (...)."""
+        return self.net(self.normalizer(inputs)).squeeze(-1)
+
+    def value(self, inputs: Tensor) -> Tensor:
+        """(..., inputs) → value in units of reward (...)."""
+        return self.value_normalizer.inverse(self(inputs).unsqueeze(-1)).squeeze(-1)
+
+
+def make_policy(kind: str, groups: tuple[Group, ...], config: NetworkConfig, view: str = EXPERT) -> TeamPolicy:
+    """A ``decentralized`` or ``centralized`` policy for a team that sees through ``view``."""
+    kinds = {"decentralized": DecentralizedPolicy, "centralized": CentralizedPolicy}
+    return kinds[kind](groups, view, config)
+
+
+def make_critics(env: BatchedEnv, config: NetworkConfig, view: str) -> nn.ModuleDict:
+    """Group → :class:`Critic` on the observation of ``view`` and the central state."""
+    return nn.ModuleDict(
+        {g.name: Critic(observation_size(g.observation[view]) + env.state_sizes[g.name], config) for g in env.groups}
+    )
+
+
+def _linear_macs(module: nn.Module) -> int:
+    return sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Linear))

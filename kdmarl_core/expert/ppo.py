@@ -1,0 +1,254 @@
+"""Proximal policy optimisation for teams (MAPPO): rollouts, advantages and the update.
+
+Schulman et al., "Proximal Policy Optimization Algorithms" (arXiv 1707.06347); Yu et al. (arXiv 2103.01955)
+for the multi-agent form; Schulman et al. (arXiv 1506.02438) for generalised advantages; time-outs are
+bootstrapped as in Pardo et al., "Time Limits in Reinforcement Learning" (arXiv 1712.00378).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.expert.networks import Critic, TeamPolicy
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class PPOConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Hyperparameters of one update; see docs/training.md for where the defaults come from."""
+
+    learning_rate: Positive = 7e-4
+    final_learning_rate: NonNegative = 0.1
+    """share of it that is left at the end of the linear decay"""
+    gamma: Unit = 0.99
+    gae_lambda: Unit = 0.95
+    clip: Positive = 0.2
+    epochs: Count = 5
+    minibatches: Count = 8
+    entropy: NonNegative = 0.0
+    max_grad_norm: Positive = 1.0
+    kl_stop: Positive = 0.02
+    """mean KL divergence from the rollout policy that ends an update early [nat]"""
+
+
+class Batch(NamedTuple):
+    """A rollout of T steps; dictionaries are by group, agents on the third axis."""
+
+    observation: dict[str, Tensor]
+    """(T, B, n, O)"""
+    state: dict[str, Tensor]
+    """critic inputs, (T, B, n, O + S)"""
+    sample: dict[str, Tensor]
+    """(T, B, n, A) as drawn from the distribution"""
+    log_prob: dict[str, Tensor]
+    """(T, B, n)"""
+    value: dict[str, Tensor]
+    """(T, B, n) in units of reward"""
+    next_value: dict[str, Tensor]
+    """(T, B, n) of the state after the step, before any reset"""
+    reward: dict[str, Tensor]
+    """(T, B, n)"""
+    terminated: Tensor
+    """(T, B) bool"""
+    ended: Tensor
+    """(T, B) bool: terminated or truncated"""
+
+
+def gae(
+    reward: Tensor, value: Tensor, next_value: Tensor, terminated: Tensor, ended: Tensor, gamma: float, lam: float
+) -> Tensor:
+    """Generalised advantage estimates.
+
+    Args:
+        reward: (T, B, n).
+        value: (T, B, n) of the states acted in.
+        next_value: (T, B, n) of the states that followed, before any reset.
+        terminated: (T, B) no future after this step.
+        ended: (T, B) the next row belongs to another episode.
+        gamma: discount.
+        lam: the estimator's lambda.
+
+    Returns:
+        (T, B, n) advantages.
+    """
+    advantage = torch.zeros_like(reward)
+    running = torch.zeros_like(reward[0])
+    for t in reversed(range(reward.shape[0])):
+        alive = (~terminated[t]).float().unsqueeze(-1)
+        goes_on = (~ended[t]).float().unsqueeze(-1)
+        delta = reward[t] + gamma * next_value[t] * alive - value[t]
+        running = delta + gamma * lam * goes_on * running
+        advantage[t] = running
+    return advantage
+
+
+class Rollout:
+    """Collects batches from an environment with a team policy, keeping finished episodes' figures."""
+
+    def __init__(self, env: BatchedEnv, view: str) -> None:
+        self.env, self.view = env, view
+
+    def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The present observations and critic inputs, group → (B, n, ·)."""
+        observation = {name: torch.from_numpy(x) for name, x in self.env.observe(self.view).items()}
+        state = self.env.state()
+        return observation, {
+            name: torch.cat([observation[name], torch.from_numpy(state[name])], -1) for name in observation
+        }
+
+    @torch.no_grad()
+    def collect(self, policy: TeamPolicy, critics: nn.ModuleDict, steps: int) -> tuple[Batch, list[dict[str, Tensor]]]:
+        """Run ``steps`` steps; returns the batch and the figures of episodes that ended, each (K, N)."""
+        rows: list[dict] = []
+        episodes: list[dict[str, Tensor]] = []
+        observation, state = self.tensors()
+        value = values_of(critics, state)
+        for _ in range(steps):
+            distribution = policy(observation)
+            sample = {name: d.sample() for name, d in distribution.items()}
+            log_prob = {name: d.log_prob(sample[name]) for name, d in distribution.items()}
+            step = self.env.step({name: command.numpy() for name, command in policy.command(sample).items()})
+            ended = torch.from_numpy(step.terminated | step.truncated)
+            next_observation, next_state = self.tensors()
+            next_value = values_of(critics, next_state)
+            reward = torch.from_numpy(step.reward)
+            rows.append(
+                {
+                    "observation": observation,
+                    "state": state,
+                    "sample": sample,
+                    "log_prob": log_prob,
+                    "value": value,
+                    "next_value": next_value,
+                    "reward": {g.name: reward[:, g.agents] for g in self.env.groups},
+                    "terminated": torch.from_numpy(step.terminated),
+                    "ended": ended,
+                }
+            )
+            if ended.any():
+                episodes.append({name: torch.from_numpy(figure) for name, figure in step.episodes.items()})
+                self.env.reset_ended()
+                next_observation, next_state = self.tensors()
+                next_value = values_of(critics, next_state)
+            observation, state, value = next_observation, next_state, next_value
+        return _stack(rows), episodes
+
+
+def values_of(critics: nn.ModuleDict, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Group → values in units of reward, (..., n)."""
+    return {name: critic.value(state[name]) for name, critic in critics.items()}  # type: ignore[union-attr, operator]
+
+
+def _stack(rows: list[dict]) -> Batch:
+    def stack(key: str) -> Tensor | dict[str, Tensor]:
+        first = rows[0][key]
+        if isinstance(first, dict):
+            return {name: torch.stack([row[key][name] for row in rows]) for name in first}
+        return torch.stack([row[key] for row in rows])
+
+    return Batch(**{key: stack(key) for key in Batch._fields})  # type: ignore[arg-type]
+
+
+class PPO:
+    """Updates a team policy and its critics from rollouts."""
+
+    def __init__(self, policy: TeamPolicy, critics: nn.ModuleDict, config: PPOConfig) -> None:
+        self.policy, self.critics, self.config = policy, critics, config
+        self.optimizer = torch.optim.Adam(
+            [{"params": policy.parameters()}, {"params": critics.parameters()}], lr=config.learning_rate, eps=1e-5
+        )
+
+    def set_progress(self, done: float) -> None:
+        """Decay the learning rate linearly; ``done`` goes from 0 to 1."""
+        rate = self.config.learning_rate * (1 - (1 - self.config.final_learning_rate) * done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One PPO update; returns mean losses for the log.
+
+        Raises:
+            KdmarlError: a loss is not finite; the networks keep the state before the faulty step.
+        """
+        config = self.config
+        advantage, target = {}, {}
+        for name, critic in self.critics.items():
+            raw = gae(
+                batch.reward[name],
+                batch.value[name],
+                batch.next_value[name],
+                batch.terminated,
+                batch.ended,
+                config.gamma,
+                config.gae_lambda,
+            )
+            returns = raw + batch.value[name]
+            critic.value_normalizer.update(returns.reshape(-1, 1))  # type: ignore[union-attr, operator]
+            target[name] = critic.value_normalizer(returns.unsqueeze(-1)).squeeze(-1).flatten(0, 1)  # type: ignore[union-attr, operator]
+            advantage[name] = ((raw - raw.mean()) / (raw.std() + 1e-6)).flatten(0, 1)
+            critic.normalizer.update(batch.state[name])  # type: ignore[union-attr, operator]
+        flat = {
+            key: {name: x.flatten(0, 1) for name, x in getattr(batch, key).items()}
+            for key in ("observation", "state", "sample", "log_prob")
+        }
+        rows = batch.ended.numel()
+        sums = {"policy_loss": 0.0, "value_loss": 0.0, "entropy": 0.0, "kl": 0.0}
+        updates = 0
+        for _ in range(config.epochs):
+            epoch_kl = 0.0
+            for chosen in torch.randperm(rows).chunk(config.minibatches):
+                figures = self._minibatch(flat, advantage, target, chosen)
+                updates += 1
+                epoch_kl += figures["kl"] / config.minibatches
+                for name, figure in figures.items():
+                    sums[name] += figure
+            if epoch_kl > config.kl_stop:
+                break
+        self.policy.update_normalizers(flat["observation"])
+        return {name: total / updates for name, total in sums.items()} | {"updates": updates}
+
+    def _minibatch(
+        self,
+        flat: dict[str, dict[str, Tensor]],
+        advantage: dict[str, Tensor],
+        target: dict[str, Tensor],
+        chosen: Tensor,
+    ) -> dict[str, float]:
+        config = self.config
+        distributions = self.policy({name: x[chosen] for name, x in flat["observation"].items()})
+        policy_loss, value_loss, entropy, kl = (torch.zeros(()) for _ in range(4))
+        agents = sum(d.log_prob(flat["sample"][name][chosen]).shape[-1] for name, d in distributions.items())
+        for name, distribution in distributions.items():
+            log_prob = distribution.log_prob(flat["sample"][name][chosen])
+            share = log_prob.shape[-1] / agents
+            log_ratio = log_prob - flat["log_prob"][name][chosen]
+            ratio = log_ratio.exp()
+            gain = advantage[name][chosen]
+            clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+            policy_loss = policy_loss - share * torch.min(ratio * gain, clipped * gain).mean()
+            entropy = entropy + share * distribution.entropy().mean()
+            critic: Critic = self.critics[name]  # type: ignore[assignment]
+            value_loss = value_loss + share * ((critic(flat["state"][name][chosen]) - target[name][chosen]) ** 2).mean()
+            kl = kl + share * ((ratio - 1) - log_ratio).detach().mean()
+        loss = policy_loss + value_loss - config.entropy * entropy
+        if not torch.isfinite(loss):
+            raise KdmarlError(f"training: the loss is {loss.item()}; lower expert.ppo.learning_rate and resume")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for network in (self.policy, self.critics):
+            nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
+        self.optimizer.step()
+        return {
+            "policy_loss": policy_loss.item(),
+            "value_loss": value_loss.item(),
+            "entropy": entropy.item(),
+            "kl": kl.item(),
+        }

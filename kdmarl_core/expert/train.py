@@ -1,0 +1,171 @@
+"""Stage 1: train the expert with MAPPO; progress bar, TensorBoard, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
+from kdmarl_core.expert import checkpoint
+from kdmarl_core.expert.networks import NetworkConfig, TeamPolicy, make_critics, make_policy
+from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the expert is trained."""
+
+    policy: Literal["decentralized", "centralized"] = "decentralized"
+    view: Literal["expert", "student"] = EXPERT  # type: ignore[assignment]
+    """what its actors see; ``student`` trains the best policy of the robots' own sensors"""
+    actor: NetworkConfig = NetworkConfig()
+    critic: NetworkConfig = NetworkConfig()
+    ppo: PPOConfig = PPOConfig()
+    envs: Count = 128
+    steps: Count = 50
+    """of each environment in one rollout"""
+    iterations: Count = 400
+    checkpoint_every: Count = 20
+    """iterations; environments and random numbers restart there, so that a resumed run is the same run"""
+
+
+def train(
+    config: ExpertConfig, make_env: Callable[[int], BatchedEnv], folder: Path, seed: int, resume: bool = True
+) -> TeamPolicy:
+    """Train, or go on from the checkpoint in ``folder``; returns the trained policy.
+
+    Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line an iteration) and TensorBoard events.
+
+    Raises:
+        KdmarlError: the checkpoint is damaged or belongs to another configuration, or a loss is not finite.
+    """
+    env = make_env(config.envs)
+    torch.manual_seed(seed)
+    policy = make_policy(config.policy, env.groups, config.actor, config.view)
+    critics = make_critics(env, config.critic, config.view)
+    learner = PPO(policy, critics, config.ppo)
+    modules = {"policy": policy, "critics": critics}
+    path = folder / CHECKPOINT
+    fingerprint = _fingerprint(config, seed)
+    start = 0
+    if resume and path.is_file():
+        notes = checkpoint.load(path, modules, learner.optimizer)
+        if notes.get("fingerprint") != fingerprint:
+            raise KdmarlError(
+                f"{path}: was trained with another expert configuration or seed; use --fresh or another --output"
+            )
+        start = int(notes["iteration"])
+    folder.mkdir(parents=True, exist_ok=True)
+    _trim_metrics(folder / "metrics.jsonl", start)
+    rollout = Rollout(env, config.view)
+    with SummaryWriter(str(folder), purge_step=start) as writer, _progress() as progress:
+        bar = progress.add_task("expert", total=config.iterations, completed=start, figures="")
+        for iteration in range(start, config.iterations):
+            if iteration == start or iteration % config.checkpoint_every == 0:
+                _restart(env, seed, iteration)
+            if iteration == 0:
+                _warm_up(rollout, policy, config)
+            learner.set_progress(iteration / config.iterations)
+            row = _iterate(rollout, learner, config) | {"iteration": iteration}
+            _log(writer, folder / "metrics.jsonl", row)
+            progress.update(bar, completed=iteration + 1, figures=_figures(row))
+            if (iteration + 1) % config.checkpoint_every == 0 or iteration + 1 == config.iterations:
+                notes = {"iteration": str(iteration + 1), "fingerprint": fingerprint}
+                checkpoint.save(path, modules, learner.optimizer, notes)
+    return policy
+
+
+def load_policy(config: ExpertConfig, env: BatchedEnv, folder: Path) -> TeamPolicy:
+    """The trained policy in ``folder``, ready to act.
+
+    Raises:
+        KdmarlError: there is none, or it does not fit the configuration.
+    """
+    policy = make_policy(config.policy, env.groups, config.actor, config.view)
+    checkpoint.load(folder / CHECKPOINT, {"policy": policy})
+    return policy.eval()
+
+
+def _iterate(rollout: Rollout, learner: PPO, config: ExpertConfig) -> dict[str, float]:
+    started = time.perf_counter()
+    batch, episodes = rollout.collect(learner.policy, learner.critics, config.steps)
+    collected = time.perf_counter()
+    row: dict[str, float] = learner.update(batch)
+    row["reward"] = float(np.mean([r.mean().item() for r in batch.reward.values()]))
+    if episodes:
+        for name in episodes[0]:
+            figures = torch.cat([episode[name] for episode in episodes])
+            row[f"episode/{name}"] = figures.nanmean().item()
+            for group in rollout.env.groups:
+                row[f"{group.name}/{name}"] = figures[:, group.agents].nanmean().item()
+    row["seconds/rollout"] = collected - started
+    row["seconds/update"] = time.perf_counter() - collected
+    return row
+
+
+def _restart(env: BatchedEnv, seed: int, iteration: int) -> None:
+    """Fresh episodes and random numbers that depend on seed and iteration only."""
+    torch.manual_seed(seed * 1_000_003 + iteration)
+    env.reset(seed * 1_000_003 + iteration)
+    env.desynchronize()
+
+
+@torch.no_grad()
+def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None:
+    """Give the normalisers a first idea of the observations."""
+    for _ in range(config.steps):
+        observation, _ = rollout.tensors()
+        policy.update_normalizers(observation)
+        samples = {name: d.sample() for name, d in policy(observation).items()}
+        rollout.env.step({name: command.numpy() for name, command in policy.command(samples).items()})
+        rollout.env.reset_ended()
+
+
+def _fingerprint(config: ExpertConfig, seed: int) -> str:
+    """What must be equal for a resumed run to be the same run."""
+    return f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed}"
+
+
+def _trim_metrics(path: Path, start: int) -> None:
+    """Drop the lines that a killed run wrote after its last checkpoint."""
+    if path.is_file():
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:start]))
+
+
+def _log(writer: SummaryWriter, path: Path, row: dict[str, float]) -> None:
+    for name, value in row.items():
+        if name != "iteration":
+            writer.add_scalar(name, value, row["iteration"])
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _figures(row: dict[str, float]) -> str:
+    if "episode/success" not in row:
+        return f"reward {row['reward']:+.3f}"
+    return f"success {row['episode/success']:.2f} collisions {row.get('episode/collisions', 0):.2f}"
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+
+
+__all__ = ["CHECKPOINT", "EXPERT", "STUDENT", "ExpertConfig", "load_policy", "train"]

@@ -1,0 +1,1 @@
+"""Turn trained students into policy files."""
