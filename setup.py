@@ -43,7 +43,12 @@ ROS = [
     "ros-std-srvs",
     "ros-visualization-msgs",
 ]
-SIM = ["mujoco==4.0.*", "matplotlib>=3.6"]
+SIM = [
+    # MuJoCo is pinned because contacts change between releases; 4.0 has no wheels for Python 3.10
+    "mujoco==4.0.*; python_version >= '3.11'",
+    "mujoco==3.17.*; python_version < '3.11'",
+    "matplotlib>=3.6",
+]
 TRAIN = [
     "torch>=2.3",
     "numba>=0.60",

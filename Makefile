@@ -1,0 +1,42 @@
+# Everything a clone needs, from nothing but Python 3.10 to 3.13: `make help`.
+
+PYTHON ?= python3
+DEMO_OUTPUT ?= runs/demo
+PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format demo clean
+
+help: ## show this
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
+
+test: setup lint ## lint, then run all tests
+	.venv/bin/python -m pytest
+
+lint: setup ## ruff, mypy and the import rules
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup ## format the code and mend what ruff can
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (needs no torch)
+	.venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --output $(DEMO_OUTPUT)
+
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	  .import_linter_cache .hypothesis
+
+.venv/stamp: EXTRAS = ros,sim,train,dev
+.venv-demo/stamp: EXTRAS = ros,sim
+.venv/stamp .venv-demo/stamp: setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "'$(PYTHON)' is no Python 3.10 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]'
+	@touch $@
