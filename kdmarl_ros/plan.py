@@ -1,0 +1,165 @@
+"""Which processes a swarm needs: the launch file and ``kdmarl-swarm`` both start what is said here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
+from kdmarl_core.runtime import Controller, Policy
+
+PACKAGE = "kdmarl_ros"
+
+
+class Simulator(str, Enum):
+    """What makes the robots' sensors and moves them."""
+
+    MUJOCO = "mujoco"
+    NONE = "none"
+    """the robots are real, or another program simulates them"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process of the plan.
+
+    ``executable`` is a console script of this package and the name of its module, ``node`` the node's name in
+    ``namespace``; ``respawn`` says whether it is started again when it dies.
+    """
+
+    name: str
+    executable: str
+    node: str
+    namespace: str
+    parameters: dict[str, Any]
+    respawn: bool
+
+    @property
+    def is_robot(self) -> bool:
+        """Whether it drives a robot."""
+        return self.executable == "policy_node"
+
+    @property
+    def is_judge(self) -> bool:
+        """Whether its end ends the run."""
+        return self.executable == "judge_node"
+
+
+def load_checked_swarm(path: Path | str, robots: list[str]) -> Swarm:
+    """Read a swarm file and see that every policy may run on its robots.
+
+    Args:
+        path: swarm file.
+        robots: names of the robots to keep; empty for all.
+
+    Raises:
+        KdmarlError: the file, a name or a policy does not fit.
+    """
+    swarm = load_swarm(path)
+    if robots:
+        swarm = swarm.only(robots)
+    for robot_type in sorted({robot.type for robot in swarm.robots}):
+        Controller(Policy.load(swarm.policies[robot_type]), robot_type, swarm.robot_types[robot_type])
+    return swarm
+
+
+def make_plan(
+    swarm: Swarm,
+    *,
+    simulator: Simulator = Simulator.MUJOCO,
+    real_time_factor: float = 1.0,
+    lockstep: bool = False,
+    seed: int = 0,
+    duration: float = 0.0,
+    output: Path | str | None = None,
+) -> list[Process]:
+    """The processes of a swarm, in the order in which to start them.
+
+    Args:
+        swarm: as :func:`load_checked_swarm` gives it.
+        simulator: what to simulate with. With a simulator all nodes run on simulated time.
+        real_time_factor: simulated over real time; 0 is as fast as possible.
+        lockstep: let simulated time wait for the robots' commands.
+        seed: of the sensor noise.
+        duration: of the judged run [s]; 0 runs until stopped, without a judge.
+        output: directory for what the judge writes; None for ``runs/<name of the swarm>``.
+
+    Raises:
+        KdmarlError: the arguments do not fit each other or the swarm.
+    """
+    simulated = simulator is not Simulator.NONE
+    if not 0 <= real_time_factor <= 100:
+        raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
+    if not 0 <= duration < math.inf:
+        raise KdmarlError(f"duration is {duration:g} s; give 0 (until stopped) or more")
+    if output and not duration:
+        raise KdmarlError(f"output is '{output}', but nothing is judged without a duration; give a duration too")
+    if not 0 <= seed < 2**31:
+        raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
+    if lockstep and not simulated:
+        raise KdmarlError("lockstep needs a simulator; give sim 'mujoco' or leave lockstep out")
+    if simulated and swarm.world is None:
+        raise KdmarlError(f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots")
+    processes = [_robot(swarm, robot, simulated) for robot in swarm.robots]
+    if simulated:
+        processes.insert(0, _simulator(swarm, real_time_factor, lockstep, seed))
+    if duration:
+        processes.append(_judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
+    return processes
+
+
+def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
+    return Process(
+        name=robot.name,
+        executable="policy_node",
+        node="policy",
+        namespace=f"/{robot.name}",
+        parameters={
+            "policy": str(swarm.policies[robot.type]),
+            "robot_type": robot.type,
+            "robot_types": str(swarm.robot_types_file),
+            "goal": [float(value) for value in robot.goal],
+            "sensor_timeout": float(swarm.defaults.sensor_timeout),
+            "stamped_commands": swarm.defaults.stamped_commands,
+            "autostart": True,
+            "use_sim_time": simulated,
+        },
+        respawn=True,
+    )
+
+
+def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int) -> Process:
+    return Process(
+        name="simulator",
+        executable="simulator_node",
+        node="simulator",
+        namespace="/",
+        parameters={
+            "swarm": str(swarm.path),
+            "robots": [robot.name for robot in swarm.robots],
+            "real_time_factor": float(real_time_factor),
+            "lockstep": lockstep,
+            "seed": seed,
+        },
+        respawn=True,
+    )
+
+
+def _judge(swarm: Swarm, simulated: bool, duration: float, output: Path) -> Process:
+    return Process(
+        name="judge",
+        executable="judge_node",
+        node="judge",
+        namespace="/",
+        parameters={
+            "swarm": str(swarm.path),
+            "robots": [robot.name for robot in swarm.robots],
+            "duration": float(duration),
+            "output": str(output.resolve()),
+            "use_sim_time": simulated,
+        },
+        respawn=False,
+    )

@@ -1,0 +1,87 @@
+"""The ``kdmarl-swarm`` command: runs a swarm without a ROS distribution."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.plan import Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.supervisor import Show, Supervisor
+
+STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def swarm(
+    file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
+    sim: Annotated[Simulator, typer.Option(help="Simulator; none for real robots.")] = Simulator.MUJOCO,
+    robots: Annotated[str, typer.Option(help="Names of the robots to run, with commas; all if empty.")] = "",
+    real_time_factor: Annotated[float, typer.Option(help="Simulated over real time; 0 is as fast as possible.")] = 1.0,
+    duration: Annotated[
+        float, typer.Option(help="Judge the run for so many seconds, then end; 0 runs until Ctrl-C.")
+    ] = 0.0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Directory for summary.json and tracks.png; runs/<name of the swarm> if not given."),
+    ] = None,
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="Simulated time waits for the robots' commands.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated sensors' noise.")] = 0,
+) -> int:
+    """Run a swarm: a simulator, one process for each robot, and a judge when a duration is given.
+
+    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected.
+
+    Exit code: 0 the judged run reached the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
+    """
+    names = [name for part in robots.split(",") if (name := part.strip())]
+    plan = make_plan(
+        load_checked_swarm(file, names),
+        simulator=sim,
+        real_time_factor=real_time_factor,
+        lockstep=lockstep,
+        seed=seed,
+        duration=duration,
+        output=output,
+    )
+    return Supervisor(plan, show=_show([process.name for process in plan])).run()
+
+
+def _show(names: list[str]) -> Show:
+    """Print lines with the name of their process before them, each in its colour on a terminal."""
+    console = Console(soft_wrap=True, highlight=False)
+    width = max(len(name) for name in names)
+    styles = {name: STYLES[index % len(STYLES)] for index, name in enumerate(names)}
+
+    def show(name: str, line: str) -> None:
+        console.print(Text.assemble((f"{name:>{width}} | ", styles[name]), line))
+
+    return show
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command; errors of the user are one sentence on stderr and exit code 2."""
+    try:
+        return app(args, standalone_mode=False) or 0
+    except KdmarlError as error:
+        sentence = str(error)
+    except Exception as error:
+        # Bad options: typer raises click's errors or, since it holds a copy of click, its own. Both format themselves.
+        if not hasattr(error, "format_message"):
+            raise
+        sentence = f"kdmarl-swarm: {error.format_message()}"
+    print(" ".join(sentence.split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
