@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
+
 from kdmarl_core.contract import ActionSpace, Discrete, Manifest, RobotType, Term, load_robot_types
 from kdmarl_core.contract.manifest import METADATA_KEY, Provenance, RecurrentState
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
-from onnx import helper, numpy_helper
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROBOT_TYPES = REPOSITORY / "config" / "robots.yaml"

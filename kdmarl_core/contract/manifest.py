@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.files import decode_json
@@ -150,8 +151,8 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
         found.append(f"the policy is for robot type '{manifest.robot_type}', this robot is a '{robot_type}'")
     if isinstance(manifest.action, DiffDrive) and not manifest.action.within(robot.action):
         found.append(
-            f"the policy commands up to {manifest.action.high.round(3).tolist()} [m/s, rad/s], "
-            f"the robot allows {robot.action.high.round(3).tolist()}"
+            f"the policy commands up to {_rounded(manifest.action.high)} [m/s, rad/s], "
+            f"the robot allows {_rounded(robot.action.high)}"
         )
     if manifest.domain and not manifest.domain.radius[0] - 1e-6 <= robot.radius <= manifest.domain.radius[1] + 1e-6:
         found.append(f"the robot's radius is {robot.radius} m, the policy was trained for {manifest.domain.radius} m")
@@ -164,3 +165,7 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
             if count != term.count:
                 found.append(f"the policy needs {term.count} range sensors, the robot has {count}")
     return found
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 3) for value in values]

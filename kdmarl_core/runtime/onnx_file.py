@@ -21,23 +21,21 @@ OPSETS = range(13, 24)
 MAX_ELEMENTS = 4_194_304
 """Elements of one tensor."""
 
-OPERATORS = frozenset(
-    # element by element
+_ELEMENTWISE = (
     "Abs Add And Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid "
     "HardSwish Identity LeakyRelu Less LessOrEqual Log Max Min Mish Mul Neg Not Or PRelu Pow Reciprocal Relu Round "
-    "Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Tanh Where "
-    # linear and recurrent
-    "Gemm MatMul GRU LSTM RNN "
-    # over an axis
-    "ArgMax LayerNormalization LogSoftmax RMSNormalization ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd "
-    "ReduceSum ReduceSumSquare Softmax "
-    # shape
-    "Concat Constant Flatten Gather Reshape Shape Slice Split Squeeze Transpose Unsqueeze "
-    # quantised
-    "DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearMatMul QuantizeLinear".split()
+    "Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Tanh Where"
 )
-"""Operators of the default domain that a policy may use: none branches, loops, or makes large from small
-by an attribute."""
+_LINEAR = "GRU Gemm LSTM MatMul RNN"
+_OVER_AXES = (
+    "ArgMax LayerNormalization LogSoftmax RMSNormalization ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd "
+    "ReduceSum ReduceSumSquare Softmax"
+)
+_SHAPE_CHANGING = "Concat Constant Flatten Gather Reshape Shape Slice Split Squeeze Transpose Unsqueeze"
+_QUANTISED = "DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearMatMul QuantizeLinear"
+
+OPERATORS = frozenset(" ".join((_ELEMENTWISE, _LINEAR, _OVER_AXES, _SHAPE_CHANGING, _QUANTISED)).split())
+"""Operators of the default domain that a policy may use: none branches, loops, reads or writes files."""
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _ITEM_SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}

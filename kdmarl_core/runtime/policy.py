@@ -30,7 +30,9 @@ class Policy:
         self._session = _session(data, str(path))
         discrete = isinstance(manifest.action, Discrete)
         self._observation = np.zeros((1, manifest.observation_size), np.float32)
-        self._action = np.zeros(1, np.int64) if discrete else np.zeros((1, manifest.action.size), np.float32)
+        self._action: np.ndarray = (
+            np.zeros(1, np.int64) if discrete else np.zeros((1, manifest.action.size), np.float32)
+        )
         self._states = [np.zeros(state.shape, np.float32) for state in manifest.recurrent]
         self._next_states = [np.zeros_like(state) for state in self._states]
         # The engine reads and writes these very arrays: half the time of session.run with a small network.

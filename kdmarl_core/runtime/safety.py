@@ -7,18 +7,21 @@ import numpy as np
 from kdmarl_core.contract import DiffDrive, KdmarlError
 
 
-class UnsafeCommand(KdmarlError):
+class UnsafeCommandError(KdmarlError):
     """A policy gave something that is no command at all."""
 
 
 class SafetyFilter:
-    """Lets through only what the limits allow, starting from standstill."""
+    """Lets through only what the limits allow, starting from standstill.
+
+    ``last`` is the command that was let through last, (2,) float32 [m/s, rad/s].
+    """
 
     def __init__(self, action: DiffDrive, period: float) -> None:
         """Hold commands within ``action``, given every ``period`` seconds."""
         self._low, self._high = action.low, action.high
         self._step = action.acceleration * np.float32(period)
-        self._last = np.zeros(action.size, np.float32)
+        self.last = np.zeros(action.size, np.float32)
 
     def __call__(self, command: np.ndarray) -> np.ndarray:
         """Limit speed, then the change since the last command.
@@ -30,14 +33,14 @@ class SafetyFilter:
             (2,) float32, a new array, which counts as given.
 
         Raises:
-            UnsafeCommand: it holds NaN or inf; nothing counts as given.
+            UnsafeCommandError: it holds NaN or inf; nothing counts as given.
         """
         if not np.isfinite(command).all():
-            raise UnsafeCommand(f"the policy commands {np.asarray(command).tolist()}, which is not finite")
+            raise UnsafeCommandError(f"the policy commands {np.asarray(command).tolist()}, which is not finite")
         allowed = np.minimum(np.maximum(command, self._low), self._high)
-        self._last = np.minimum(np.maximum(allowed, self._last - self._step), self._last + self._step)
-        return self._last.copy()
+        self.last = np.minimum(np.maximum(allowed, self.last - self._step), self.last + self._step)
+        return self.last.copy()
 
     def reset(self) -> None:
         """The robot stands: the next command starts from zero."""
-        self._last = np.zeros_like(self._last)
+        self.last = np.zeros_like(self.last)

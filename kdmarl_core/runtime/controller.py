@@ -1,0 +1,70 @@
+"""One control cycle without any middleware: readings in, safe command out."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, mismatches, observe
+from kdmarl_core.contract.spaces import require_diff_drive
+from kdmarl_core.runtime.policy import Policy
+from kdmarl_core.runtime.safety import SafetyFilter
+
+
+class Controller:
+    """A policy on one robot, with everything that one cycle hands to the next.
+
+    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest.
+    """
+
+    def __init__(self, policy: Policy, robot_type: str, robot: RobotType) -> None:
+        """Put ``policy`` on a ``robot`` of type ``robot_type``.
+
+        Raises:
+            KdmarlError: the policy is not for this robot; says all that does not fit.
+        """
+        action = require_diff_drive(policy.manifest.action, str(policy.path))
+        if found := mismatches(policy.manifest, robot_type, robot):
+            raise KdmarlError(f"{policy.path}: {'; '.join(found)}; give this robot a policy of its own type")
+        self.policy = policy
+        self.terms = policy.manifest.observation
+        self.period = policy.manifest.control_period
+        self._low, self._high = action.low, action.high
+        self._filter = SafetyFilter(_tightest(action, robot.action), self.period)
+        # What the policy wanted, not what the filter made of it: that is what it saw in training.
+        self._previous_action = np.zeros(action.size, np.float32)
+
+    def __call__(self, readings: Readings) -> np.ndarray:
+        """The command for one set of readings (``previous_action`` is filled in here), (2,) [m/s, rad/s].
+
+        Raises:
+            UnsafeCommandError: the policy gave something that is not finite.
+            KdmarlError: the readings do not fit the policy's terms, or are not finite.
+        """
+        observation = observe(self.terms, readings._replace(previous_action=self._previous_action))
+        if not np.isfinite(observation).all():
+            raise KdmarlError("the observation is not finite; check the odometry and the goal")
+        wanted = self.policy(observation)
+        command = self._filter(wanted)
+        self._previous_action = np.minimum(np.maximum(wanted, self._low), self._high)
+        return command
+
+    def reset(self) -> None:
+        """The robot stands: forget the recurrent state and the last command."""
+        self.policy.reset()
+        self._filter.reset()
+        self._previous_action = np.zeros_like(self._previous_action)
+
+    def take_over(self, other: Controller) -> None:
+        """Go on from the last command of ``other``, so that a swap of policies does not jerk the robot."""
+        self._filter.last = other._filter.last.copy()
+        self._previous_action = np.minimum(np.maximum(other._previous_action, self._low), self._high)
+
+
+def _tightest(policy: DiffDrive, robot: DiffDrive) -> DiffDrive:
+    """The policy's limits (which lie within the robot's), with the smaller of both accelerations."""
+    return msgspec.structs.replace(
+        policy,
+        linear_acceleration=min(policy.linear_acceleration, robot.linear_acceleration),
+        angular_acceleration=min(policy.angular_acceleration, robot.angular_acceleration),
+    )

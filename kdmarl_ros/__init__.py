@@ -1,0 +1,1 @@
+"""ROS 2 nodes that run one distilled policy per robot."""

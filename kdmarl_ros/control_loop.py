@@ -1,0 +1,242 @@
+"""The control loop of one robot: drive while everything can be trusted, else stand and say why."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from rclpy.timer import Timer
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.runtime import Controller, UnsafeCommandError
+from kdmarl_ros.diagnostics import ERROR, OK, WARN, Diagnostics
+from kdmarl_ros.faults import Cause, Fault
+from kdmarl_ros.inputs import Inputs, arrival_time
+
+RESUME_CYCLES = 3
+"""Good control cycles in a row after which a stopped robot moves again."""
+
+LATE_CYCLES = 3
+"""Late control cycles in a row that stop the robot."""
+
+
+class ControlLoop:
+    """Runs a controller at its period on ROS time, under a watchdog on the steady clock.
+
+    The robot either drives or stands. Any fault makes it stand: one zero command at once, then silence, until
+    ``RESUME_CYCLES`` cycles in a row found nothing wrong. ``controller`` and ``inputs`` are those in use.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        controller: Controller,
+        inputs: Inputs,
+        publish: Callable[[float, float], None],
+        diagnostics: Diagnostics,
+    ) -> None:
+        """Prepare, without starting.
+
+        Args:
+            node: whose clock and executor are used.
+            controller: of the robot.
+            inputs: of the robot; their timeout is the watchdog's, too.
+            publish: gives the robot a forward speed [m/s] and a yaw rate [rad/s].
+            diagnostics: told of every change.
+        """
+        self.controller = controller
+        self.inputs = inputs
+        self._node = node
+        self._clock = node.get_clock()
+        self._publish = publish
+        self._diagnostics = diagnostics
+        self._timer: Timer | None = None
+        self._watchdog: Timer | None = None
+        self._fault: Fault | None = None
+        self._standing = True
+        self._good_cycles = 0
+        self._late_cycles = 0
+        self._waiting_since = 0
+        """steady [ns]"""
+        self._last_cycle = (0, 0)
+        """in ROS time and as arrival time [ns]"""
+        self._clock_seen = (0, 0)
+        """ROS time, and the steady time at which it was new [ns]"""
+
+    @property
+    def standing(self) -> bool:
+        """Whether the last command, if any, was zero for good."""
+        return self._standing
+
+    def start(self) -> None:
+        """Drive as soon as all inputs are there."""
+        self.inputs.clear()
+        self.controller.reset()
+        self._fault = Fault(Cause.WAITING, "waiting for the first inputs")
+        self._diagnostics.set(WARN, self._fault.reason)
+        self._standing = False  # a command of whoever drove the robot before may still be in force
+        self._begin_waiting()
+        self._clock_seen = (self._now(), time.monotonic_ns())
+        self._start_timer()
+        self._watchdog = self._node.create_timer(
+            self.controller.period / 2, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def stop(self) -> None:
+        """Stand, and run no more."""
+        for timer in (self._timer, self._watchdog):
+            if timer is not None:
+                self._node.destroy_timer(timer)
+        self._timer = self._watchdog = None
+        self._stand()
+
+    def swap(self, controller: Controller, inputs: Inputs) -> None:
+        """Drive by another controller from the next cycle on, without a jerk."""
+        controller.take_over(self.controller)
+        retime = controller.period != self.controller.period and self._timer is not None
+        if inputs is not self.inputs:
+            self._begin_waiting()
+        self.controller, self.inputs = controller, inputs
+        if retime:
+            self._start_timer()
+
+    # One cycle
+
+    def _cycle(self) -> None:
+        started = time.perf_counter()
+        now, arrival_now = self._now(), arrival_time(self._clock)
+        try:
+            self._check_clock(now)
+            self._check_deadline(now, arrival_now)
+            command = self.controller(self.inputs.readings(now, arrival_now))
+        except Fault as fault:
+            self._halt(fault)
+        except UnsafeCommandError as error:
+            self._halt(Fault(Cause.OUTPUT, f"{error}; replace the policy file"))
+        except KdmarlError as error:
+            self._halt(Fault(Cause.MALFORMED, str(error)))
+        except Exception as error:  # a robot stops on any fault, ours too
+            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
+            self._halt(Fault(Cause.INTERNAL, f"internal error: {error!r}; see the log"))
+        else:
+            self._drive(*command.tolist())
+        self._diagnostics.compute_time = time.perf_counter() - started
+
+    def _drive(self, linear: float, angular: float) -> None:
+        """Give a command, unless the robot stands and has to be sure first."""
+        if self._fault is not None:
+            self._good_cycles += 1
+            if self._fault.cause is not Cause.WAITING and self._good_cycles < RESUME_CYCLES:
+                self.controller.reset()
+                return
+            self._fault = None
+            self._node.get_logger().info("driving")
+            self._diagnostics.set(OK, "driving")
+        self._standing = False
+        self._diagnostics.cycles += 1
+        self._publish(linear, angular)
+
+    def _halt(self, fault: Fault) -> None:
+        """Make the robot stand because of ``fault``."""
+        self._good_cycles = 0
+        if fault.cause is Cause.MISSING and self._is_waiting():
+            self.controller.reset()
+            return
+        is_new = self._fault is None or self._fault.cause is not fault.cause
+        self._fault = fault
+        self._stand()
+        if is_new:
+            self._diagnostics.stops[fault.cause] += 1
+            self._node.get_logger().warning(f"stopped: {fault.reason}")
+        self._diagnostics.set(ERROR, f"stopped: {fault.reason}", at_once=is_new)
+
+    def _stand(self) -> None:
+        """One zero command, unless the robot stands already."""
+        if not self._standing:
+            self._standing = True
+            self._publish(0.0, 0.0)
+        self.controller.reset()
+
+    # Checks
+
+    def _watch(self) -> None:
+        """Catch what lets inputs run dry or keeps control cycles from running."""
+        now, arrival_now = self._now(), arrival_time(self._clock)
+        try:
+            self._check_clock(now)
+            self.inputs.check(now, arrival_now)
+            silent = arrival_now - self._last_cycle[1]
+            if silent > (self.inputs.timeout + self.controller.period) * 1e9:
+                self._start_timer()
+                raise Fault(Cause.DEADLINE, f"no control cycle has run for {silent / 1e9:.2f} s; check the clocks")
+        except Fault as fault:
+            self._halt(fault)
+
+    def _check_clock(self, now: int) -> None:
+        """ROS time goes forward, and if it is simulated, it goes at all."""
+        seen, seen_at = self._clock_seen
+        steady = time.monotonic_ns()
+        if now != seen:
+            self._clock_seen = (now, steady)
+        if now < seen:
+            self.inputs.clear()
+            self._begin_waiting()
+            self._start_timer()
+            raise Fault(
+                Cause.CLOCK_JUMPED_BACK, f"ROS time jumped back by {(seen - now) / 1e9:.2f} s; waiting for new inputs"
+            )
+        if now == seen and steady - seen_at > self.inputs.timeout * 1e9:
+            raise Fault(
+                Cause.CLOCK_STOPPED,
+                f"/clock has not advanced for {(steady - seen_at) / 1e9:.2f} s; check that the simulator runs",
+            )
+
+    def _check_deadline(self, now: int, arrival_now: int) -> None:
+        """Control cycles follow each other at the policy's period."""
+        gap = (now - self._last_cycle[0]) / 1e9
+        self._last_cycle = (now, arrival_now)
+        period = self.controller.period
+        self._late_cycles = self._late_cycles + 1 if gap > 1.5 * period else 0
+        if self._late_cycles >= LATE_CYCLES:
+            raise Fault(
+                Cause.DEADLINE,
+                f"{self._late_cycles} control cycles in a row were late, the last came after {gap:.3f} s instead of "
+                f"{period:g} s; give the node more of the computer",
+            )
+
+    def _begin_waiting(self) -> None:
+        """Inputs may be missing for one timeout from now on: they are only coming up."""
+        self._waiting_since = time.monotonic_ns()
+        self._last_cycle = (self._now(), arrival_time(self._clock))
+        self._late_cycles = 0
+
+    def _is_waiting(self) -> bool:
+        return time.monotonic_ns() - self._waiting_since < self.inputs.timeout * 1e9
+
+    def _now(self) -> int:
+        return self._clock.now().nanoseconds
+
+    # Timer
+
+    def _start_timer(self) -> None:
+        """Run cycles at whole multiples of the period in ROS time.
+
+        A simulator publishes its sensors at such times, so every cycle sees the newest, and a simulator that
+        waits for commands is not kept waiting.
+        """
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        period = round(self.controller.period * 1e9)
+        self._timer = timer = self._node.create_timer((period - self._now() % period) / 1e9, None)
+
+        def first_cycle() -> None:
+            timer.timer_period_ns = period
+            timer.reset()
+            timer.callback = self._cycle
+            self._cycle()
+
+        timer.callback = first_cycle

@@ -1,0 +1,178 @@
+"""Subscriptions of a robot: keep the latest of each topic, hand them out only if they can be trusted."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseArray, PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.clock import ROSClock
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import LaserScan, Range
+
+from kdmarl_core.contract import Readings, Term
+from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, RangeSensors, Velocity
+from kdmarl_ros.faults import Cause, Fault
+from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan
+
+FUTURE_TOLERANCE = 200_000_000
+"""How far a stamp may lie ahead of our clock [ns]: clocks of two hosts never agree fully."""
+
+SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+GOAL_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def required_topics(terms: list[Term]) -> dict[str, type]:
+    """Topics, relative to the robot's namespace, that the terms need: name → message type."""
+    topics: dict[str, type] = {}
+    for term in terms:
+        match term:
+            case Lidar():
+                topics["scan"] = LaserScan
+            case RangeSensors(count=count):
+                topics |= {f"range_{index}": Range for index in range(count)}
+            case Goal():
+                topics |= {"odom": Odometry, "goal_pose": PoseStamped}
+            case Velocity():
+                topics["odom"] = Odometry
+            case Neighbors():
+                topics["neighbors"] = PoseArray
+    return topics
+
+
+def arrival_time(clock: ROSClock) -> int:
+    """Now, on the clock that ages are measured on [ns].
+
+    That is the steady clock, which no one can set; with simulated time it is ROS time, since a simulator may
+    run at any speed (the watchdog sees to it that it runs at all).
+    """
+    return clock.now().nanoseconds if clock.ros_time_is_active else time.monotonic_ns()
+
+
+class _Latest:
+    """The latest message of one topic. Nothing is computed here: most messages are never looked at."""
+
+    def __init__(self, node: Node, topic: str, type_: type) -> None:
+        self.topic = topic
+        self.message: Any = None
+        self.arrived = 0
+        self._node = node
+        self._clock: ROSClock = node.get_clock()
+        qos = GOAL_QOS if type_ is PoseStamped else SENSOR_QOS
+        self._subscription = node.create_subscription(type_, topic, self._receive, qos)
+
+    def _receive(self, message: Any) -> None:
+        self.message = message
+        self.arrived = arrival_time(self._clock)
+
+    def destroy(self) -> None:
+        self._node.destroy_subscription(self._subscription)
+
+    def require(self) -> None:
+        if self.message is None:
+            raise Fault(
+                Cause.MISSING, f"nothing received on {self._subscription.topic_name}; check that it is published there"
+            )
+
+    def require_fresh(self, now: int, arrival_now: int, timeout: int) -> None:
+        """Refuse a message that is missing, too old by arrival or by stamp, or from the future (all [ns])."""
+        self.require()
+        silent = arrival_now - self.arrived
+        if silent > timeout:
+            raise Fault(
+                Cause.STALE, f"nothing on {self._subscription.topic_name} for {silent / 1e9:.2f} s; check the sensor"
+            )
+        stamp = self.message.header.stamp
+        age = now - (stamp.sec * 1_000_000_000 + stamp.nanosec)
+        if age > timeout:
+            raise Fault(
+                Cause.STALE,
+                f"{self.topic} was stamped {age / 1e9:.2f} s ago; check the sensor and that the clocks agree",
+            )
+        if age < -FUTURE_TOLERANCE:
+            raise Fault(
+                Cause.FUTURE, f"{self.topic} was stamped {-age / 1e9:.2f} s in the future; check that the clocks agree"
+            )
+
+
+class Inputs:
+    """All that one robot's policy observes."""
+
+    def __init__(self, node: Node, terms: list[Term], timeout: float, goal: tuple[float, float] | None) -> None:
+        """Subscribe to what ``terms`` need, no more.
+
+        Args:
+            node: the robot's node, in its namespace.
+            terms: of the policy.
+            timeout: age at which a sensor's message is refused [s].
+            goal: initial goal in the frame of the odometry [m]; None waits for ``goal_pose``.
+        """
+        self.timeout = timeout
+        self._timeout_ns = round(timeout * 1e9)
+        self._initial_goal = goal
+        types = required_topics(terms)
+        self.topics = frozenset(types)
+        self._latest = {topic: _Latest(node, topic, type_) for topic, type_ in types.items()}
+        self._sensors = [latest for topic, latest in self._latest.items() if topic != "goal_pose"]
+        self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        for latest in self._latest.values():
+            latest.destroy()
+
+    def clear(self) -> None:
+        """Forget what the sensors said; goals stand."""
+        for latest in self._sensors:
+            latest.message = None
+
+    def check(self, now: int, arrival_now: int) -> None:
+        """See that every sensor's message is there and fresh.
+
+        Args:
+            now: ROS time [ns].
+            arrival_now: :func:`arrival_time` [ns].
+
+        Raises:
+            Fault: the first that is not.
+        """
+        for latest in self._sensors:
+            latest.require_fresh(now, arrival_now, self._timeout_ns)
+
+    def readings(self, now: int, arrival_now: int) -> Readings:
+        """The current readings; arguments as for :meth:`check`.
+
+        Raises:
+            Fault: an input is missing, stale, from the future or malformed.
+        """
+        self.check(now, arrival_now)
+        goal = velocity = base_frame = None
+        if "odom" in self._latest:
+            odometry = self._latest["odom"].message
+            motion = to_motion(odometry)
+            velocity = np.array([motion.speed, motion.yaw_rate], np.float32)
+            base_frame = odometry.child_frame_id
+            if "goal_pose" in self._latest:
+                goal = to_goal(self._goal(odometry.header.frame_id), odometry, motion)
+        return Readings(
+            scan=to_scan(self._latest["scan"].message) if "scan" in self._latest else None,
+            ranges=to_ranges([latest.message for latest in self._ranges]) if self._ranges else None,
+            goal=goal,
+            velocity=velocity,
+            neighbors=to_neighbors(self._latest["neighbors"].message, base_frame)
+            if "neighbors" in self._latest
+            else None,
+        )
+
+    def _goal(self, frame: str) -> PoseStamped:
+        """The goal that was received last, else the initial one, given in ``frame``."""
+        latest = self._latest["goal_pose"]
+        if latest.message is None and self._initial_goal is not None:
+            latest.message = PoseStamped()
+            latest.message.header.frame_id = frame
+            latest.message.pose.position.x, latest.message.pose.position.y = self._initial_goal
+        latest.require()
+        return latest.message

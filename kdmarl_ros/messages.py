@@ -1,0 +1,125 @@
+"""Messages to arrays, refusing what a policy must not see."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from geometry_msgs.msg import PoseArray, PoseStamped, Quaternion
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import LaserScan, Range
+
+from kdmarl_core.contract import Scan
+from kdmarl_ros.faults import Cause, Fault
+
+MAX_INVALID = 0.5
+"""Share of a robot's distances that may be invalid in one cycle; beyond it, it is as good as blind."""
+
+
+class Motion(NamedTuple):
+    """Where a robot is and how it moves."""
+
+    x: float
+    """[m]"""
+    y: float
+    """[m]"""
+    yaw: float
+    """[rad]"""
+    speed: float
+    """forward [m/s]"""
+    yaw_rate: float
+    """[rad/s]"""
+
+
+def to_scan(message: LaserScan) -> Scan:
+    """A scan whose ``ranges`` share the message's memory.
+
+    Raises:
+        Fault: it is empty, its limits make no sense, or too many beams are invalid.
+    """
+    ranges = np.frombuffer(message.ranges, np.float32)
+    if not 0 <= message.range_min < message.range_max < math.inf:
+        raise _malformed(
+            f"scan has range_min {message.range_min:g} and range_max {message.range_max:g} m; "
+            "set 0 <= range_min < range_max in the lidar driver"
+        )
+    # inf (nothing seen) is valid and -inf (too close) too; NaN and distances below range_min say nothing.
+    valid = np.count_nonzero(ranges >= message.range_min) + np.count_nonzero(ranges == -np.inf)
+    if ranges.size - valid > MAX_INVALID * ranges.size:
+        raise _malformed(f"{ranges.size - valid} of {ranges.size} beams of scan are invalid; check the lidar")
+    return Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
+
+
+def to_ranges(messages: list[Range]) -> np.ndarray:
+    """Distances of single sensors, (sensors,) float32 [m].
+
+    Raises:
+        Fault: too many are NaN.
+    """
+    ranges = np.array([message.range for message in messages], np.float32)
+    invalid = int(np.isnan(ranges).sum())
+    if invalid > MAX_INVALID * ranges.size:
+        raise _malformed(f"{invalid} of {ranges.size} range sensors give NaN; check them")
+    return ranges
+
+
+def to_motion(message: Odometry) -> Motion:
+    """Planar pose and velocity.
+
+    Raises:
+        Fault: a number is not finite, or the orientation is no rotation.
+    """
+    position, twist = message.pose.pose.position, message.twist.twist
+    motion = Motion(
+        position.x, position.y, _yaw(message.pose.pose.orientation, "odom"), twist.linear.x, twist.angular.z
+    )
+    if not all(map(math.isfinite, motion)):
+        raise _malformed(f"odom holds {motion}, which is not finite; check the odometry")
+    return motion
+
+
+def to_goal(goal: PoseStamped, odometry: Odometry, motion: Motion) -> np.ndarray:
+    """Position of the goal in the robot frame, (2,) float32 [m].
+
+    Raises:
+        Fault: it is not finite, or is given in another frame than the odometry.
+    """
+    frame = odometry.header.frame_id
+    if goal.header.frame_id != frame:
+        raise _malformed(
+            f"goal_pose is in frame '{goal.header.frame_id}', odom is in '{frame}'; give the goal in the frame of odom"
+        )
+    dx, dy = goal.pose.position.x - motion.x, goal.pose.position.y - motion.y
+    if not (math.isfinite(dx) and math.isfinite(dy)):
+        raise _malformed(f"goal_pose is at [{goal.pose.position.x}, {goal.pose.position.y}]; give finite metres")
+    cos, sin = math.cos(motion.yaw), math.sin(motion.yaw)
+    return np.array([cos * dx + sin * dy, cos * dy - sin * dx], np.float32)
+
+
+def to_neighbors(message: PoseArray, base_frame: str | None) -> np.ndarray:
+    """Poses of other robots, (robots, 3) float32 x, y [m], yaw [rad].
+
+    Raises:
+        Fault: they are not in the robot's frame, or not finite.
+    """
+    if base_frame is not None and message.header.frame_id != base_frame:
+        raise _malformed(
+            f"neighbors is in frame '{message.header.frame_id}'; give the poses in the robot's frame '{base_frame}'"
+        )
+    rows = [(pose.position.x, pose.position.y, _yaw(pose.orientation, "neighbors")) for pose in message.poses]
+    poses = np.array(rows, np.float32).reshape(-1, 3)
+    if not np.isfinite(poses).all():
+        raise _malformed("neighbors holds a pose that is not finite; leave unknown robots out")
+    return poses
+
+
+def _yaw(q: Quaternion, what: str) -> float:
+    norm = q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z
+    if not 0.9 < norm < 1.1:  # NaN as well
+        raise _malformed(f"{what} has an orientation of squared norm {norm:g}; it must be a unit quaternion")
+    return math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
+
+
+def _malformed(reason: str) -> Fault:
+    return Fault(Cause.MALFORMED, reason)

@@ -1,0 +1,239 @@
+"""The node that drives one robot by one policy file: parameters and lifecycle around the control loop."""
+
+from __future__ import annotations
+
+import math
+import sys
+import traceback
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import Twist, TwistStamped
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.duration import Duration
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+
+from kdmarl_core.contract import KdmarlError, load_robot_types
+from kdmarl_core.runtime import Controller, Policy
+from kdmarl_ros.control_loop import ControlLoop
+from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
+from kdmarl_ros.inputs import Inputs, required_topics
+from kdmarl_ros.parameters import read_parameter
+from kdmarl_ros.signals import StopSignal
+
+COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class PolicyNode(LifecycleNode):
+    """One robot. Configuring loads and checks the policy, activating lets it drive (:class:`ControlLoop`)."""
+
+    def __init__(self, **options: Any) -> None:
+        """Declare the parameters; configure and activate when ``autostart`` says so.
+
+        Args:
+            options: of :class:`rclpy.node.Node`, for more than one robot in a process.
+
+        Raises:
+            KdmarlError: a parameter has another type or is out of range.
+        """
+        super().__init__("policy", **options)
+        self._declare_policy()
+        self._robot_type = read_parameter(self, "robot_type", "", "name of this robot's type in robot_types")
+        self._robot_types = read_parameter(self, "robot_types", "", "YAML file of robot types")
+        self._goal = read_parameter(
+            self, "goal", Parameter.Type.DOUBLE_ARRAY, "first goal [x, y] in the frame of odom [m]; none waits"
+        )
+        self._timeout = read_parameter(
+            self, "sensor_timeout", 0.5, "age at which an input stops the robot [s]", (0.05, 10.0)
+        )
+        self._stamped = read_parameter(self, "stamped_commands", False, "command by TwistStamped instead of Twist")
+        autostart = read_parameter(self, "autostart", False, "configure and activate at start")
+
+        self._diagnostics = Diagnostics(self)
+        self._commands = self.create_lifecycle_publisher(
+            TwistStamped if self._stamped else Twist, "cmd_vel", COMMAND_QOS
+        )
+        self._loop: ControlLoop | None = None
+        """None while unconfigured"""
+        self._candidate: Controller | None = None
+        self.add_on_set_parameters_callback(self._validate_policy)
+        self.add_post_set_parameters_callback(self._swap_policy)
+        if autostart and self.trigger_configure() == _SUCCESS:
+            self.trigger_activate()
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and check the policy, subscribe to its inputs; fails with a reason, staying unconfigured."""
+        try:
+            goal = _goal(self._goal)
+            controller = self._load(self.get_parameter("policy").value)
+            inputs = Inputs(self, controller.terms, self._timeout, goal)
+        except KdmarlError as error:
+            return self._refuse(str(error))
+        except Exception:  # rclpy would drop it without a word
+            return self._refuse(f"internal error while configuring: {traceback.format_exc()}")
+        self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics)
+        self._diagnostics.policy = controller.policy
+        self._diagnostics.set(WARN, "inactive")
+        self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]}")
+        return _SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the gate and start the control loop."""
+        super().on_activate(state)
+        if self._loop:
+            self._loop.start()
+        return _SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the robot and close the gate."""
+        self._stop("inactive")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the policy and the inputs."""
+        self._release("unconfigured")
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the robot for good."""
+        self._release("shut down")
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the robot and go back to unconfigured."""
+        self._release("unconfigured after an internal error; see the log", ERROR)
+        return super().on_error(state)
+
+    def close(self) -> None:
+        """Stop the robot, see that the stop has arrived, and end the node."""
+        driving = self._loop is not None and not self._loop.standing
+        self._release("shut down")
+        if driving:
+            self._commands.wait_for_all_acked(Duration(seconds=0.3))
+        self.destroy_node()
+
+    def _refuse(self, reason: str) -> TransitionCallbackReturn:
+        self._release(f"unconfigured: {reason}", ERROR)
+        self.get_logger().error(reason)
+        return _FAILURE
+
+    def _stop(self, message: str, level: bytes = WARN) -> None:
+        if self._loop:
+            self._loop.stop()
+        self._diagnostics.set(level, message)
+
+    def _release(self, message: str, level: bytes = WARN) -> None:
+        if self._loop:
+            self._loop.stop()
+            self._loop.inputs.destroy()
+        self._loop = self._diagnostics.policy = None
+        self._diagnostics.set(level, message)
+
+    def _publish(self, linear: float, angular: float) -> None:
+        """Command a forward speed [m/s] and a yaw rate [rad/s]."""
+        twist = Twist()
+        twist.linear.x, twist.angular.z = linear, angular
+        if not self._stamped:
+            self._commands.publish(twist)
+            return
+        message = TwistStamped(twist=twist)
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = f"{self.get_namespace()}/base_link".lstrip("/")
+        self._commands.publish(message)
+
+    # Policy
+
+    def _declare_policy(self) -> None:
+        text = "policy file (.onnx); set while configured, it replaces the policy between two cycles"
+        try:
+            self.declare_parameter("policy", "", ParameterDescriptor(description=text))
+        except InvalidParameterTypeException:
+            raise KdmarlError("parameter 'policy' is not text; give the path of a policy file") from None
+
+    def _load(self, path: str) -> Controller:
+        """A controller for the policy file at ``path`` on this robot.
+
+        Raises:
+            KdmarlError: a parameter is missing or wrong, or the policy is not for this robot.
+        """
+        for name, value in (
+            ("policy", path),
+            ("robot_type", self._robot_type),
+            ("robot_types", self._robot_types),
+        ):
+            if not value:
+                raise KdmarlError(f"parameter '{name}' is empty; set it")
+        types = load_robot_types(self._robot_types)
+        if self._robot_type not in types:
+            raise KdmarlError(
+                f"robot_type '{self._robot_type}' is not in {self._robot_types} ({', '.join(sorted(types))}); "
+                "add it there"
+            )
+        return Controller(Policy.load(path), self._robot_type, types[self._robot_type])
+
+    def _validate_policy(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Load a new policy beside the one that drives; refuse the parameter if it cannot be used."""
+        self._candidate = None
+        for parameter in parameters:
+            if parameter.name == "policy" and self._loop:
+                try:
+                    self._candidate = self._load(parameter.value)
+                except KdmarlError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _swap_policy(self, parameters: list[Parameter]) -> None:
+        """Drive by the policy that was validated; callbacks never overlap, so this is between two cycles."""
+        candidate, self._candidate = self._candidate, None
+        if candidate is None or self._loop is None:
+            return
+        inputs = self._loop.inputs
+        if required_topics(candidate.terms).keys() != inputs.topics:
+            inputs.destroy()
+            inputs = Inputs(self, candidate.terms, self._timeout, _goal(self._goal))
+        self._loop.swap(candidate, inputs)
+        self._diagnostics.policy = candidate.policy
+        self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")
+
+
+def _goal(values: list[float] | None) -> tuple[float, float] | None:
+    if not values:
+        return None
+    if len(values) != 2 or not all(map(math.isfinite, values)):
+        raise KdmarlError(f"parameter 'goal' is {list(values)}; give two finite numbers [x, y] in metres")
+    return values[0], values[1]
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM (exit code 0); 2 on bad parameters, 1 on an internal error."""
+    stop = StopSignal()
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a private type of rclpy for bad --ros-args
+        reason = str(error).partition(", at ")[0]
+        print(f"ROS cannot start: {reason}; check the --ros-args", file=sys.stderr)
+        return 2
+    node = None
+    try:
+        node = PolicyNode()
+        stop.spin(node)
+        return 0
+    except KdmarlError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        if node is not None:
+            node.close()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
