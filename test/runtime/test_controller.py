@@ -1,0 +1,73 @@
+"""One cycle: terms, policy and limits together, as in training."""
+
+import msgspec
+import numpy as np
+import pytest
+from support import ROBOT_TYPES, write_policy
+
+from kdmarl_core.contract import Discrete, KdmarlError, Readings, Scan, load_robot_types, observe
+from kdmarl_core.runtime import Controller, Policy
+
+SCOUT = load_robot_types(ROBOT_TYPES)["scout"]
+READINGS = Readings(
+    scan=Scan(np.full(360, 2.0, np.float32), -np.pi, 2 * np.pi / 360, 0.05, 3.5),
+    goal=np.array([2.0, 1.0], np.float32),
+    velocity=np.zeros(2, np.float32),
+)
+
+
+def test_sees_its_own_wish_as_previous_action(tmp_path):
+    """Training feeds the clipped command back, before any limit on acceleration."""
+    policy = Policy.load(write_policy(tmp_path / "p.onnx"))
+    controller = Controller(policy, "scout", SCOUT)
+    seen = []
+    controller.policy = lambda observation: (seen.append(observation[-2:].tolist()), np.array([0.5, 9.0], np.float32))[1]
+    commands = [controller(READINGS).tolist() for _ in range(2)]
+    assert seen == [[0.0, 0.0], [0.5, 2.0]]
+    np.testing.assert_allclose(commands, [[0.15, 0.6], [0.3, 1.2]], atol=1e-6)
+
+
+def test_settles_at_the_policys_command(tmp_path):
+    policy = Policy.load(write_policy(tmp_path / "p.onnx"))
+    controller = Controller(policy, "scout", SCOUT)
+    for _ in range(20):
+        command = controller(READINGS)
+    expected = policy(observe(policy.manifest.observation, READINGS._replace(previous_action=np.zeros(2))))
+    np.testing.assert_allclose(command, expected, rtol=1e-6)
+
+
+def test_takes_the_smaller_acceleration(tmp_path):
+    slow = msgspec.structs.replace(SCOUT, action=msgspec.structs.replace(SCOUT.action, linear_acceleration=0.1))
+    controller = Controller(Policy.load(write_policy(tmp_path / "p.onnx")), "scout", slow)
+    assert controller(READINGS)[0] == pytest.approx(0.01)
+
+
+def test_take_over_goes_on_from_the_last_command(tmp_path):
+    path = write_policy(tmp_path / "p.onnx")
+    old, new = (Controller(Policy.load(path), "scout", SCOUT) for _ in range(2))
+    for _ in range(4):
+        old(READINGS)
+    new.take_over(old)
+    np.testing.assert_array_equal(new(READINGS), old(READINGS))
+
+
+@pytest.mark.parametrize(
+    ("robot_type", "options", "reason"),
+    [
+        ("carrier", {}, "for robot type 'scout', this robot is a 'carrier'"),
+        ("scout", {"action": Discrete(n=3)}, "discrete"),
+        ("scout", {"robot": load_robot_types(ROBOT_TYPES)["mini"]}, "range sensors, the robot has 0"),
+    ],
+)
+def test_refuses_another_robots_policy(tmp_path, robot_type, options, reason):
+    policy = Policy.load(write_policy(tmp_path / "p.onnx", "scout", **options))
+    with pytest.raises(KdmarlError, match=reason):
+        Controller(policy, robot_type, load_robot_types(ROBOT_TYPES)[robot_type])
+
+
+def test_refuses_what_is_not_finite(tmp_path):
+    controller = Controller(Policy.load(write_policy(tmp_path / "p.onnx")), "scout", SCOUT)
+    with pytest.raises(KdmarlError, match="not finite"):
+        controller(READINGS._replace(goal=np.array([np.nan, 0.0])))
+    with pytest.raises(KdmarlError, match="no beams"):
+        controller(READINGS._replace(scan=Scan(np.zeros(0), 0.0, 0.1, 0.05, 3.5)))

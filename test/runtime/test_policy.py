@@ -1,0 +1,255 @@
+"""Policy files: what is run, and what is refused before any engine sees it."""
+
+import hashlib
+import re
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from support import write_policy
+
+from kdmarl_core.contract import Discrete, KdmarlError
+from kdmarl_core.runtime import Policy, read_manifest
+
+
+def reference(path, observations):
+    """Commands from onnx's own evaluator, feeding the recurrent states back."""
+    from onnx.reference import ReferenceEvaluator
+
+    session = ReferenceEvaluator(onnx.load(path))
+    states = {state.name: np.zeros(state.shape, np.float32) for state in Policy.load(path).manifest.recurrent}
+    for observation in observations:
+        out = dict(zip(session.output_names, session.run(None, {"observation": observation[None], **states}), strict=True))
+        states = {name: out[f"{name}_next"] for name in states}
+        yield next(iter(out.values())).reshape(-1)
+
+
+@pytest.mark.parametrize("robot_type", ["scout", "carrier", "mini"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_agrees_with_the_reference_evaluator(tmp_path, robot_type, recurrent):
+    path = write_policy(tmp_path / "p.onnx", robot_type, recurrent=recurrent)
+    policy = Policy.load(path)
+    observations = np.random.default_rng(0).normal(size=(5, policy.manifest.observation_size)).astype(np.float32)
+    for observation, expected in zip(observations, reference(path, observations), strict=True):
+        command = policy(observation)
+        assert command.dtype == np.float32
+        np.testing.assert_allclose(command, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_discrete_action(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", action=Discrete(n=5))
+    policy = Policy.load(path)
+    observations = np.random.default_rng(0).normal(size=(5, policy.manifest.observation_size)).astype(np.float32)
+    for observation, expected in zip(observations, reference(path, observations), strict=True):
+        assert policy(observation) == expected
+
+
+def test_reset_forgets_the_state_and_results_are_kept(tmp_path):
+    policy = Policy.load(write_policy(tmp_path / "p.onnx", recurrent=True))
+    observation = np.ones(policy.manifest.observation_size, np.float32)
+    first = policy(observation)
+    kept = first.copy()
+    assert not np.array_equal(policy(observation), first)
+    np.testing.assert_array_equal(first, kept)
+    policy.reset()
+    np.testing.assert_array_equal(policy(observation), first)
+
+
+def test_says_what_it_is(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", "mini")
+    policy = Policy.load(str(path))
+    assert policy.path == path
+    assert policy.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert policy.manifest == read_manifest(path)
+    assert policy.manifest.robot_type == "mini"
+
+
+def test_wrong_observation_shape(tmp_path):
+    policy = Policy.load(write_policy(tmp_path / "p.onnx"))
+    for shape in ((), (1,), (1, policy.manifest.observation_size)):
+        with pytest.raises(ValueError, match="observation has shape"):
+            policy(np.zeros(shape, np.float32))
+
+
+def rename_output(model):
+    model.graph.output[0].name = "cmd"
+    model.graph.node[-1].output[0] = "cmd"
+
+
+def free_batch(model):
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def extra_input(model):
+    model.graph.input.append(helper.make_tensor_value_info("mood", TensorProto.FLOAT, [1]))
+
+
+def external_data(model):
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def control_flow(model):
+    branch = helper.make_graph([], "branch", [], [])
+    model.graph.node.append(helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch))
+
+
+def allowed_operator_with_subgraph(model):
+    model.graph.node[0].attribute.append(helper.make_attribute("body", helper.make_graph([], "body", [], [])))
+
+
+def local_function(model):
+    model.functions.append(helper.make_function("", "Tanh", ["x"], ["y"], [], [helper.make_opsetid("", 17)]))
+
+
+def huge_constant(model):
+    tensor = numpy_helper.from_array(np.zeros(3, np.float32), "huge")
+    tensor.dims[:] = [2**31, 2**31]
+    model.graph.initializer.append(tensor)
+
+
+def short_tensor(model):
+    model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
+
+
+def damaged_weights(model):
+    tensor = model.graph.initializer[0]
+    weights = numpy_helper.to_array(tensor).copy()
+    weights[0, 0] = np.nan
+    tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
+
+
+def inconsistent_graph(model):
+    model.graph.node[1].input[0] = "nowhere"
+
+
+def set_opset(version):
+    def edit(model):
+        model.opset_import[0].version = version
+
+    return edit
+
+
+BROKEN = {
+    "opset too new": (set_opset(99), "opset 99, 13 to 23"),
+    "opset too old": (set_opset(9), "opset 9"),
+    "other domain": (lambda m: m.opset_import.append(helper.make_opsetid("com.evil", 1)), "com.evil"),
+    "other domain of a node": (lambda m: setattr(m.graph.node[0], "domain", "com.evil"), "com.evil"),
+    "unknown operator": (lambda m: setattr(m.graph.node[0], "op_type", "Loop"), "'Loop' is not allowed"),
+    "control flow": (control_flow, "'If' is not allowed"),
+    "subgraph": (allowed_operator_with_subgraph, "field 6"),
+    "function": (local_function, "field 25"),
+    "external data": (external_data, "field 13"),
+    "external location": (lambda m: setattr(m.graph.initializer[0], "data_location", 1), "in another file"),
+    "sparse tensor": (lambda m: m.graph.sparse_initializer.add(), "field 15"),
+    "huge tensor": (huge_constant, "at most"),
+    "short tensor": (short_tensor, "elements"),
+    "string tensor": (lambda m: setattr(m.graph.initializer[0], "data_type", 8), "element type 8"),
+    "free batch size": (free_batch, "not fixed"),
+    "output name": (rename_output, "output 'cmd'"),
+    "extra input": (extra_input, "input 'mood'"),
+    "no manifest": (lambda m: m.ClearField("metadata_props"), "no kdmarl manifest"),
+    "manifest twice": (lambda m: m.metadata_props.append(m.metadata_props[0]), "stands twice"),
+    "no graph": (lambda m: m.ClearField("graph"), "no graph"),
+    "inconsistent graph": (inconsistent_graph, "cannot be run"),
+    "damaged weights": (damaged_weights, "weights are damaged"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_refuses_model(tmp_path, what, capfd):
+    edit, reason = BROKEN[what]
+    path = write_policy(tmp_path / "p.onnx", edit=edit)
+    with pytest.raises(KdmarlError, match=re.escape(reason)) as refused:
+        Policy.load(path)
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"control_period": 0}, r"\$.control_period"),
+        ({"control_perriod": 0.1}, "did you mean 'control_period'"),
+        ({"schema_version": 2}, "schema_version is 2"),
+        ({"recurrent": [{"name": "memory", "shape": [1, 4]}]}, "input 'memory' is missing"),
+        ({"recurrent": [{"name": "observation", "shape": [1, 4]}]}, "a name that is taken"),
+        ({"observation": [{"term": "velocity"}]}, r"input 'observation' is float32 \[1, 43\].*\[1, 2\]"),
+        ({"action": {"kind": "discrete", "n": 3}}, "output 'action' is missing"),
+    ],
+)
+def test_refuses_manifest(tmp_path, change, reason):
+    path = write_policy(tmp_path / "p.onnx", edit_manifest=lambda data: data.update(change))
+    with pytest.raises(KdmarlError, match=reason):
+        Policy.load(path)
+
+
+def test_refuses_what_is_no_file(tmp_path):
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    for path, reason in (
+        (tmp_path / "none.onnx", "no such policy file"),
+        (tmp_path, "is not a file"),
+        (tmp_path / "empty.onnx", "is empty"),
+        ("a\0b", "is no path"),
+        ("/dev/zero", "is not a file"),
+    ):
+        with pytest.raises(KdmarlError, match=reason):
+            Policy.load(path)
+    with pytest.raises(KdmarlError, match="larger than 100 bytes"):
+        Policy.load(write_policy(tmp_path / "p.onnx"), max_bytes=100)
+
+
+def test_every_truncation_is_refused(tmp_path):
+    data = write_policy(tmp_path / "p.onnx", "mini").read_bytes()
+    path = tmp_path / "cut.onnx"
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(KdmarlError):
+            read_manifest(path)
+
+
+def test_any_flipped_byte_is_refused_or_harmless(tmp_path):
+    """Only KdmarlError ever comes out, whatever the bytes."""
+    data = write_policy(tmp_path / "p.onnx", "mini", recurrent=True).read_bytes()
+    rng = np.random.default_rng(0)
+    path = tmp_path / "flipped.onnx"
+    refused = 0
+    for _ in range(1500):
+        flipped = bytearray(data)
+        for position in rng.integers(0, len(data), rng.integers(1, 4)):
+            flipped[position] = rng.integers(0, 256)
+        path.write_bytes(flipped)
+        try:
+            policy = Policy.load(path)
+        except KdmarlError:
+            refused += 1
+        else:
+            policy(np.zeros(policy.manifest.observation_size, np.float32))
+    assert refused > 300
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00" * 1000,
+        b"\xff" * 1000,
+        b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",  # a graph of 2**62 bytes
+        b"\x3a\x02" * 500_000,
+        b"\x08\x01" * 500_000,  # one field after the other
+        b"PK\x03\x04" + b"\x00" * 100,
+    ],
+)
+def test_garbage_is_refused_quickly(tmp_path, data):
+    path = tmp_path / "garbage.onnx"
+    path.write_bytes(data)
+    started = time.perf_counter()
+    with pytest.raises(KdmarlError, match="no valid policy file"):
+        Policy.load(path)
+    assert time.perf_counter() - started < 1
+
+
