@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ EXPERT, STUDENT = "expert", "student"
 """The two views of a team: what the expert sees in training, what each robot's own sensors give."""
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     """The agents of one type: they share an observation, an action space and networks."""
 
     name: str
@@ -26,7 +28,7 @@ class Group(NamedTuple):
     @property
     def count(self) -> int:
         """Number of agents in the group."""
-        return self.agents.stop - self.agents.start
+        return int(self.agents.stop - self.agents.start)
 
 
 class Step(NamedTuple):
@@ -39,7 +41,7 @@ class Step(NamedTuple):
     truncated: np.ndarray
     """(B,) bool: the episode ran out of time, its last state still has a value"""
     episodes: dict[str, np.ndarray]
-    """figures of the K episodes that ended now, each (K, N) float64; empty arrays when none did"""
+    """figures of the K whole episodes that ended now, each (K, N) float64; empty arrays when none did"""
 
 
 class BatchedEnv(ABC):

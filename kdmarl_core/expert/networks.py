@@ -7,8 +7,9 @@ Surprising Effectiveness of PPO in Cooperative Multi-Agent Games" (arXiv 2103.01
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 import torch
@@ -69,7 +70,7 @@ class Normalizer(nn.Module):
 def mlp(sizes: list[int], activation: str, last_gain: float) -> nn.Sequential:
     """Linear layers of ``sizes`` with activations between, orthogonally initialised."""
     layers: list[nn.Module] = []
-    for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         last = index == len(sizes) - 2
         linear = nn.Linear(fan_in, fan_out)
         nn.init.orthogonal_(linear.weight, last_gain if last else math.sqrt(2))
@@ -160,24 +161,31 @@ class TeamPolicy(nn.Module):
 
 
 class DecentralizedPolicy(TeamPolicy):
-    """One actor for each type; an agent sees its own observation only."""
+    """One actor for each type, each of its own size; an agent sees its own observation only."""
 
-    def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
+    def __init__(self, groups: tuple[Group, ...], view: str, configs: dict[str, NetworkConfig]) -> None:
         super().__init__()
         self.actors = nn.ModuleDict(
-            {g.name: Actor(observation_size(g.observation[view]), g.action, config) for g in groups}
+            {g.name: Actor(observation_size(g.observation[view]), g.action, configs[g.name]) for g in groups}
         )
         self.heads = {name: actor.head for name, actor in self.actors.items()}  # type: ignore[misc]
 
+    def actor(self, group: str) -> Actor:
+        """The actor of one type."""
+        return cast(Actor, self.actors[group])
+
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Each type by its own actor."""
         return {name: actor(observation[name]) for name, actor in self.actors.items()}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
-        for name, actor in self.actors.items():
-            actor.normalizer.update(observation[name])  # type: ignore[union-attr, operator]
+        """Fold observations into every actor's running statistics."""
+        for name in self.actors:
+            self.actor(name).normalizer.update(observation[name])
 
     def macs(self, group: str) -> int:
-        return self.actors[group].macs  # type: ignore[return-value]
+        """Multiply-accumulates of the type's actor."""
+        return self.actor(group).macs
 
 
 class CentralizedPolicy(TeamPolicy):
@@ -206,6 +214,7 @@ class CentralizedPolicy(TeamPolicy):
         )
 
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Encode every agent, let them attend to each other, decode each by its type's head."""
         encoded = [self.encoders[name](self.normalizers[name](observation[name])) for name in self.counts]
         tokens = torch.cat(encoded, dim=-2)
         batch = tokens.shape[:-2]
@@ -220,6 +229,7 @@ class CentralizedPolicy(TeamPolicy):
         }
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
+        """Fold observations into every type's running statistics."""
         for name, normalizer in self.normalizers.items():
             normalizer.update(observation[name])  # type: ignore[operator]
 
@@ -251,8 +261,9 @@ class Critic(nn.Module):
 
 def make_policy(kind: str, groups: tuple[Group, ...], config: NetworkConfig, view: str = EXPERT) -> TeamPolicy:
     """A ``decentralized`` or ``centralized`` policy for a team that sees through ``view``."""
-    kinds = {"decentralized": DecentralizedPolicy, "centralized": CentralizedPolicy}
-    return kinds[kind](groups, view, config)
+    if kind == "centralized":
+        return CentralizedPolicy(groups, view, config)
+    return DecentralizedPolicy(groups, view, {group.name: config for group in groups})
 
 
 def make_critics(env: BatchedEnv, config: NetworkConfig, view: str) -> nn.ModuleDict:

@@ -7,7 +7,7 @@ bootstrapped as in Pardo et al., "Time Limits in Reinforcement Learning" (arXiv 
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
 import torch
@@ -25,7 +25,7 @@ Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class PPOConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hyperparameters of one update; see docs/training.md for where the defaults come from."""
 
-    learning_rate: Positive = 7e-4
+    learning_rate: Positive = 1e-3
     final_learning_rate: NonNegative = 0.1
     """share of it that is left at the end of the linear decay"""
     gamma: Unit = 0.99
@@ -107,7 +107,7 @@ class Rollout:
     @torch.no_grad()
     def collect(self, policy: TeamPolicy, critics: nn.ModuleDict, steps: int) -> tuple[Batch, list[dict[str, Tensor]]]:
         """Run ``steps`` steps; returns the batch and the figures of episodes that ended, each (K, N)."""
-        rows: list[dict] = []
+        rows: list[dict[str, Any]] = []
         episodes: list[dict[str, Tensor]] = []
         observation, state = self.tensors()
         value = values_of(critics, state)
@@ -144,10 +144,15 @@ class Rollout:
 
 def values_of(critics: nn.ModuleDict, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Group → values in units of reward, (..., n)."""
-    return {name: critic.value(state[name]) for name, critic in critics.items()}  # type: ignore[union-attr, operator]
+    return {name: critic.value(state[name]) for name, critic in _each(critics)}
 
 
-def _stack(rows: list[dict]) -> Batch:
+def _each(critics: nn.ModuleDict) -> list[tuple[str, Critic]]:
+    """The critics with their groups' names."""
+    return [(name, cast(Critic, critic)) for name, critic in critics.items()]
+
+
+def _stack(rows: list[dict[str, Any]]) -> Batch:
     def stack(key: str) -> Tensor | dict[str, Tensor]:
         first = rows[0][key]
         if isinstance(first, dict):
@@ -180,7 +185,7 @@ class PPO:
         """
         config = self.config
         advantage, target = {}, {}
-        for name, critic in self.critics.items():
+        for name, critic in _each(self.critics):
             raw = gae(
                 batch.reward[name],
                 batch.value[name],
@@ -191,10 +196,10 @@ class PPO:
                 config.gae_lambda,
             )
             returns = raw + batch.value[name]
-            critic.value_normalizer.update(returns.reshape(-1, 1))  # type: ignore[union-attr, operator]
-            target[name] = critic.value_normalizer(returns.unsqueeze(-1)).squeeze(-1).flatten(0, 1)  # type: ignore[union-attr, operator]
+            critic.value_normalizer.update(returns.reshape(-1, 1))
+            target[name] = critic.value_normalizer(returns.unsqueeze(-1)).squeeze(-1).flatten(0, 1)
             advantage[name] = ((raw - raw.mean()) / (raw.std() + 1e-6)).flatten(0, 1)
-            critic.normalizer.update(batch.state[name])  # type: ignore[union-attr, operator]
+            critic.normalizer.update(batch.state[name])
         flat = {
             key: {name: x.flatten(0, 1) for name, x in getattr(batch, key).items()}
             for key in ("observation", "state", "sample", "log_prob")
@@ -235,14 +240,14 @@ class PPO:
             clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
             policy_loss = policy_loss - share * torch.min(ratio * gain, clipped * gain).mean()
             entropy = entropy + share * distribution.entropy().mean()
-            critic: Critic = self.critics[name]  # type: ignore[assignment]
+            critic = cast(Critic, self.critics[name])
             value_loss = value_loss + share * ((critic(flat["state"][name][chosen]) - target[name][chosen]) ** 2).mean()
             kl = kl + share * ((ratio - 1) - log_ratio).detach().mean()
         loss = policy_loss + value_loss - config.entropy * entropy
         if not torch.isfinite(loss):
             raise KdmarlError(f"training: the loss is {loss.item()}; lower expert.ppo.learning_rate and resume")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for network in (self.policy, self.critics):
             nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
         self.optimizer.step()

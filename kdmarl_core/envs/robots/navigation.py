@@ -27,15 +27,15 @@ NEIGHBOR_DISCS = 4
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weights of a robot's reward in one step."""
 
-    progress: float = 1.0
+    progress: float = 2.0
     """for each metre nearer to the goal"""
     at_goal: float = 0.05
     """for each step at the goal"""
     collision: float = -3.0
     """when it begins to touch anything"""
-    contact: float = -0.2
+    contact: float = -0.05
     """for each step that it touches"""
-    close: float = -0.2
+    close: float = -0.1
     """for each step, rising from 0 at ``close_gap`` to this at contact"""
     close_gap: Positive = 0.15
     """[m]"""
@@ -173,7 +173,7 @@ class Navigation(BatchedEnv):
         self._steps = np.zeros(envs, np.int64)
         self._touching = np.zeros((envs, agents), bool)
         self._collisions, self._return, self._clearance, self._arrival = (np.zeros((envs, agents)) for _ in range(4))
-        self._ended = np.zeros(envs, bool)
+        self._ended, self._whole = np.zeros(envs, bool), np.ones(envs, bool)
 
     @property
     def domain(self) -> dict[str, Domain]:
@@ -192,14 +192,18 @@ class Navigation(BatchedEnv):
         }
 
     def reset(self, seed: int) -> None:
+        """Start B new episodes from ``seed``."""
         self._rng = np.random.Generator(np.random.SFC64(seed))
         self._ended[:] = True
         self.reset_ended()
 
     def desynchronize(self) -> None:
+        """Give the running episodes different ages."""
         self._steps[:] = self._rng.integers(0, self.max_steps, self.num_envs)
+        self._whole[:] = False
 
     def reset_ended(self) -> None:
+        """Start new episodes where the last step ended one."""
         chosen = np.flatnonzero(self._ended)
         if chosen.size == 0:
             return
@@ -226,6 +230,7 @@ class Navigation(BatchedEnv):
         self.velocity[chosen] = 0
         self._commands[:, chosen] = 0
         self._steps[chosen] = 0
+        self._whole[chosen] = True
         self._touching[chosen] = False
         for figure in (self._collisions, self._return):
             figure[chosen] = 0
@@ -261,6 +266,7 @@ class Navigation(BatchedEnv):
             self.walls[chosen, index] = wall
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
+        """Advance by one control period; actions are clipped to the limits."""
         self._commands = np.roll(self._commands, 1, axis=0)
         for group in self.groups:
             low, high = group.action.low, group.action.high  # type: ignore[union-attr]
@@ -305,7 +311,7 @@ class Navigation(BatchedEnv):
             reward.astype(np.float32),
             np.zeros(self.num_envs, bool),
             self._ended.copy(),
-            {name: figure[self._ended].astype(np.float64) for name, figure in episodes.items()},
+            {name: figure[self._ended & self._whole].astype(np.float64) for name, figure in episodes.items()},
         )
 
     def _goal_distance(self) -> np.ndarray:
@@ -361,8 +367,8 @@ class Navigation(BatchedEnv):
                 lost = self._rng.random((pose.shape[0], group.count)) < self._dropout[:, group.agents]
                 ranges[lost] = self._ranges[group.name][lost]
             self._ranges[group.name][which] = ranges
-        noise = self._rng.standard_normal(self.velocity[which].shape) * self._odometry_noise[which][..., None]
-        self._odometry[which] = self.velocity[which] + noise
+        error = self._rng.standard_normal(self.velocity[which].shape) * self._odometry_noise[which][..., None]
+        self._odometry[which] = self.velocity[which] + error
 
     def _readings(self, group: Group) -> Readings:
         rays, agents = self._rays[group.name], group.agents
@@ -388,12 +394,14 @@ class Navigation(BatchedEnv):
         return poses[:, others].reshape(self.num_envs, others.shape[0], self.num_agents - 1, 3)
 
     def observe(self, view: str) -> dict[str, np.ndarray]:
+        """Group → observation (B, n, O) float32 as ``view`` sees it now."""
         return {group.name: observe(group.observation[view], self._readings(group)) for group in self.groups}
 
     def _state_size(self) -> int:
         return 9 * (self.num_agents - 1) + 3 * NEIGHBOR_DISCS
 
     def state(self) -> dict[str, np.ndarray]:
+        """Group → central state (B, n, S) float32, seen from each agent."""
         return {group.name: self._group_state(group.agents) for group in self.groups}
 
     def _group_state(self, agents: slice) -> np.ndarray:
@@ -402,7 +410,7 @@ class Navigation(BatchedEnv):
         others = ~np.eye(self.num_agents, dtype=bool)[agents]
 
         def of_others(values: np.ndarray) -> np.ndarray:
-            """(B, N, k) → (B, n, N − 1, k)"""
+            """(B, N, k) → (B, n, N − 1, k)."""
             wide = np.broadcast_to(values[:, None], (envs, count, *values.shape[1:]))
             return wide[:, others].reshape(envs, count, self.num_agents - 1, -1)
 

@@ -1,0 +1,5 @@
+"""The ``kdmarl`` command."""
+
+from kdmarl_core.cli.main import main
+
+__all__ = ["main"]

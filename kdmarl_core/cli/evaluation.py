@@ -1,0 +1,189 @@
+"""What ``kdmarl evaluate`` does: policy files against expert, direct training and random commands."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from kdmarl_core.cli.config import Experiment, load_experiment, make_env
+from kdmarl_core.cli.stages import policy_path, run_folder
+from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
+from kdmarl_core.contract.manifest import Results
+from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.expert.networks import Actor, TeamPolicy
+from kdmarl_core.expert.train import load_policy
+from kdmarl_core.export import onnx_export
+from kdmarl_core.runtime import Policy
+
+Figures = dict[str, np.ndarray]
+Row = dict[str, Any]
+
+
+def evaluate(
+    config: Path,
+    overrides: list[str],
+    output: Path | None,
+    models: Path,
+    direct: Path | None,
+    swarm_path: Path | None,
+    record: bool,
+) -> None:
+    """Measure, print a table, write ``<run>/evaluation.json`` and, if asked, the policy files' results.
+
+    Raises:
+        KdmarlError: a policy, the expert or the swarm file is missing or does not fit.
+    """
+    experiment = load_experiment(config, overrides)
+    swarm = load_swarm(swarm_path) if swarm_path else None
+    if swarm and record:
+        raise KdmarlError("--record: results in policy files are of random arenas; leave out --swarm")
+    run = run_folder(config, output)
+    env = make_env(experiment, config, min(experiment.evaluate.envs, experiment.evaluate.episodes), swarm)
+    expert = load_policy(experiment.expert, env, run / "expert")
+    policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
+    _check_fit(policies, env)
+    acts = {"expert": _act(expert, experiment.expert.view), "students": episodes.policy_files(policies)}
+    if direct:
+        own = msgspec.structs.replace(experiment.expert, view="student")
+        acts["direct"] = _act(load_policy(own, env, direct / "expert"), "student")
+    acts["random"] = episodes.random_commands(experiment.evaluate.seed)
+    figures = {
+        name: episodes.run(env, act, experiment.evaluate.episodes, experiment.evaluate.seed)
+        for name, act in acts.items()
+    }
+    rows = _rows(env, figures)
+    _print(rows, experiment, swarm)
+    name = f"evaluation_{swarm.name}.json" if swarm else "evaluation.json"
+    (run / name).write_text(json.dumps(rows, indent=1))
+    if record:
+        for group in env.groups:
+            _record(policies[group.name], group.name, figures, env, expert, experiment, f"kdmarl evaluate {config}")
+
+
+def _act(policy: TeamPolicy, view: str) -> episodes.Act:
+    """Greedy commands of a torch policy."""
+
+    @torch.no_grad()
+    def act(env: BatchedEnv) -> dict[str, np.ndarray]:
+        distributions = policy({name: torch.from_numpy(x) for name, x in env.observe(view).items()})
+        commands = policy.command({name: d.mode() for name, d in distributions.items()})
+        return {name: command.numpy() for name, command in commands.items()}
+
+    return act
+
+
+def _check_fit(policies: dict[str, Policy], env: BatchedEnv) -> None:
+    for group in env.groups:
+        manifest = policies[group.name].manifest
+        if manifest.robot_type != group.name or manifest.observation != group.observation["student"]:
+            raise KdmarlError(
+                f"{policies[group.name].path}: was made for other observations or robots than this experiment's "
+                f"'{group.name}'; export it again"
+            )
+
+
+def _rows(env: BatchedEnv, figures: dict[str, Figures]) -> list[Row]:
+    """One row for each team and type, and one for the whole team."""
+    parts = [("team", slice(None)), *((group.name, group.agents) for group in env.groups)]
+    rows = []
+    for team, figure in figures.items():
+        for name, agents in parts:
+            row: Row = {"team": team, "robot_type": name, "episodes": len(figure["return"])}
+            for key in ("success", "collisions", "return", "time_to_goal", "clearance"):
+                if np.isfinite(figure[key][:, agents]).any():
+                    row[key] = msgspec.to_builtins(statistics.mean(_finite(figure[key][:, agents])))
+            returns = {who: values["return"][:, agents] for who, values in figures.items()}
+            kept = statistics.retention(returns[team], returns["expert"], returns["random"])
+            row["retention"] = msgspec.to_builtins(kept)
+            rows.append(row)
+    return rows
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Leave out episodes without any value (a time to goal needs an arrival)."""
+    return values[np.isfinite(values).any(1)]
+
+
+def _print(rows: list[Row], experiment: Experiment, swarm: Swarm | None) -> None:
+    where = f"in {swarm.path.name}" if swarm else "in random arenas"
+    table = Table(title=f"{rows[0]['episodes']} held-out episodes {where}, seed {experiment.evaluate.seed}")
+    for column in ("team", "robots", "at goal", "collisions", "time to goal [s]", "return", "retention"):
+        table.add_column(column, justify="left" if column in ("team", "robots") else "right")
+    for row in rows:
+        table.add_row(
+            row["team"], row["robot_type"], *(_cell(row.get(key)) for key in ("success", "collisions", "time_to_goal")),
+            _cell(row["return"]), _cell(row["retention"], interval=True), end_section=row["robot_type"] == "mini",
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
+    if estimate is None:
+        return "-"
+    text = f"{estimate['mean']:.3f}"
+    return f"{text} [{estimate['low']:.3f}, {estimate['high']:.3f}]" if interval else text
+
+
+def _record(
+    policy: Policy,
+    name: str,
+    figures: dict[str, Figures],
+    env: BatchedEnv,
+    expert: TeamPolicy,
+    experiment: Experiment,
+    command: str,
+) -> None:
+    agents = next(group.agents for group in env.groups if group.name == name)
+    of = {team: {key: value[:, agents] for key, value in figure.items()} for team, figure in figures.items()}
+    student = Actor(policy.manifest.observation_size, policy.manifest.action, experiment.distill.students[name])
+    results = Results(
+        command=command,
+        episodes=len(of["students"]["return"]),
+        evaluation_seed=experiment.evaluate.seed,
+        success=statistics.mean(of["students"]["success"]),
+        collisions=statistics.mean(of["students"]["collisions"]),
+        return_=statistics.mean(of["students"]["return"]),
+        expert_success=float(of["expert"]["success"].mean()),
+        expert_collisions=float(of["expert"]["collisions"].mean()),
+        expert_return=float(of["expert"]["return"].mean()),
+        random_return=float(of["random"]["return"].mean()),
+        retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
+        macs=student.macs,
+        expert_macs=expert.macs(name),
+        parameters=sum(p.numel() for p in student.net.parameters()),
+        bytes=onnx_export.weight_bytes(policy.path),
+        latency=_latency(policy),
+        cpu=_cpu(),
+    )
+    onnx_export.record_results(policy.path, msgspec.structs.replace(policy.manifest, results=results))
+    Console().print(
+        f"{policy.path}: results recorded; {expert.macs(name) / student.macs:.1f}x fewer MACs than the expert"
+    )
+
+
+def _latency(policy: Policy, calls: int = 2000) -> float:
+    """Median time of one call [s]."""
+    observation = np.zeros(policy.manifest.observation_size, np.float32)
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        policy(observation)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

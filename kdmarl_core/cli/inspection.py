@@ -1,0 +1,95 @@
+"""What ``kdmarl inspect`` shows of a policy file; needs neither torch nor the training extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from kdmarl_core.contract import DiffDrive, Manifest
+from kdmarl_core.contract.manifest import Interval, Results
+from kdmarl_core.runtime import Policy
+
+
+def inspect(path: Path, as_json: bool) -> None:
+    """Print the manifest of the policy file at ``path``, for people or as JSON.
+
+    Raises:
+        KdmarlError: the file is no policy that may be run.
+    """
+    policy = Policy.load(path)
+    if as_json:
+        print(msgspec.json.format(policy.manifest.to_json(), indent=2).decode())
+        return
+    table = Table(title=f"{path}  ({path.stat().st_size} bytes)", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in _rows(policy.manifest, policy.sha256):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _rows(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
+    rows = [
+        ("policy", f"{manifest.name} (task {manifest.task}, schema {manifest.schema_version})"),
+        ("robot type", manifest.robot_type),
+        ("sha256", sha256),
+        ("observation", f"{manifest.observation_size} values: {_terms(manifest)}"),
+        ("action", _action(manifest)),
+        ("control period", f"{manifest.control_period:g} s"),
+    ]
+    if manifest.goal_tolerance:
+        rows.append(("goal tolerance", f"{manifest.goal_tolerance:g} m"))
+    if manifest.recurrent:
+        rows.append(("recurrent state", ", ".join(f"{state.name} {state.shape}" for state in manifest.recurrent)))
+    if manifest.domain:
+        domain = manifest.domain
+        rows.append(
+            (
+                "trained for",
+                f"radius {_span(domain.radius)} m, teams of {domain.team_size[0]} to {domain.team_size[1]}, "
+                f"arenas of {_span(domain.arena)} m, sensor noise {_span(domain.sensor_noise)} m, "
+                f"delay {_span(domain.action_delay)} s, other robots up to {domain.other_speed:.2g} m/s",
+            )
+        )
+    origin = manifest.provenance
+    rows.append(("made by", f"kdmarl {origin.kdmarl_version}, commit {origin.commit[:12]}, {origin.created}"))
+    rows.append(("made from", f"{origin.expert}, seed {origin.seed}, config {origin.config_sha256[:12]}"))
+    return rows + (_results(manifest.results) if manifest.results else [("results", "not measured yet")])
+
+
+def _results(results: Results) -> list[tuple[str, str]]:
+    return [
+        ("measured by", f"{results.command} ({results.episodes} episodes, seed {results.evaluation_seed})"),
+        ("at goal", f"{_estimate(results.success)}; expert {results.expert_success:.3f}"),
+        ("collisions", f"{_estimate(results.collisions)} per robot-episode; expert {results.expert_collisions:.3f}"),
+        (
+            "return",
+            f"{_estimate(results.return_)}; expert {results.expert_return:.2f}, random {results.random_return:.2f}",
+        ),
+        ("retention", _estimate(results.retention)),
+        ("MACs", f"{results.macs}, {results.expert_macs / max(results.macs, 1):.1f}x fewer than the expert's"),
+        ("size", f"{results.parameters} parameters, {results.bytes} bytes of weights"),
+        ("latency", f"{results.latency * 1e6:.0f} us on {results.cpu}"),
+    ]
+
+
+def _terms(manifest: Manifest) -> str:
+    return ", ".join(f"{type(term).__struct_config__.tag} {term.size}" for term in manifest.observation)
+
+
+def _action(manifest: Manifest) -> str:
+    action = manifest.action
+    if isinstance(action, DiffDrive):
+        return f"diff_drive, {_span(action.linear)} m/s, {_span(action.angular)} rad/s"
+    return f"discrete, {action.n} actions"
+
+
+def _span(pair: tuple[float, float]) -> str:
+    return f"{pair[0]:g}" if pair[0] == pair[1] else f"{pair[0]:g} to {pair[1]:g}"
+
+
+def _estimate(value: Interval) -> str:
+    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"

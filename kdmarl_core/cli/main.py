@@ -1,0 +1,133 @@
+"""Commands of ``kdmarl``: what they take; the work itself is imported when a command runs.
+
+A robot has no torch, and ``kdmarl inspect`` must work there all the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdmarl_core.contract import KdmarlError
+
+app = typer.Typer(
+    help="Train a cooperative expert, distil it into small per-robot policies, and measure them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bench_app = typer.Typer(help="Measure speed.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+Config = Annotated[Path, typer.Argument(help="Experiment file, e.g. config/navigation.yaml.", show_default=False)]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file, e.g. expert.ppo.gamma=0.98.")
+]
+Output = Annotated[Path | None, typer.Option(help="Folder of the run; default runs/<name of the file>.")]
+Models = Annotated[Path, typer.Option(help="Folder of the policy files.")]
+
+
+@app.command()
+def train(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    output: Output = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming.")] = False,
+) -> None:
+    """Train the expert (stage 1); a run that was cut off is resumed."""
+    from kdmarl_core.cli import stages
+
+    stages.train(config, overrides, output, fresh)
+
+
+@app.command()
+def distill(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    output: Output = None,
+) -> None:
+    """Distil the trained expert into one student per robot type (stage 2)."""
+    from kdmarl_core.cli import stages
+
+    stages.distill(config, overrides, output)
+
+
+@app.command()
+def export(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    output: Output = None,
+    models: Models = Path("models"),
+) -> None:
+    """Write the students as policy files and check that they act as the trained networks do."""
+    from kdmarl_core.cli import stages
+
+    stages.export(config, overrides, output, models)
+
+
+@app.command()
+def evaluate(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    output: Output = None,
+    models: Models = Path("models"),
+    direct: Annotated[
+        Path | None, typer.Option(help="Run folder of a policy trained with expert.view=student, to compare with.")
+    ] = None,
+    swarm: Annotated[
+        Path | None, typer.Option(help="Measure in this swarm file's arena instead of random ones.")
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write the results into the policy files.")] = False,
+) -> None:
+    """Measure the policy files against the expert and random commands on held-out episodes."""
+    from kdmarl_core.cli import evaluation
+
+    evaluation.evaluate(config, overrides, output, models, direct, swarm, record)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Policy file (.onnx).", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Show what a policy file says of itself."""
+    from kdmarl_core.cli import inspection
+
+    inspection.inspect(file, json)
+
+
+@bench_app.command("envs")
+def bench_envs(
+    vmas: Annotated[
+        Path | None, typer.Option(help="A Python interpreter that has VMAS, to compare with in the same run.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to step each size.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are reported.")] = 5,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
+) -> None:
+    """Steps per second of the robots simulator for 1, 64 and 1024 environments."""
+    from kdmarl_core.cli import bench
+
+    bench.envs(vmas, seconds, rounds, json)
+
+
+def main() -> None:
+    """Run a command; a :class:`KdmarlError` ends it with one sentence and exit code 2."""
+    try:
+        app()
+    except KdmarlError as error:
+        sys.exit(_fail(str(error)))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("kdmarl"):
+            raise
+        sys.exit(_fail(f"'{error.name}' is not installed; this command needs: pip install 'kdmarl_ros[train]'"))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(sentence: str) -> int:
+    print(f"kdmarl: {sentence}", file=sys.stderr)
+    return 2

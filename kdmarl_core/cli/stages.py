@@ -1,0 +1,135 @@
+"""What ``kdmarl train``, ``distill`` and ``export`` do."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import yaml
+from rich.console import Console
+
+from kdmarl_core import __version__
+from kdmarl_core.cli.config import Experiment, load_experiment, make_env
+from kdmarl_core.contract import KdmarlError, Manifest
+from kdmarl_core.contract.manifest import Provenance
+from kdmarl_core.distill import distill as stage_2
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.envs.robots.navigation import Navigation
+from kdmarl_core.evaluate import episodes
+from kdmarl_core.expert import train as stage_1
+from kdmarl_core.expert.networks import Actor
+from kdmarl_core.export import onnx_export
+from kdmarl_core.runtime import Policy
+
+PARITY = 1e-4
+"""Largest difference allowed between a policy file and its network [m/s, rad/s]."""
+PARITY_EPISODES = 20
+
+
+def run_folder(config: Path, output: Path | None) -> Path:
+    """Where a run's files are."""
+    return output or Path("runs") / config.stem
+
+
+def policy_path(models: Path, experiment: Experiment, robot_type: str) -> Path:
+    """Where a robot type's policy file is."""
+    return models / f"{task_name(experiment)}_{robot_type}.onnx"
+
+
+def task_name(experiment: Experiment) -> str:
+    """The task's name, as in manifests."""
+    return str(type(experiment.task).__struct_config__.tag)
+
+
+def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) -> None:
+    """Train the expert into ``<run>/expert``."""
+    experiment = load_experiment(config, overrides)
+    folder = run_folder(config, output) / "expert"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
+    stage_1.train(
+        experiment.expert, lambda envs: make_env(experiment, config, envs), folder, experiment.seed, resume=not fresh
+    )
+    Console().print(f"expert written to {folder}")
+
+
+def distill(config: Path, overrides: list[str], output: Path | None) -> None:
+    """Distil ``<run>/expert`` into ``<run>/students``."""
+    experiment = load_experiment(config, overrides)
+    run = run_folder(config, output)
+    env = make_env(experiment, config, 1)
+    expert = stage_1.load_policy(experiment.expert, env, run / "expert")
+    stage_2.distill(
+        experiment.distill, expert, lambda envs: make_env(experiment, config, envs), run / "students", experiment.seed
+    )
+    Console().print(f"students written to {run / 'students'}")
+
+
+def export(config: Path, overrides: list[str], output: Path | None, models: Path) -> None:
+    """Write ``<run>/students`` as policy files and compare them with the networks over whole episodes."""
+    experiment = load_experiment(config, overrides)
+    env = make_env(experiment, config, 4)
+    students = stage_2.load_students(experiment.distill, env, run_folder(config, output) / "students")
+    policies, actors = {}, {}
+    for group in env.groups:
+        path = policy_path(models, experiment, group.name)
+        actors[group.name] = students.actor(group.name)
+        onnx_export.write_policy(actors[group.name], _manifest(experiment, config, env, group.name), path)
+        policies[group.name] = Policy.load(path)
+    differences = _parity(env, policies, actors, experiment.seed)
+    for name, difference in differences.items():
+        path = policies[name].path
+        if difference > PARITY:
+            path.unlink()
+            raise KdmarlError(f"{path}: differs from its network by {difference:.2g}; removed, report this")
+        Console().print(f"{path}  {path.stat().st_size} bytes, differs from its network by at most {difference:.1e}")
+
+
+def _parity(env: BatchedEnv, policies: dict[str, Policy], actors: dict[str, Actor], seed: int) -> dict[str, float]:
+    """Largest difference per type over closed-loop episodes that the policy files drive."""
+    worst = dict.fromkeys(policies, 0.0)
+    act = episodes.policy_files(policies)
+
+    def watched(env: BatchedEnv) -> dict[str, np.ndarray]:
+        commands = act(env)
+        for name, seen in env.observe(STUDENT).items():
+            flat = seen.reshape(-1, seen.shape[-1])
+            difference = onnx_export.largest_difference(actors[name], flat, commands[name].reshape(len(flat), -1))
+            worst[name] = max(worst[name], difference)
+        return commands
+
+    episodes.run(env, watched, PARITY_EPISODES, seed)
+    return worst
+
+
+def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type: str) -> Manifest:
+    group = next(group for group in env.groups if group.name == robot_type)
+    return Manifest(
+        name=f"{task_name(experiment)}_{robot_type}",
+        task=task_name(experiment),
+        robot_type=robot_type,
+        observation=group.observation[STUDENT],
+        action=group.action,
+        control_period=env.control_period,
+        goal_tolerance=experiment.task.goal_tolerance,
+        domain=env.domain[robot_type] if isinstance(env, Navigation) else None,
+        provenance=Provenance(
+            kdmarl_version=__version__,
+            commit=_commit(config.parent),
+            config_sha256=experiment.sha256,
+            seed=experiment.seed,
+            expert=f"{experiment.expert.policy} MAPPO {list(experiment.expert.actor.hidden)}",
+            created=datetime.date.today().isoformat(),
+        ),
+    )
+
+
+def _commit(folder: Path) -> str:
+    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,89 @@
+"""Student-state aggregation: students and expert share the wheel, the expert labels every visited state.
+
+Dataset aggregation follows Ross et al., "A Reduction of Imitation Learning and Structured Prediction to
+No-Regret Online Learning" (arXiv 1011.0686); here the wheel is shared agent by agent, so that a student
+also learns beside team mates that are still experts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
+from kdmarl_core.expert.distributions import Distribution, stack
+from kdmarl_core.expert.networks import TeamPolicy
+
+
+class Labelled(NamedTuple):
+    """Visited states of one type: what the student saw and what the expert would have done."""
+
+    observation: Tensor
+    """(M, O)"""
+    expert: Distribution
+    """over (M,) states"""
+
+
+class Aggregate:
+    """A growing store of labelled states for one type that forgets the oldest beyond ``capacity``."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._parts: list[Labelled] = []
+
+    def __len__(self) -> int:
+        return sum(part.observation.shape[0] for part in self._parts)
+
+    def add(self, part: Labelled) -> None:
+        """Append states, dropping the oldest parts beyond the capacity."""
+        self._parts.append(part)
+        while len(self._parts) > 1 and len(self) - self._parts[0].observation.shape[0] >= self.capacity:
+            self._parts.pop(0)
+
+    def all(self) -> Labelled:
+        """Every state, oldest first."""
+        if len(self._parts) > 1:
+            observation = torch.cat([part.observation for part in self._parts])
+            self._parts = [Labelled(observation, stack([part.expert for part in self._parts]))]
+        return self._parts[0]
+
+
+@torch.no_grad()
+def gather(
+    env: BatchedEnv, expert: TeamPolicy, students: TeamPolicy, steps: int, expert_share: float
+) -> dict[str, Labelled]:
+    """Run ``steps`` steps and label every state.
+
+    Each agent of each environment is driven by the expert with probability ``expert_share`` and by its
+    student otherwise, drawn anew for each call. Both act greedily on half the environments and sample on
+    the others, so that recoveries are seen too.
+
+    Returns:
+        group → states in (steps · B · n) rows.
+    """
+    rows: dict[str, list[Labelled]] = {group.name: [] for group in env.groups}
+    expert_drives = {g.name: torch.rand(env.num_envs, g.count, 1) < expert_share for g in env.groups}
+    explores = (torch.arange(env.num_envs) % 2 == 0)[:, None, None]
+    for _ in range(steps):
+        expert_sees = {name: torch.from_numpy(x) for name, x in env.observe(EXPERT).items()}
+        student_sees = {name: torch.from_numpy(x) for name, x in env.observe(STUDENT).items()}
+        advice, own = expert(expert_sees), students(student_sees)
+        samples = {
+            name: torch.where(
+                expert_drives[name],
+                torch.where(explores, advice[name].sample(), advice[name].mode()),
+                torch.where(explores, own[name].sample(), own[name].mode()),
+            )
+            for name in advice
+        }
+        for name, distribution in advice.items():
+            flat = type(distribution)(*(x.flatten(0, 1) for x in distribution))
+            rows[name].append(Labelled(student_sees[name].flatten(0, 1), flat))
+        env.step({name: command.numpy() for name, command in expert.command(samples).items()})
+        env.reset_ended()
+    return {
+        name: Labelled(torch.cat([part.observation for part in parts]), stack([part.expert for part in parts]))
+        for name, parts in rows.items()
+    }

@@ -1,0 +1,165 @@
+"""Stage 2: distil the expert into one student per robot type; no critic, the expert stays frozen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
+from kdmarl_core.distill.losses import LossWeights, distillation_loss
+from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
+from kdmarl_core.expert import checkpoint
+from kdmarl_core.expert.distributions import Distribution
+from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
+CHECKPOINT = "students.safetensors"
+
+
+class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How students are distilled."""
+
+    students: dict[str, NetworkConfig]
+    """robot type → its student's network"""
+    loss: LossWeights = LossWeights()
+    envs: Count = 64
+    rounds: Count = 40
+    """of gathering states and fitting"""
+    steps: Count = 60
+    """of each environment in a round"""
+    handover: Unit = 0.25
+    """share of the rounds over which the wheel goes from the expert to the students"""
+    updates: Count = 300
+    """gradient steps in a round"""
+    final_updates: Count = 12000
+    """gradient steps after the last round, with the learning rate falling to zero"""
+    batch: Count = 1024
+    learning_rate: Positive = 2e-3
+    capacity: Count = 600_000
+    """states kept for each type"""
+
+
+def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> DecentralizedPolicy:
+    """Untrained students: one small actor for each type on its robot's own sensors.
+
+    Raises:
+        KdmarlError: a type has no student.
+    """
+    for group in groups:
+        if group.name not in config.students:
+            raise KdmarlError(f"distill.students: has no network for robot type '{group.name}'; add one")
+    return DecentralizedPolicy(groups, STUDENT, config.students)
+
+
+def distill(
+    config: DistillConfig, expert: TeamPolicy, make_env: Callable[[int], BatchedEnv], folder: Path, seed: int
+) -> DecentralizedPolicy:
+    """Distil; writes ``students.safetensors`` and ``metrics.jsonl`` (one line a round) into ``folder``.
+
+    Raises:
+        KdmarlError: a type has no student, or a loss is not finite (the last good students are kept).
+    """
+    torch.manual_seed(seed)
+    env = make_env(config.envs)
+    env.reset(seed)
+    env.desynchronize()
+    students = make_students(config, env.groups)
+    stores = {group.name: Aggregate(config.capacity) for group in env.groups}
+    optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.jsonl").write_text("")
+    handover = max(config.handover * config.rounds, 1e-9)
+    with _progress() as progress:
+        bar = progress.add_task("students", total=config.rounds + 1, figures="")
+        for round_ in range(config.rounds):
+            share = max(0.0, 1 - round_ / handover)
+            for name, part in gather(env, expert, students, config.steps, share).items():
+                stores[name].add(part)
+                students.actor(name).normalizer.update(part.observation)
+            figures = _fit(students, optimizer, stores, config, config.updates)
+            _log(folder, {"round": round_, "expert_share": share, **figures})
+            _save(folder, students)
+            progress.update(bar, completed=round_ + 1, figures=_short(figures))
+        _fit(students, optimizer, stores, config, config.final_updates, decay=True)
+        progress.update(bar, completed=config.rounds + 1)
+    _save(folder, students)
+    return students
+
+
+def load_students(config: DistillConfig, env: BatchedEnv, folder: Path) -> DecentralizedPolicy:
+    """The distilled students in ``folder``.
+
+    Raises:
+        KdmarlError: there are none, or they do not fit the configuration.
+    """
+    students = make_students(config, env.groups)
+    checkpoint.load(folder / CHECKPOINT, {"students": students})
+    return students.eval()
+
+
+def _fit(
+    students: DecentralizedPolicy,
+    optimizer: torch.optim.Optimizer,
+    stores: dict[str, Aggregate],
+    config: DistillConfig,
+    updates: int,
+    decay: bool = False,
+) -> dict[str, float]:
+    """Gradient steps on everything gathered; returns the mean of each loss term over the last fifty."""
+    data = {name: store.all() for name, store in stores.items()}
+    recent: list[dict[str, float]] = []
+    for update in range(updates):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * ((1 - update / updates) if decay else 1.0)
+        losses: dict[str, Tensor] = {}
+        for name, states in data.items():
+            expert, observation = _draw(states, config.batch)
+            terms = distillation_loss(expert, students.actor(name)(observation), config.loss)
+            losses |= {f"{name}/{term}": value for term, value in terms.items()}
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise KdmarlError(f"distillation: the loss is {total.item()}; lower distill.learning_rate and run again")
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if updates - update <= 50:
+            recent.append({name: value.item() for name, value in losses.items()})
+    return {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
+
+
+def _draw(states: Labelled, batch: int) -> tuple[Distribution, Tensor]:
+    chosen = torch.randint(states.observation.shape[0], (batch,))
+    return type(states.expert)(*(x[chosen] for x in states.expert)), states.observation[chosen]
+
+
+def _save(folder: Path, students: DecentralizedPolicy) -> None:
+    checkpoint.save(folder / CHECKPOINT, {"students": students}, None, {})
+
+
+def _log(folder: Path, row: dict[str, float]) -> None:
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _short(figures: dict[str, float]) -> str:
+    return " ".join(f"{name.split('/')[0]} {value:.3f}" for name, value in figures.items() if name.endswith("/action"))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )

@@ -1,0 +1,73 @@
+"""Run policies through whole episodes and gather each episode's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from kdmarl_core.contract import DiffDrive
+from kdmarl_core.contract.spaces import Discrete
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
+from kdmarl_core.runtime import Policy
+
+Act = Callable[[BatchedEnv], dict[str, np.ndarray]]
+"""Commands of every group, (B, n, A), for an environment's present state."""
+
+
+def run(env: BatchedEnv, act: Act, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    """Play at least ``episodes`` whole episodes; every environment plays equally many.
+
+    Returns:
+        Figure → (episodes, N), the first ``episodes`` of those played.
+    """
+    env.reset(seed)
+    rounds = -(-episodes // env.num_envs)
+    figures: list[dict[str, np.ndarray]] = []
+    finished = np.zeros(env.num_envs, int)
+    while finished.min() < rounds:
+        step = env.step(act(env))
+        ended = step.terminated | step.truncated
+        counts = finished[ended] < rounds
+        if ended.any():
+            figures.append({name: figure[counts] for name, figure in step.episodes.items()})
+            finished += ended
+            env.reset_ended()
+    return {name: np.concatenate([part[name] for part in figures])[:episodes] for name in figures[0]}
+
+
+def policy_files(policies: Mapping[str, Policy], view: str = STUDENT) -> Act:
+    """Every robot acts by its type's policy file, one robot at a time as on the robot itself.
+
+    Only for policies without recurrent state: one loaded file serves all robots of its type.
+    """
+
+    def act(env: BatchedEnv) -> dict[str, np.ndarray]:
+        observation = env.observe(view)
+        commands = {}
+        for name, rows in observation.items():
+            policy, flat = policies[name], rows.reshape(-1, rows.shape[-1])
+            commands[name] = np.array([policy(row) for row in flat]).reshape(*rows.shape[:-1], -1)
+        return commands
+
+    return act
+
+
+def random_commands(seed: int) -> Act:
+    """Every robot commands uniformly at random: the zero of retention."""
+    rng = np.random.default_rng(seed)
+
+    def act(env: BatchedEnv) -> dict[str, np.ndarray]:
+        commands: dict[str, np.ndarray] = {}
+        for group in env.groups:
+            shape = (env.num_envs, group.count)
+            if isinstance(group.action, DiffDrive):
+                commands[group.name] = rng.uniform(group.action.low, group.action.high, (*shape, group.action.size))
+            elif isinstance(group.action, Discrete):
+                commands[group.name] = rng.integers(0, group.action.n, (*shape, 1))
+        return commands
+
+    return act
+
+
+__all__ = ["EXPERT", "STUDENT", "Act", "policy_files", "random_commands", "run"]

@@ -1,0 +1,136 @@
+"""Write a student as a policy file: graph with normalisation and scaling inside, and its manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.contract.manifest import METADATA_KEY
+from kdmarl_core.expert.networks import Actor
+
+OPSET = 18
+
+
+class _Deployed(nn.Module):
+    """What the file computes: one observation (1, O) to the greedy command."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, observation: Tensor) -> Tensor:
+        command: Tensor = self.actor.greedy(observation)
+        return command if self.actor.head.continuous else command.reshape(1)
+
+
+def write_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
+    """Export ``actor`` with ``manifest`` to ``path``, atomically.
+
+    Raises:
+        KdmarlError: the file cannot be written.
+    """
+    actor.eval()
+    example = torch.zeros(1, manifest.observation_size)
+    output = "action" if isinstance(manifest.action, Discrete) else "command"
+    with _quiet():
+        program = torch.onnx.export(
+            _Deployed(actor),
+            (example,),
+            input_names=["observation"],
+            output_names=[output],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    model: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
+    model.graph.name = manifest.name
+    _strip(model)
+    set_manifest(model, manifest)
+    onnx.checker.check_model(model, full_check=True)
+    save_model(model, path)
+
+
+def set_manifest(model: onnx.ModelProto, manifest: Manifest) -> None:
+    """Put the manifest into the model's metadata in place of whatever stood there."""
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, manifest.to_json().decode()
+
+
+def record_results(path: Path, manifest: Manifest) -> None:
+    """Replace the manifest of the policy file at ``path``, leaving its graph as it is."""
+    model = onnx.load(str(path), load_external_data=False)
+    set_manifest(model, manifest)
+    save_model(model, path)
+
+
+def save_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        KdmarlError: the file cannot be written.
+    """
+    scratch = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(model.SerializeToString(deterministic=True))
+        os.replace(scratch, path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise KdmarlError(
+            f"{path}: policy file cannot be written ({error.strerror}); free the disk or choose another folder"
+        ) from None
+
+
+def weight_bytes(path: Path) -> int:
+    """Size of all weights in a policy file [bytes]."""
+    model = onnx.load(str(path), load_external_data=False)
+    return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
+
+
+def largest_difference(actor: Actor, observations: np.ndarray, commands: np.ndarray) -> float:
+    """Largest absolute difference between the file's commands and the network's.
+
+    Args:
+        actor: the network that was exported.
+        observations: (M, O).
+        commands: (M, A) what the policy file gave for them.
+    """
+    with torch.no_grad():
+        expected = actor.greedy(torch.from_numpy(observations)).numpy()
+    return float(np.abs(expected - commands).max())
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop the exporter's traces: documentation strings and per-node metadata, which hold paths of this machine."""
+    model.producer_name, model.producer_version, model.doc_string = "kdmarl", "", ""
+    del model.functions[:]
+    for item in (model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        item.doc_string = ""
+        if item.DESCRIPTOR.fields_by_name.get("metadata_props"):
+            del item.metadata_props[:]
+    del model.graph.value_info[:]
+
+
+@contextlib.contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    """The exporter reports its steps at length; only its errors matter."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
