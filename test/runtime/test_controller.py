@@ -3,10 +3,10 @@
 import msgspec
 import numpy as np
 import pytest
-from support import ROBOT_TYPES, write_policy
 
 from kdmarl_core.contract import Discrete, KdmarlError, Readings, Scan, load_robot_types, observe
 from kdmarl_core.runtime import Controller, Policy
+from support import ROBOT_TYPES, write_policy
 
 SCOUT = load_robot_types(ROBOT_TYPES)["scout"]
 READINGS = Readings(
@@ -21,7 +21,9 @@ def test_sees_its_own_wish_as_previous_action(tmp_path):
     policy = Policy.load(write_policy(tmp_path / "p.onnx"))
     controller = Controller(policy, "scout", SCOUT)
     seen = []
-    controller.policy = lambda observation: (seen.append(observation[-2:].tolist()), np.array([0.5, 9.0], np.float32))[1]
+    controller.policy = lambda observation: (seen.append(observation[-2:].tolist()), np.array([0.5, 9.0], np.float32))[
+        1
+    ]
     commands = [controller(READINGS).tolist() for _ in range(2)]
     assert seen == [[0.0, 0.0], [0.5, 2.0]]
     np.testing.assert_allclose(commands, [[0.15, 0.6], [0.3, 1.2]], atol=1e-6)

@@ -31,9 +31,7 @@ def test_only_allowed_commands_come_out(commands):
 def test_reaches_the_command_as_fast_as_allowed():
     gate = SafetyFilter(ACTION, PERIOD)
     speeds = [gate(np.array([0.5, -1.0], np.float32)).tolist() for _ in range(5)]
-    np.testing.assert_allclose(
-        speeds, [[0.15, -0.6], [0.3, -1.0], [0.45, -1.0], [0.5, -1.0], [0.5, -1.0]], atol=1e-6
-    )
+    np.testing.assert_allclose(speeds, [[0.15, -0.6], [0.3, -1.0], [0.45, -1.0], [0.5, -1.0], [0.5, -1.0]], atol=1e-6)
 
 
 def test_reset_starts_from_standstill():
