@@ -119,9 +119,7 @@ def _arena(world: World) -> str:
     for index, (x1, y1, x2, y2) in enumerate(world.walls):
         half_length = max(math.hypot(x2 - x1, y2 - y1) / 2, WALL_HALF_THICKNESS)
         yaw = math.atan2(y2 - y1, x2 - x1)
-        boxes.append(
-            _box(f"wall/{index}", (x1 + x2) / 2, (y1 + y2) / 2, half_length, WALL_HALF_THICKNESS, yaw)
-        )
+        boxes.append(_box(f"wall/{index}", (x1 + x2) / 2, (y1 + y2) / 2, half_length, WALL_HALF_THICKNESS, yaw))
     for index, (x, y, radius) in enumerate(world.discs):
         boxes.append(
             f'<geom name="pillar/{index}" type="cylinder" size="{radius} {WALL_HEIGHT / 2}" '

@@ -104,7 +104,9 @@ class MujocoWorld:
         mujoco.mj_forward(self._model, self._data)
         self._commanded[:] = 0
         self._ramped[:] = 0
-        self._noise = [np.random.default_rng(child) for child in np.random.SeedSequence(self._seed).spawn(len(self.robots))]
+        self._noise = [
+            np.random.default_rng(child) for child in np.random.SeedSequence(self._seed).spawn(len(self.robots))
+        ]
 
     def command(self, name: str, linear: float, angular: float) -> None:
         """Ask robot ``name`` for a forward speed [m/s] and yaw rate [rad/s]; both finite, held to its limits."""
@@ -139,9 +141,7 @@ class MujocoWorld:
         velocity_x, velocity_y, _, _, _, yaw_rate = self._data.qvel[rates : rates + 6].tolist()
         yaw = float(np.arctan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz)))
         cos, sin = float(np.cos(yaw)), float(np.sin(yaw))
-        return Odometry(
-            x, y, yaw, cos * velocity_x + sin * velocity_y, cos * velocity_y - sin * velocity_x, yaw_rate
-        )
+        return Odometry(x, y, yaw, cos * velocity_x + sin * velocity_y, cos * velocity_y - sin * velocity_x, yaw_rate)
 
     def scan(self, name: str) -> np.ndarray | None:
         """Lidar scan of robot ``name``, (beams,) float32 [m], as REP-117; None without a lidar."""
@@ -159,13 +159,13 @@ class MujocoWorld:
 
     def contacts(self) -> list[tuple[str, str]]:
         """Pairs that touch now, sorted: a robot, and a robot or a part of the arena (``wall/…``, ``pillar/…``)."""
-        names = [
-            sorted((self._model.geom(first).name, self._model.geom(second).name), key=lambda name: name not in self._index)
-            for first, second in self._data.contact.geom
-        ]
-        # Wheels and casters are nameless; they touch nothing but the floor.
-        touching = [pair for pair in names if FLOOR not in pair]
-        return sorted({(first, second) for first, second in touching})
+        touching = set()
+        for geoms in self._data.contact.geom:
+            names = [self._model.geom(geom).name for geom in geoms]
+            # Nameless are wheels and casters, which touch nothing but the floor.
+            if FLOOR not in names:
+                touching.add(tuple(sorted(names, key=lambda name: (name not in self._index, name))))
+        return sorted(touching)
 
     def _cast(self, index: int, rays: _Rays) -> np.ndarray:
         """Distance along each ray of robot ``index`` to the first thing seen, inf for none [m]."""

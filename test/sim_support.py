@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+
 from kdmarl_core.contract import Robot, Swarm, World, load_robot_types
 from kdmarl_core.contract.swarm import Bars, Defaults
 from support import REPOSITORY, ROBOT_TYPES, write_policy
@@ -40,9 +41,7 @@ def write_swarm(directory: Path, robots: list[Robot] | None = None, **changes: o
     policies = {kind: str(write_policy(directory / f"{kind}.onnx", kind)) for kind in data["policies"]}
     data |= {"robot_types": str(ROBOT_TYPES), "policies": policies}
     if robots is not None:
-        data["robots"] = [
-            {"name": r.name, "type": r.type, "pose": list(r.pose), "goal": list(r.goal)} for r in robots
-        ]
+        data["robots"] = [{"name": r.name, "type": r.type, "pose": list(r.pose), "goal": list(r.goal)} for r in robots]
     data |= changes
     path = directory / "swarm.yaml"
     path.write_text(yaml.safe_dump(data))

@@ -5,9 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
+
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.mujoco_world import MujocoWorld
-from msgspec.structs import replace
 from sim_support import CROSSING, make_swarm, robot
 from support import REPOSITORY
 
@@ -218,6 +219,7 @@ def test_a_swarm_without_world_is_refused():
 def test_the_demo_arena_can_be_crossed():
     """Every start and goal leaves room, and the paths are short enough for the slowest robot."""
     import yaml
+
     from kdmarl_core.contract import World, load_robot_types
     from kdmarl_core.contract.swarm import world_clearance
 

@@ -1,0 +1,70 @@
+"""What the main function of a node does besides its work: signals, one-sentence errors, clean ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from kdmarl_core.contract import KdmarlError
+
+
+def run(work: Callable[[], int], args: list[str] | None = None) -> int:
+    """Initialise rclpy, do ``work`` and return its exit code.
+
+    SIGINT and SIGTERM raise KeyboardInterrupt in ``work`` and end in exit code 0 unless ``work`` answers otherwise.
+    A KdmarlError ends in exit code 2 with its sentence on stderr.
+    """
+    try:
+        _initialise(args)
+        # SIGINT too: shells start background processes with it ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        return work()
+    except KdmarlError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        rclpy.try_shutdown()
+
+
+def _initialise(args: list[str] | None) -> None:
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a private type of rclpy for bad --ros-args
+        reason = str(error).partition(", at ")[0]
+        raise KdmarlError(f"ROS cannot start: {reason}; check the --ros-args") from None
+
+
+@contextmanager
+def spinning(node: Node) -> Iterator[None]:
+    """Serve the callbacks of ``node`` in a thread of their own; destroy it in the end."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            executor.spin_once(timeout_sec=0.5)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        ended.set()
+        executor.wake()
+        thread.join(timeout=1.0)
+        executor.shutdown(timeout_sec=0)
+        node.destroy_node()

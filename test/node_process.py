@@ -1,0 +1,92 @@
+"""Nodes as processes of their own, and a client to talk to them in this one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+DOMAIN = 1 + os.getpid() % 100
+"""ROS domain of this test process, so that test runs at one time do not meet."""
+
+_NUMBERS = itertools.count(1)
+
+
+@contextmanager
+def node_process(module: str, **parameters: object) -> Iterator[subprocess.Popen[str]]:
+    """Run ``python -m kdmarl_ros.<module>`` with ``parameters``; kill it in the end if it still runs."""
+    arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={_text(value)}")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"kdmarl_ros.{module}", "--ros-args", *arguments],
+        env={
+            **os.environ,
+            "ROS_DOMAIN_ID": str(DOMAIN),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "PYTHONUNBUFFERED": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        with suppress(ValueError):  # read already
+            print(process.communicate()[0])  # pytest shows it when the test fails
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(f"'{item}'" for item in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Client:
+    """A node in this process that keeps what it hears."""
+
+    def __init__(self) -> None:
+        if not rclpy.ok():
+            # Once for all tests: nodes of several contexts in turn make rcl crash.
+            os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+            rclpy.init(domain_id=DOMAIN)
+        self.node = Node(f"client_{next(_NUMBERS)}")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self.heard: list[tuple[str, object]] = []
+        """topic and message, in the order of arrival"""
+
+    def listen(self, kind: type, topic: str, qos: object) -> None:
+        """Keep what comes on ``topic``."""
+        self.node.create_subscription(kind, topic, lambda message: self.heard.append((topic, message)), qos)
+
+    def on(self, topic: str) -> list:
+        """What came on ``topic`` so far."""
+        return [message for heard, message in self.heard if heard == topic]
+
+    def until(self, condition: Callable[[], object], timeout: float = 20.0) -> bool:
+        """Spin until ``condition`` holds; False if it does not within ``timeout`` [s]."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                return False
+            self._executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def spin(self, seconds: float) -> None:
+        """Spin for a time."""
+        self.until(lambda: False, seconds)
+
+    def close(self) -> None:
+        """End it."""
+        self._executor.remove_node(self.node)
+        self.node.destroy_node()
+        self._executor.shutdown()
