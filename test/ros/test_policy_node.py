@@ -106,6 +106,11 @@ class Robot(Client):
     def stops(self, since=0.0):
         return [command for command in self.commands if command[0] > since and not any(command[1:])]
 
+    def halts(self, since, timeout=10.0):
+        """Wait for the first zero command after ``since``; the time from then to it [s]."""
+        assert self.until(lambda: self.stops(since), timeout), self.diagnostics[-1:]
+        return self.stops(since)[0][0] - since
+
     def drives(self, timeout=15.0):
         """Wait for motion that begins from now on."""
         since = time.monotonic()
@@ -260,9 +265,8 @@ def test_every_input_fault_stops_the_robot_once_and_it_recovers(robot, policy):
             broken = time.monotonic()
             robot.edits[topic] = edit
             robot.diagnostics.clear()
-            assert robot.until(lambda: robot.stops(broken)), text
             # The message before the fault may have been sent up to 50 ms earlier; the next one up to 50 ms later.
-            assert robot.stops(broken)[0][0] - broken < limit + 0.05 + SLACK, text
+            assert robot.halts(broken) < limit + 0.05 + SLACK, text
             robot.spin(0.3)
             assert len(robot.stops(broken)) == 1, text
             assert not robot.moving(robot.stops(broken)[0][0]), text
@@ -291,10 +295,8 @@ def test_goal_in_another_frame_stops_the_robot(robot, policy):
 
 def test_policy_output_that_is_not_finite_stops_the_robot(robot, tmp_path):
     """A square root instead of the tanh: NaN once the goal is to the right."""
-    policy = write_policy(
-        tmp_path / "nan.onnx",
-        edit=lambda model: model.graph.node[1].CopyFrom(helper.make_node("Sqrt", ["raw"], ["unit"])),
-    )
+    root = helper.make_node("Sqrt", ["raw"], ["unit"])
+    policy = write_policy(tmp_path / "nan.onnx", edit=lambda model: model.graph.node[1].CopyFrom(root))
     with node(policy, goal="[0.0, 4.0]"):  # to the left
         assert robot.drives()
         goal = PoseStamped()
@@ -412,16 +414,14 @@ def test_clock_that_stops_or_jumps_back_stops_the_robot(robot, policy):
         for restart in (robot.sim_time + 10, 3.0):
             stopped = time.monotonic()
             running[0] = False
-            assert robot.until(lambda: robot.stops(stopped))  # noqa: B023 - called before the loop goes on
-            assert robot.stops(stopped)[0][0] - stopped < TIMEOUT + 1.5 * PERIOD + SLACK
+            assert robot.halts(stopped) < TIMEOUT + 1.5 * PERIOD + SLACK
             assert robot.says("/clock has not advanced")
             running[0] = True
             assert robot.drives()
             jumped = time.monotonic()
             robot.sim_time = restart
             if restart < 10:
-                assert robot.until(lambda: robot.stops(jumped))  # noqa: B023
-                assert robot.stops(jumped)[0][0] - jumped < 1.5 * PERIOD + SLACK
+                assert robot.halts(jumped) < 1.5 * PERIOD + SLACK
                 assert robot.says("jumped back")
             assert robot.drives()
     assert all(level == b"\x00" for level, message, _ in robot.diagnostics if message == "driving")

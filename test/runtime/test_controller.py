@@ -21,9 +21,12 @@ def test_sees_its_own_wish_as_previous_action(tmp_path):
     policy = Policy.load(write_policy(tmp_path / "p.onnx"))
     controller = Controller(policy, "scout", SCOUT)
     seen = []
-    controller.policy = lambda observation: (seen.append(observation[-2:].tolist()), np.array([0.5, 9.0], np.float32))[
-        1
-    ]
+
+    def spy(observation):
+        seen.append(observation[-2:].tolist())
+        return np.array([0.5, 9.0], np.float32)
+
+    controller.policy = spy
     commands = [controller(READINGS).tolist() for _ in range(2)]
     assert seen == [[0.0, 0.0], [0.5, 2.0]]
     np.testing.assert_allclose(commands, [[0.15, 0.6], [0.3, 1.2]], atol=1e-6)

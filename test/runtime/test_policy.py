@@ -21,9 +21,8 @@ def reference(path, observations):
     session = ReferenceEvaluator(onnx.load(path))
     states = {state.name: np.zeros(state.shape, np.float32) for state in Policy.load(path).manifest.recurrent}
     for observation in observations:
-        out = dict(
-            zip(session.output_names, session.run(None, {"observation": observation[None], **states}), strict=True)
-        )
+        values = session.run(None, {"observation": observation[None], **states})
+        out = dict(zip(session.output_names, values, strict=True))
         states = {name: out[f"{name}_next"] for name in states}
         yield next(iter(out.values())).reshape(-1)
 
