@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
 from kdmarl_ros.mjcf import FLOOR, SEEN_GROUP, TIMESTEP, drive_of, model_xml, scan_height
+
+try:
+    import mujoco
+except ModuleNotFoundError:  # MujocoWorld says so in one sentence
+    mujoco = None
 
 COMMAND_TIMEOUT = 0.5
 """Age at which a drive forgets its command and stops, as real bases do [s]."""
@@ -54,8 +58,10 @@ class MujocoWorld:
         """Build the world of ``swarm``; ``seed`` is of the sensor noise.
 
         Raises:
-            KdmarlError: the swarm has no world, or MuJoCo cannot build it.
+            KdmarlError: the swarm has no world, MuJoCo cannot build it, or there is no MuJoCo.
         """
+        if mujoco is None:
+            raise KdmarlError("MuJoCo is not installed; pip install 'kdmarl_ros[sim]'")
         self.robots: list[Robot] = list(swarm.robots)
         self._types: list[RobotType] = [swarm.robot_type(robot) for robot in swarm.robots]
         self._index = {robot.name: index for index, robot in enumerate(self.robots)}

@@ -45,7 +45,7 @@ class SimulatedRobot:
         self._odometry.child_frame_id = f"{robot.name}/base_link"
         self._odometry_publisher = self._publisher(node, Odometry, "odom")
         self._scan = _scan_message(robot.name, robot_type, period)
-        if self._scan:
+        if self._scan is not None:
             self._scan_publisher = self._publisher(node, LaserScan, "scan")
         self._ranges = _range_messages(robot.name, robot_type)
         self._range_publishers = [self._publisher(node, Range, f"range_{index}") for index in range(len(self._ranges))]
@@ -69,7 +69,7 @@ class SimulatedRobot:
             message.range = float(ranges[index])  # type: ignore[index]
             self._range_publishers[index].publish(message)
         scan = world.scan(self._name)
-        if scan is not None:
+        if self._scan is not None and scan is not None:
             self._scan.header.stamp = stamp
             self._scan.ranges = _float_array(scan)
             self._scan_publisher.publish(self._scan)

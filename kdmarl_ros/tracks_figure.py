@@ -1,0 +1,129 @@
+"""The picture of a run: arena, obstacles, and the way of every robot to its goal, seen from above."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Rectangle
+
+from kdmarl_core.contract import Robot, Swarm, World
+from kdmarl_ros.judgement import Judgement, Track, clearances, collision_onsets, resample
+from kdmarl_ros.palette import type_colours
+
+OBSTACLE = "#9a9a9a"
+EDGE = "#404040"
+COLLISION = "#c00000"
+Colour = tuple[float, float, float]
+
+
+def draw_tracks(swarm: Swarm, judgement: Judgement, tracks: dict[str, Track], start: float, end: float) -> Figure:
+    """Draw the run from ``start`` to ``end`` [s, the tracks' time]."""
+    sampled = resample(tracks, start, end)
+    colours = type_colours(swarm)
+    figure = Figure(figsize=(8.0, 8.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_aspect("equal")
+    if swarm.world:
+        _draw_world(axes, swarm.world)
+    for robot in swarm.robots:
+        _draw_goal(axes, robot, swarm.goal_tolerance, colours[robot.type])
+    for robot in swarm.robots:
+        radius = swarm.robot_type(robot).radius
+        _draw_robot(axes, robot.name, sampled[robot.name], radius, colours[robot.type])
+        _draw_collisions(axes, swarm, robot, sampled)
+    _label(axes, swarm, judgement, colours)
+    return figure
+
+
+def save_tracks(
+    path: Path, swarm: Swarm, judgement: Judgement, tracks: dict[str, Track], start: float, end: float
+) -> None:
+    """Write the picture as PNG."""
+    draw_tracks(swarm, judgement, tracks, start, end).savefig(path, format="png", dpi=130)
+
+
+def _draw_world(axes: Axes, world: World) -> None:
+    width, depth = world.size
+    axes.add_patch(Rectangle((-width / 2, -depth / 2), width, depth, fill=False, ec=EDGE, lw=3, zorder=1))
+    for x, y, radius in world.discs:
+        axes.add_patch(Circle((x, y), radius, fc=OBSTACLE, ec=EDGE, lw=1, zorder=2))
+    for x1, y1, x2, y2 in world.walls:
+        axes.plot([x1, x2], [y1, y2], color=EDGE, lw=3, solid_capstyle="round", zorder=2)
+    margin = 0.03 * max(width, depth)
+    axes.set_xlim(-width / 2 - margin, width / 2 + margin)
+    axes.set_ylim(-depth / 2 - margin, depth / 2 + margin)
+
+
+def _draw_goal(axes: Axes, robot: Robot, tolerance: float, colour: Colour) -> None:
+    axes.add_patch(
+        Circle(robot.goal, tolerance, fc=(*colour, 0.10), ec=(*colour, 0.7), ls=(0, (3, 2)), lw=1.2, zorder=2)
+    )
+    axes.plot(*robot.goal, marker="*", ms=11, mfc="white", mec=colour, mew=1.3, zorder=8)
+
+
+def _draw_robot(axes: Axes, name: str, track: Track, radius: float, colour: Colour) -> None:
+    """The body hollow at the start and filled at the end, the way between fading in."""
+    points = track.xy[:, None]
+    fading = np.ones((len(track.xy) - 1, 4))
+    fading[:, :3] = colour
+    fading[:, 3] = np.linspace(0.18, 0.95, len(fading))
+    segments = np.concatenate([points[:-1], points[1:]], axis=1)
+    axes.add_collection(LineCollection(list(segments), colors=fading, linewidths=2.6, zorder=4))
+    axes.add_patch(Circle(track.xy[0], radius, fill=False, ec=colour, lw=1.6, zorder=5))
+    axes.add_patch(Circle(track.xy[-1], radius, fc=(*colour, 0.85), ec="white", lw=1.0, zorder=6))
+    for index, line_colour in ((0, colour), (-1, "white")):
+        heading = np.array([np.cos(track.yaw[index]), np.sin(track.yaw[index])])
+        tip = track.xy[index] + radius * heading
+        axes.plot(*zip(track.xy[index], tip, strict=True), color=line_colour, lw=1.6, zorder=7)
+    text = axes.annotate(
+        name, track.xy[0] - (0, radius + 0.06), ha="center", va="top", fontsize=8, color=EDGE, zorder=8
+    )
+    text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+
+
+def _draw_collisions(axes: Axes, swarm: Swarm, robot: Robot, tracks: dict[str, Track]) -> None:
+    for clearance in clearances(swarm, robot, tracks):
+        for index in collision_onsets(clearance):
+            axes.plot(*tracks[robot.name].xy[index], marker="X", ms=9, mfc=COLLISION, mec="white", zorder=9)
+
+
+def _label(axes: Axes, swarm: Swarm, judgement: Judgement, colours: dict[str, Colour]) -> None:
+    totals = judgement.totals
+    reached = f"{totals.goals_reached} of {totals.robots} robots at their goal after {judgement.duration:.0f} s"
+    outcome = f"{swarm.name}: {reached}, {totals.collisions} collisions"
+    axes.set_title(outcome, fontsize=12, fontweight="bold", color=EDGE if judgement.passed else COLLISION, pad=10)
+    axes.set_xlabel("x [m]")
+    axes.set_ylabel("y [m]")
+    axes.tick_params(color=EDGE, labelcolor=EDGE)
+    axes.grid(color="#ececec", zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    handles = [_key(name, "o", color=colour) for name, colour in colours.items()]
+    handles += [
+        _key("start", "o", mfc="none"),
+        _key("end", "o"),
+        _key(f"goal (within {swarm.goal_tolerance:g} m)", "*", mfc="white"),
+    ]
+    if totals.collisions:
+        handles.append(_key("collision", "X", color=COLLISION))
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.07),
+        ncols=len(handles),
+        frameon=False,
+        columnspacing=1.2,
+        handletextpad=0.2,
+    )
+
+
+def _key(label: str, marker: str, color: Colour | str = EDGE, **style: Any) -> Line2D:
+    """An entry of the legend."""
+    return Line2D([], [], ls="none", ms=10, marker=marker, color=color, label=label, **style)
