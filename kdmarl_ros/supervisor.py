@@ -152,12 +152,19 @@ class Supervisor:
         for child, exit_code in self._reap():
             self._on_death(child, exit_code)
 
+    def _say(self, name: str, line: str) -> None:
+        try:
+            self._show(name, line)
+        except BrokenPipeError:  # nobody reads any more, as after `| head`
+            self._show = lambda _name, _line: None
+            self._end(1)
+
     def _show_output(self, timeout: float) -> None:
         """Show what the processes write, waiting for at most ``timeout`` [s]."""
         for key, _ in self._selector.select(timeout):
             child: _Child = key.data
             for line in child.life.lines() if child.life else []:
-                self._show(child.process.name, line)
+                self._say(child.process.name, line)
 
     def _reap(self) -> list[tuple[_Child, int]]:
         """The processes that have died and their exit codes; what they wrote last is shown."""
@@ -177,15 +184,15 @@ class Supervisor:
         how = f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
         if child.process.is_judge:
             if exit_code not in (0, 1, BAD_INPUT):
-                self._show(name, f"{how} before its judgement; see its lines above")
+                self._say(name, f"{how} before its judgement; see its lines above")
             self._end(exit_code if exit_code in (0, BAD_INPUT) else 1)
             return
         delay = None if exit_code == BAD_INPUT else child.plan_restart()
         if delay is not None:
-            self._show(name, f"{how}; starting it again in {delay:.1f} s")
+            self._say(name, f"{how}; starting it again in {delay:.1f} s")
             return
         why = "it cannot start" if exit_code == BAD_INPUT else f"it died {CRASH_LIMIT} times in {CRASH_WINDOW:.0f} s"
-        self._show(name, f"{how}; {why}, so it stays down: see its lines above")
+        self._say(name, f"{how}; {why}, so it stays down: see its lines above")
         if not child.process.is_robot or all(robot.is_down for robot in self._robots):
             self._end(BAD_INPUT if exit_code == BAD_INPUT else 1)
 
@@ -229,7 +236,7 @@ def _signals(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _guardian() -> Iterator[int]:
-    """Start the guardian and give its process group; dismiss it when everything has ended."""
+    """Start the guardian and give its process group; dismiss it if all goes well, else leave it the rest."""
     popen = subprocess.Popen(
         [sys.executable, "-I", "-S", guardian.__file__],
         stdin=subprocess.PIPE,
@@ -237,7 +244,9 @@ def _guardian() -> Iterator[int]:
         stderr=subprocess.DEVNULL,
         preexec_fn=os.setpgrp,
     )
+    message = b""
     try:
         yield popen.pid
+        message = b"done"
     finally:
-        popen.communicate(b"done")
+        popen.communicate(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -56,9 +57,18 @@ def swarm(
     return Supervisor(plan, show=_show([process.name for process in plan])).run()
 
 
+class _Output(Console):
+    """Standard output; the end of its reader ends the run in order, not at once."""
+
+    def on_broken_pipe(self) -> None:
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+        raise BrokenPipeError
+
+
 def _show(names: list[str]) -> Show:
     """Print lines with the name of their process before them, each in its colour on a terminal."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = _Output(soft_wrap=True, highlight=False)
     width = max(len(name) for name in names)
     styles = {name: STYLES[index % len(STYLES)] for index, name in enumerate(names)}
 

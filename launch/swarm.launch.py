@@ -1,0 +1,125 @@
+"""Run a swarm: a simulator, one node for each robot, and a judge when a duration is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.plan import PACKAGE, Process, Simulator, load_checked_swarm, make_plan
+
+SHARE = Path(__file__).resolve().parent.parent
+RESPAWN_DELAY = 0.5
+"""From the death of a robot's process to its next start [s]."""
+GRACE = "2.0"
+"""From SIGINT to SIGTERM and from there to SIGKILL [s]."""
+
+T = TypeVar("T")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; what to start is planned when they are known."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "swarm", default_value=str(SHARE / "config" / "swarms" / "crossing.yaml"), description="swarm file"
+            ),
+            DeclareLaunchArgument(
+                "sim",
+                default_value=Simulator.MUJOCO.value,
+                choices=[simulator.value for simulator in Simulator],
+                description="simulator; none for real robots. With a simulator all nodes use simulated time",
+            ),
+            DeclareLaunchArgument(
+                "robots", default_value="", description="names of the robots to run, with commas; all if empty"
+            ),
+            DeclareLaunchArgument(
+                "real_time_factor",
+                default_value="1.0",
+                description="simulated over real time; 0 is as fast as possible",
+            ),
+            DeclareLaunchArgument(
+                "duration",
+                default_value="0.0",
+                description="judge the run for so many seconds, then shut down (exit code 1 if it misses the swarm "
+                "file's bars); 0 runs until Ctrl-C",
+            ),
+            DeclareLaunchArgument(
+                "output",
+                default_value="",
+                description="directory for summary.json and tracks.png; runs/<name of the swarm> if empty",
+            ),
+            DeclareLaunchArgument(
+                "lockstep",
+                default_value="false",
+                choices=["true", "false"],
+                description="simulated time waits for the robots' commands",
+            ),
+            DeclareLaunchArgument("seed", default_value="0", description="seed of the simulated sensors' noise"),
+            OpaqueFunction(function=_start),
+        ]
+    )
+
+
+def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    given = context.launch_configurations
+    robots = [name for part in given["robots"].split(",") if (name := part.strip())]
+    plan = make_plan(
+        load_checked_swarm(given["swarm"], robots),
+        simulator=Simulator(given["sim"]),
+        real_time_factor=_number("real_time_factor", given["real_time_factor"], float),
+        lockstep=given["lockstep"] == "true",
+        seed=_number("seed", given["seed"], int),
+        duration=_number("duration", given["duration"], float),
+        output=given["output"] or None,
+    )
+    return [action for process in plan for action in _actions(process)]
+
+
+def _number(name: str, text: str, type_: Callable[[str], T]) -> T:
+    try:
+        return type_(text)
+    except ValueError:
+        raise KdmarlError(f"{name} is '{text}'; give a number") from None
+
+
+def _actions(process: Process) -> list[LaunchDescriptionEntity]:
+    node = Node(
+        package=PACKAGE,
+        executable=process.executable,
+        name=process.node,
+        namespace=process.namespace,
+        exec_name=process.name,
+        # Said to be text, else a robot type called "on" would arrive as a boolean.
+        parameters=[
+            {
+                name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+                for name, value in process.parameters.items()
+            }
+        ],
+        respawn=process.respawn,
+        respawn_delay=RESPAWN_DELAY,
+        sigterm_timeout=GRACE,
+        sigkill_timeout=GRACE,
+        output="screen",
+        additional_env={"PYTHONUNBUFFERED": "1"},
+    )
+    if not process.is_judge:
+        return [node]
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end))]
+
+
+def _end(event: ProcessExited, _context: LaunchContext) -> Shutdown:
+    """End the launch with the judge; an error is the only way to an exit code that is not 0."""
+    if event.returncode == 0:
+        return Shutdown(reason="the run is judged")
+    reason = {1: "the run misses the swarm file's bars", 2: "the judge cannot start as it was told to"}
+    raise RuntimeError(reason.get(event.returncode, f"the judge ended with exit code {event.returncode}"))
