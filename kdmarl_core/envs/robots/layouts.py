@@ -11,6 +11,8 @@ from kdmarl_core.envs.robots.kernels import segment_point
 
 PASSAGE = 0.9
 """Least gap between obstacles, wide enough for the largest robot to pass [m]."""
+SHORTEST = 2.0
+"""Least distance from a start to its goal [m]."""
 TRIES = 100
 
 
@@ -77,9 +79,13 @@ def _place(
     angles: np.ndarray,
     discs: np.ndarray,
     walls: np.ndarray,
+    away: np.ndarray,
     out: np.ndarray,
 ) -> bool:
-    """Put every robot somewhere free with ``margin`` around it; near ``angles`` on the rim if crossing."""
+    """Put every robot somewhere free with ``margin`` around it; near ``angles`` on the rim if crossing.
+
+    Places are at least ``SHORTEST`` from the same robot's row of ``away`` (NaN: anywhere).
+    """
     for i in range(out.shape[0]):
         found = False
         for _ in range(TRIES):
@@ -90,6 +96,7 @@ def _place(
             else:
                 x, y = rng.uniform(-side / 2, side / 2), rng.uniform(-side / 2, side / 2)
             free = _clearance(x, y, side, discs, walls) > radius[i] + margin
+            free = free and not math.hypot(x - away[i, 0], y - away[i, 1]) < SHORTEST
             for j in range(i):
                 free = free and math.hypot(x - out[j, 0], y - out[j, 1]) > radius[i] + radius[j] + margin
             if free:
@@ -135,6 +142,7 @@ def sample(
         walls: (B, W, 4) out, boundary first, NaN is no wall [m].
     """
     robots = radius.shape[0]
+    nowhere = np.full((robots, 2), math.nan)
     for b in chosen:
         placed = False
         while not placed:
@@ -150,8 +158,8 @@ def sample(
             )
             across = rng.random() < crossing
             angles = rng.uniform(0.0, 2 * math.pi) + rng.permutation(robots) * (2 * math.pi / robots)
-            placed = _place(rng, side, across, margin, radius, angles, discs[b], walls[b], pose[b]) and _place(
-                rng, side, across, margin, radius, angles + math.pi, discs[b], walls[b], goal[b]
+            placed = _place(rng, side, across, margin, radius, angles, discs[b], walls[b], nowhere, pose[b]) and _place(
+                rng, side, across, margin, radius, angles + math.pi, discs[b], walls[b], pose[b], goal[b]
             )
         for i in range(robots):
             if across:

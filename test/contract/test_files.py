@@ -1,0 +1,59 @@
+"""Strict YAML: one sentence for every kind of bad file."""
+
+import msgspec
+import pytest
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.files import load_yaml
+
+
+class Inner(msgspec.Struct, forbid_unknown_fields=True):
+    learning_rate: float = 0.1
+
+
+class Outer(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    inner: Inner = msgspec.field(default_factory=Inner)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "name: a\ninner: {learning_rat: 1.0}",
+            r"\$\.inner: unknown key 'learning_rat'; did you mean 'learning_rate'\?",
+        ),
+        ("name: a\nzzzzzz: 1", "unknown key 'zzzzzz'; remove it"),
+        ("name: 3", r"\$\.name: expected `str`, got `int`"),
+        ("inner: {}", "missing required field `name`"),
+        ("name: a\nname: b", "line 2: not valid YAML: key 'name' stands twice"),
+        ("name: [", "not valid YAML"),
+        ("{[1]: 2}", "a key must be a plain value"),
+        ("", "expected `object`, got `null`"),
+        ("name: !!python/object:os.system x", "not valid YAML"),
+    ],
+)
+def test_bad_files_are_told_in_one_sentence(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(KdmarlError, match=message) as caught:
+        load_yaml(path, Outer)
+    assert "bad.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(KdmarlError, match="no such file"):
+        load_yaml(tmp_path / "none.yaml", Outer)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(KdmarlError, match="cannot be read as text"):
+        load_yaml(tmp_path / "binary.yaml", Outer)
+    with pytest.raises(KdmarlError, match="cannot be read"):
+        load_yaml(tmp_path, Outer)
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1.0e-3", "0.001", "1E-3"])
+def test_scientific_notation_is_a_number(tmp_path, number):
+    path = tmp_path / "good.yaml"
+    path.write_text(f"name: a\ninner: {{learning_rate: {number}}}")
+    assert load_yaml(path, Outer).inner.learning_rate == 0.001

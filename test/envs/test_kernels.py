@@ -1,0 +1,121 @@
+"""Compiled loops against plain geometry."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kdmarl_core.envs.robots import kernels
+
+TURN = 2 * math.pi
+
+
+def slow_range(origin, angle, robots, discs, walls, max_range):
+    """Distance along one ray by plain geometry."""
+    direction = np.array([math.cos(angle), math.sin(angle)])
+    best = max_range
+    for x, y, r in [*robots, *(disc for disc in discs if disc[2] > 0)]:
+        to = np.array([x, y]) - origin
+        along = to @ direction
+        beside2 = to @ to - along**2
+        if beside2 <= r**2 and along > 0:
+            best = min(best, along - math.sqrt(r**2 - beside2))
+    for x1, y1, x2, y2 in walls:
+        if math.isnan(x1):
+            continue
+        matrix = np.array([direction, [x1 - x2, y1 - y2]]).T
+        if abs(np.linalg.det(matrix)) < 1e-12:
+            continue
+        hit, share = np.linalg.solve(matrix, np.array([x1, y1]) - origin)
+        if hit >= 0 and 0 <= share <= 1:
+            best = min(best, hit)
+    return best
+
+
+@pytest.mark.parametrize(
+    ("beams", "fov", "max_range"), [(360, TURN, 4.5), (36, TURN, 9.0), (270, 1.5 * math.pi, 5.0), (7, 0.4, 6.0)]
+)
+def test_rays_match_plain_geometry(beams, fov, max_range):
+    rng = np.random.default_rng(beams)
+    envs, robots = 5, 4
+    pose = np.concatenate([rng.uniform(-3, 3, (envs, robots, 2)), rng.uniform(-9, 9, (envs, robots, 1))], -1)
+    radius = np.array([0.1, 0.2, 0.3, 0.15])
+    discs = np.concatenate([rng.uniform(-4, 4, (envs, 6, 2)), rng.uniform(-0.2, 0.5, (envs, 6, 1))], -1)
+    walls = rng.uniform(-4, 4, (envs, 5, 4))
+    walls[:, 3] = np.nan
+    for b in range(envs):  # no ray starts inside a disc
+        for k in range(6):
+            if (np.hypot(*(pose[b, :, :2] - discs[b, k, :2]).T) < discs[b, k, 2] + 0.05).any():
+                discs[b, k, 2] = 0
+    increment = fov / beams
+    angles = -fov / 2 + increment * np.arange(beams)
+    out = np.empty((envs, 2, beams), np.float32)
+    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    kernels.cast(pose, radius, 1, 3, discs, walls, -fov / 2, increment, cos, sin, max_range, out)
+    differing = 0
+    for b in range(envs):
+        for i in (1, 2):
+            others = [(*pose[b, k, :2], radius[k]) for k in range(robots) if k != i]
+            for n, angle in enumerate(angles):
+                expected = slow_range(pose[b, i, :2], pose[b, i, 2] + angle, others, discs[b], walls[b], max_range)
+                differing += abs(out[b, i - 1, n] - expected) > 2e-3
+    # Rays that graze an edge may round to either side of it.
+    assert differing <= 0.002 * out.size + 1
+
+
+def move(pose, command, steps, *, delay=0, discs=(), walls=(), radius=0.2, acceleration=(1.0, 4.0), gain=(1.0, 1.0)):
+    pose = np.array([pose], float)
+    robots = pose.shape[1]
+    velocity, gap = np.zeros((1, robots, 2)), np.zeros((1, robots))
+    commands = np.zeros((3, 1, robots, 2))
+    gaps = []
+    for _ in range(steps):
+        commands = np.roll(commands, 1, 0)
+        commands[0] = command
+        kernels.advance(
+            pose, velocity, commands, np.full((1, robots), delay), np.tile(gain, (1, robots, 1)),
+            np.tile(acceleration, (robots, 1)), np.full(robots, radius), np.array([discs or [(0, 0, 0)]], float),
+            np.array([walls or [(np.nan,) * 4]], float), 0.05, 2, gap,
+        )  # fmt: skip
+        gaps.append(gap[0].copy())
+    return pose[0], velocity[0], np.array(gaps)
+
+
+def test_acceleration_and_speed():
+    pose, velocity, _ = move([(0, 0, 0)], (0.5, 0), 10)
+    # 0.5 s of acceleration at 1 m/s², then 0.5 s at 0.5 m/s; Euler steps of 0.05 s run half a step ahead.
+    assert velocity[0].tolist() == pytest.approx([0.5, 0])
+    assert pose[0, 0] == pytest.approx(0.125 + 0.25, abs=0.5 * 0.05 * 0.5 + 1e-9)
+
+
+def test_turning_in_place_and_in_a_circle():
+    pose, _, _ = move([(0, 0, 0)], (0, 1.0), 100, acceleration=(1, 1e9))
+    assert pose[0] == pytest.approx([0, 0, (10.0 + math.pi) % TURN - math.pi], abs=1e-6)
+    pose, _, _ = move([(0, 0, 0)], (1.0, 1.0), 31, acceleration=(1e9, 1e9))
+    assert np.hypot(pose[0, 0], pose[0, 1] - 1.0) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2, 3, 4])
+def test_delay_shifts_the_motion(delay):
+    prompt, _, _ = move([(0, 0, 0)], (0.5, 0), 20, acceleration=(1e9, 1e9))
+    late, _, _ = move([(0, 0, 0)], (0.5, 0), 20, acceleration=(1e9, 1e9), delay=delay)
+    assert prompt[0, 0] - late[0, 0] == pytest.approx(0.5 * 0.05 * delay)
+
+
+def test_gain_scales_the_speed():
+    _, velocity, _ = move([(0, 0, 0)], (0.5, 0.5), 20, gain=(1.1, 0.9))
+    assert velocity[0].tolist() == pytest.approx([0.55, 0.45])
+
+
+@pytest.mark.parametrize("obstacle", [{"discs": [(1.0, 0, 0.3)]}, {"walls": [(0.7, -1, 0.7, 1)]}])
+def test_obstacles_stop_a_robot(obstacle):
+    pose, velocity, gaps = move([(0, 0, 0)], (0.5, 0), 60, **obstacle)
+    assert pose[0, 0] == pytest.approx(0.5, abs=0.03)
+    assert abs(velocity[0, 0]) <= 0.05
+    assert gaps.min() < kernels.CONTACT
+
+
+def test_robots_push_each_other_apart():
+    pose, _, gaps = move([(-0.5, 0, 0), (0.5, 0, math.pi)], (0.5, 0), 40)
+    assert np.hypot(*(pose[0, :2] - pose[1, :2])) >= 0.4 - 1e-6
+    assert (gaps.min(0) < kernels.CONTACT).all()

@@ -1,0 +1,157 @@
+"""The navigation task: determinism, layouts, figures, views."""
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from support import REPOSITORY, write_policy
+
+from kdmarl_core.contract import KdmarlError, load_swarm
+from kdmarl_core.contract.swarm import World, world_clearance
+from kdmarl_core.envs.base import EXPERT, STUDENT
+from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig, Randomization
+
+TASK = yaml.safe_load((REPOSITORY / "config/navigation.yaml").read_text())["task"]
+
+
+def make(envs=8, swarm=None, **changes) -> Navigation:
+    config = msgspec.convert(TASK | changes, NavigationConfig)
+    return Navigation(config, REPOSITORY / "config", envs, swarm)
+
+
+def drive(env, steps, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        commands = {g.name: rng.uniform(g.action.low, g.action.high, (env.num_envs, g.count, 2)) for g in env.groups}
+        yield env.step(commands)
+        env.reset_ended()
+
+
+def bytes_of(env, steps):
+    env.reset(7)
+    parts = []
+    for step in drive(env, steps):
+        parts.append(step.reward.tobytes())
+        parts += [x.tobytes() for view in (EXPERT, STUDENT) for x in env.observe(view).values()]
+        parts += [x.tobytes() for x in env.state().values()]
+    return b"".join(parts)
+
+
+def test_same_seed_same_bytes_even_across_resets():
+    one, two = make(max_steps=10), make(max_steps=10)
+    list(drive(two, 5))  # a past of its own must not matter
+    first = bytes_of(one, 25)
+    assert first == bytes_of(two, 25)
+    assert first == bytes_of(one, 25)
+
+
+def test_layouts_are_free_and_goals_apart():
+    env = make(200)
+    env.reset(3)
+    for b in range(env.num_envs):
+        side = float(env.walls[b, 1, 0] * 2)
+        inner = [tuple(w) for w in env.walls[b, 4:] if not np.isnan(w[0])]
+        discs = [tuple(d) for d in env.discs[b] if d[2] > 0]
+        world = World(size=(side, side), discs=discs, walls=inner)
+        for places in (env.pose[b, :, :2], env.goal[b]):
+            for i, place in enumerate(places):
+                assert world_clearance(world, *place) > env._radius[i] + 0.249
+                for j in range(i):
+                    assert np.hypot(*(place - places[j])) > env._radius[i] + env._radius[j] + 0.249
+    assert np.hypot(*np.moveaxis(env.goal - env.pose[..., :2], -1, 0)).min() >= 2
+    assert 6 <= env.walls[:, 1, 0].min() * 2 <= env.walls[:, 1, 0].max() * 2 <= 9
+
+
+def test_paths_cross():
+    env = make(200, crossing=1.0)
+    env.reset(0)
+    start, goal = env.pose[..., :2], env.goal
+    crossings = 0
+    for i in range(env.num_agents):
+        for j in range(i):
+
+            def side(p, q, r):
+                return np.sign((q[:, 0] - p[:, 0]) * (r[:, 1] - p[:, 1]) - (q[:, 1] - p[:, 1]) * (r[:, 0] - p[:, 0]))
+
+            a, b, c, d = start[:, i], goal[:, i], start[:, j], goal[:, j]
+            crossings += ((side(a, b, c) != side(a, b, d)) & (side(c, d, a) != side(c, d, b))).mean()
+    assert crossings > 7  # of 15 pairs
+
+
+def test_episode_figures():
+    env = make(3, max_steps=5)
+    env.reset(0)
+    env.goal[:, 0] = env.pose[:, 0, :2]  # the first robot is already there
+    still = {g.name: np.zeros((3, g.count, 2)) for g in env.groups}
+    steps = []
+    for _ in range(5):
+        steps.append(env.step(still))
+    assert [step.truncated.all() for step in steps] == [False] * 4 + [True]
+    assert not any(step.terminated.any() for step in steps)
+    figures = steps[-1].episodes
+    assert figures["success"].shape == (3, 6)
+    assert (figures["success"][:, 0] == 1).all()
+    assert (figures["success"][:, 1:] == 0).all()
+    assert (figures["time_to_goal"][:, 0] == 0.1).all()
+    assert np.isnan(figures["time_to_goal"][:, 1:]).all()
+    assert (figures["collisions"] == 0).all()
+    np.testing.assert_allclose(figures["return"], sum(step.reward for step in steps), rtol=1e-5)
+    assert all(step.episodes["return"].shape == (0, 6) for step in steps[:4])
+
+
+def test_a_lasting_touch_is_one_collision():
+    env = make(1, discs=[0, 0], walls=[0, 0], arena=[6, 6], max_steps=100)
+    env.reset(0)
+    env.pose[0, :, :2] = [(2.0, -2.4 + 0.9 * i) for i in range(6)]
+    env.pose[0, :, 2] = 0
+    ahead = {g.name: np.tile([0.5, 0.0], (1, g.count, 1)) for g in env.groups}
+    for _ in range(100):
+        step = env.step(ahead)
+    assert step.episodes["collisions"].tolist() == [[1] * 6]
+
+
+def test_desynchronized_episodes_are_not_reported():
+    env = make(20, max_steps=40)
+    env.reset(0)
+    env.desynchronize()
+    reported = sum(len(step.episodes["return"]) for step in drive(env, 40))
+    assert reported < 20
+
+
+def test_views_see_through_their_own_sensors():
+    env = make(4)
+    expert, student = env.observe(EXPERT), env.observe(STUDENT)
+    assert expert["mini"].shape == (4, 2, 43)
+    assert student["mini"].shape == (4, 2, 15)
+    np.testing.assert_array_equal(expert["scout"], student["scout"])
+    with pytest.raises(KdmarlError, match="mini: has a lidar term, the robot has no lidar"):
+        make(observations={"expert": TASK["observations"]["expert"], "student": TASK["observations"]["expert"]})
+    with pytest.raises(KdmarlError, match="has no terms for robot type 'mini'"):
+        make(observations={**TASK["observations"], "student": {k: [] for k in ("scout", "carrier")}})
+    with pytest.raises(KdmarlError, match="'tank' is not in robots.yaml"):
+        make(team={"tank": 1})
+
+
+def test_dropped_scans_repeat_the_last_one():
+    calm = msgspec.to_builtins(Randomization(noise=(0.01, 0.01), dropout=(1.0, 1.0)))
+    env = make(4, randomization=calm)
+    before = env.observe(STUDENT)["scout"][..., :36].copy()
+    for _ in drive(env, 3):
+        pass
+    np.testing.assert_array_equal(env.observe(STUDENT)["scout"][..., :36], before)
+
+
+def test_swarm_file_fixes_the_arena(tmp_path):
+    for name in ("scout", "carrier", "mini"):
+        write_policy(tmp_path / f"models/navigation_{name}.onnx", name)
+    text = (REPOSITORY / "config/swarms/crossing.yaml").read_text()
+    path = tmp_path / "config/swarms/crossing.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    (tmp_path / "config/robots.yaml").write_text((REPOSITORY / "config/robots.yaml").read_text())
+    swarm = load_swarm(path)
+    env = make(2, swarm)
+    assert env.num_agents == len(swarm.robots)
+    order = [robot for group in env.groups for robot in swarm.robots if robot.type == group.name]
+    np.testing.assert_allclose(env.goal[1], [robot.goal for robot in order])
+    np.testing.assert_allclose(env.pose[0], [robot.pose for robot in order])
