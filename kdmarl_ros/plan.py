@@ -12,6 +12,7 @@ from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
 from kdmarl_core.runtime import Controller, Policy
 
 PACKAGE = "kdmarl_ros"
+JUDGE = "judge"
 
 
 class Simulator(str, Enum):
@@ -84,8 +85,9 @@ def make_plan(
         real_time_factor: simulated over real time; 0 is as fast as possible.
         lockstep: let simulated time wait for the robots' commands.
         seed: of the sensor noise.
-        duration: of the judged run [s]; 0 runs until stopped, without a judge.
-        output: directory for what the judge writes; None for ``runs/<name of the swarm>``.
+        duration: of the run [s]; 0 runs until stopped.
+        output: directory for what the judge writes; None for ``runs/<name of the swarm>`` when there is a duration.
+            Without both there is no judge.
 
     Raises:
         KdmarlError: the arguments do not fit each other or the swarm.
@@ -95,8 +97,6 @@ def make_plan(
         raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
     if not 0 <= duration < math.inf:
         raise KdmarlError(f"duration is {duration:g} s; give 0 (until stopped) or more")
-    if output and not duration:
-        raise KdmarlError(f"output is '{output}', but nothing is judged without a duration; give a duration too")
     if not 0 <= seed < 2**31:
         raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
     if lockstep and not simulated:
@@ -106,7 +106,7 @@ def make_plan(
     processes = [_robot(swarm, robot, simulated) for robot in swarm.robots]
     if simulated:
         processes.insert(0, _simulator(swarm, real_time_factor, lockstep, seed))
-    if duration:
+    if duration or output:
         processes.append(_judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
     return processes
 
@@ -150,9 +150,9 @@ def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int)
 
 def _judge(swarm: Swarm, simulated: bool, duration: float, output: Path) -> Process:
     return Process(
-        name="judge",
+        name=JUDGE,
         executable="judge_node",
-        node="judge",
+        node=JUDGE,
         namespace="/",
         parameters={
             "swarm": str(swarm.path),

@@ -28,8 +28,8 @@ CRASH_WINDOW = 10.0
 """A process that dies ``CRASH_LIMIT`` times in this time stays dead [s]."""
 ROBOT_GRACE = 2.0
 """For the robots to stop, while everything else still runs [s]."""
-OTHER_GRACE = 1.5
-"""For the others, after the robots [s]."""
+GRACE = 4.0
+"""For everything to end by itself, the robots' time included [s]."""
 BAD_INPUT = 2
 """Exit code of a process that cannot start as it was told to; trying again is no use."""
 
@@ -181,10 +181,12 @@ class Supervisor:
 
     def _on_death(self, child: _Child, exit_code: int) -> None:
         name = child.process.name
-        how = f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
+        how = (
+            f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
+        )
         if child.process.is_judge:
             if exit_code not in (0, 1, BAD_INPUT):
-                self._say(name, f"{how} before its judgement; see its lines above")
+                self._say(name, f"the judge {how} before its judgement; see its lines above")
             self._end(exit_code if exit_code in (0, BAD_INPUT) else 1)
             return
         delay = None if exit_code == BAD_INPUT else child.plan_restart()
@@ -203,12 +205,12 @@ class Supervisor:
     def _stop(self) -> None:
         """End the robots first, while what they talk to is still there; then the others; kill what remains."""
         others = [child for child in self._children if not child.process.is_robot]
-        interrupts = self._interrupts
-        for children, grace in ((self._robots, ROBOT_GRACE), (others, OTHER_GRACE)):
+        interrupts, start = self._interrupts, time.monotonic()
+        for children, grace in ((self._robots, ROBOT_GRACE), (others, GRACE)):
             for child in children:
                 child.signal(signal.SIGINT)
-            deadline = time.monotonic() + grace
-            while _any_alive(children) and time.monotonic() < deadline and self._interrupts == interrupts:
+            # A second Ctrl-C ends the patience.
+            while _any_alive(children) and time.monotonic() < start + grace and self._interrupts == interrupts:
                 self._show_output(POLL)
                 self._reap()
         for child in self._children:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_ros.plan import Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.plan import JUDGE, Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import Show, Supervisor
 
 STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
@@ -27,18 +27,20 @@ def swarm(
     robots: Annotated[str, typer.Option(help="Names of the robots to run, with commas; all if empty.")] = "",
     real_time_factor: Annotated[float, typer.Option(help="Simulated over real time; 0 is as fast as possible.")] = 1.0,
     duration: Annotated[
-        float, typer.Option(help="Judge the run for so many seconds, then end; 0 runs until Ctrl-C.")
+        float, typer.Option(help="Judge the run for so many seconds of ROS time, then end; 0 runs until Ctrl-C.")
     ] = 0.0,
     output: Annotated[
         Path | None,
-        typer.Option(help="Directory for summary.json and tracks.png; runs/<name of the swarm> if not given."),
+        typer.Option(
+            help="Directory for summary.json and tracks.png of a judged run. With a duration: runs/<name of the swarm>."
+        ),
     ] = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Simulated time waits for the robots' commands.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulated sensors' noise.")] = 0,
 ) -> int:
-    """Run a swarm: a simulator, one process for each robot, and a judge when a duration is given.
+    """Run a swarm: a simulator, one process for each robot, and a judge when a duration or an output is given.
 
     Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected.
 
@@ -67,13 +69,14 @@ class _Output(Console):
 
 
 def _show(names: list[str]) -> Show:
-    """Print lines with the name of their process before them, each in its colour on a terminal."""
+    """Print lines, each process's in its colour behind its name; the judge speaks for the run, without a name."""
     console = _Output(soft_wrap=True, highlight=False)
     width = max(len(name) for name in names)
     styles = {name: STYLES[index % len(STYLES)] for index, name in enumerate(names)}
 
     def show(name: str, line: str) -> None:
-        console.print(Text.assemble((f"{name:>{width}} | ", styles[name]), line))
+        prefix = "" if name == JUDGE else f"{name:>{width}} | "
+        console.print(Text.assemble((prefix, styles[name]), line))
 
     return show
 

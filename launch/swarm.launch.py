@@ -1,4 +1,4 @@
-"""Run a swarm: a simulator, one node for each robot, and a judge when a duration is given."""
+"""Run a swarm: a simulator, one node for each robot, and a judge when a duration or an output is given."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kdmarl_ros.plan import PACKAGE, Process, Simulator, load_checked_swarm, mak
 SHARE = Path(__file__).resolve().parent.parent
 RESPAWN_DELAY = 0.5
 """From the death of a robot's process to its next start [s]."""
-GRACE = "2.0"
-"""From SIGINT to SIGTERM and from there to SIGKILL [s]."""
+SIGTERM_DELAY, SIGKILL_DELAY = "3.0", "1.5"
+"""For what has not ended: from SIGINT to SIGTERM, from there to SIGKILL [s]."""
 
 T = TypeVar("T")
 
@@ -55,7 +55,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "output",
                 default_value="",
-                description="directory for summary.json and tracks.png; runs/<name of the swarm> if empty",
+                description="directory for summary.json and tracks.png of a judged run; if empty, runs/<name of "
+                "the swarm> when there is a duration",
             ),
             DeclareLaunchArgument(
                 "lockstep",
@@ -107,8 +108,8 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
         ],
         respawn=process.respawn,
         respawn_delay=RESPAWN_DELAY,
-        sigterm_timeout=GRACE,
-        sigkill_timeout=GRACE,
+        sigterm_timeout=SIGTERM_DELAY,
+        sigkill_timeout=SIGKILL_DELAY,
         output="screen",
         additional_env={"PYTHONUNBUFFERED": "1"},
     )
