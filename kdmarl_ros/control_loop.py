@@ -76,7 +76,7 @@ class ControlLoop:
         """Drive as soon as all inputs are there."""
         self.inputs.clear()
         self.controller.reset()
-        self._fault = Fault(Cause.WAITING, "waiting for the first inputs")
+        self._fault = Fault(Cause.WAITING, "waiting for the first inputs" if self._now() else "waiting for /clock")
         self._diagnostics.set(WARN, self._fault.reason)
         self._standing = False  # a command of whoever drove the robot before may still be in force
         self._begin_waiting()
@@ -109,10 +109,12 @@ class ControlLoop:
     def _cycle(self) -> None:
         started = time.perf_counter()
         now, arrival_now = self._now(), arrival_time(self._clock)
+        self._count_late(now, arrival_now)
         try:
             self._check_clock(now)
-            self._check_deadline(now, arrival_now)
             command = self.controller(self.inputs.readings(now, arrival_now))
+            # After the work, which goes on while the robot stands: else it would seem to keep time by idling.
+            self._check_deadline()
         except Fault as fault:
             self._halt(fault)
         except UnsafeCommandError as error:
@@ -143,7 +145,7 @@ class ControlLoop:
     def _halt(self, fault: Fault) -> None:
         """Make the robot stand because of ``fault``."""
         self._good_cycles = 0
-        if fault.cause is Cause.MISSING and self._is_waiting():
+        if fault.cause is Cause.WAITING or (fault.cause is Cause.MISSING and self._is_waiting()):
             self.controller.reset()
             return
         is_new = self._fault is None or self._fault.cause is not fault.cause
@@ -182,6 +184,11 @@ class ControlLoop:
         steady = time.monotonic_ns()
         if now != seen:
             self._clock_seen = (now, steady)
+        if now == 0:
+            raise Fault(Cause.WAITING, "waiting for /clock")
+        if seen == 0:  # simulated time has come up: what arrived before has no time of arrival
+            self.inputs.clear()
+            self._begin_waiting()
         if now < seen:
             self.inputs.clear()
             self._begin_waiting()
@@ -195,17 +202,18 @@ class ControlLoop:
                 f"/clock has not advanced for {(steady - seen_at) / 1e9:.2f} s; check that the simulator runs",
             )
 
-    def _check_deadline(self, now: int, arrival_now: int) -> None:
-        """Control cycles follow each other at the policy's period."""
-        gap = (now - self._last_cycle[0]) / 1e9
+    def _count_late(self, now: int, arrival_now: int) -> None:
+        late = now - self._last_cycle[0] > 1.5e9 * self.controller.period
+        self._late_cycles = self._late_cycles + 1 if late else 0
         self._last_cycle = (now, arrival_now)
-        period = self.controller.period
-        self._late_cycles = self._late_cycles + 1 if gap > 1.5 * period else 0
+
+    def _check_deadline(self) -> None:
+        """Control cycles follow each other at the policy's period."""
         if self._late_cycles >= LATE_CYCLES:
             raise Fault(
                 Cause.DEADLINE,
-                f"{self._late_cycles} control cycles in a row were late, the last came after {gap:.3f} s instead of "
-                f"{period:g} s; give the node more of the computer",
+                f"{self._late_cycles} control cycles in a row came later than the period of "
+                f"{self.controller.period:g} s; give the node more of the computer",
             )
 
     def _begin_waiting(self) -> None:
@@ -231,12 +239,14 @@ class ControlLoop:
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
         period = round(self.controller.period * 1e9)
-        self._timer = timer = self._node.create_timer((period - self._now() % period) / 1e9, None)
+        timer = self._node.create_timer((period - self._now() % period) / 1e9, None)
 
-        def first_cycle() -> None:
-            timer.timer_period_ns = period
-            timer.reset()
-            timer.callback = self._cycle
+        def cycle() -> None:
             self._cycle()
+            if self._timer is timer:
+                # Aligned anew in every cycle: with a fast or coarse /clock a timer fires late, and would stay late.
+                timer.timer_period_ns = period - self._now() % period
+                timer.reset()
 
-        timer.callback = first_cycle
+        timer.callback = cycle
+        self._timer = timer
