@@ -22,8 +22,15 @@ _NUMBERS = itertools.count(1)
 
 @contextmanager
 def node_process(module: str, **parameters: object) -> Iterator[subprocess.Popen[str]]:
-    """Run ``python -m kdmarl_ros.<module>`` with ``parameters``; kill it in the end if it still runs."""
-    arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={_text(value)}")]
+    """Run ``python -m kdmarl_ros.<module>`` with ``parameters``; kill it in the end if it still runs.
+
+    Names that begin with two underscores are remappings, such as ``__ns``.
+    """
+    arguments = [
+        item
+        for name, value in parameters.items()
+        for item in ("-r" if name[:2] == "__" else "-p", f"{name}:={_text(value)}")
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", f"kdmarl_ros.{module}", "--ros-args", *arguments],
         env={
@@ -46,7 +53,7 @@ def node_process(module: str, **parameters: object) -> Iterator[subprocess.Popen
 
 def _text(value: object) -> str:
     if isinstance(value, list):
-        return "[" + ", ".join(f"'{item}'" for item in value) + "]"
+        return "[" + ", ".join(repr(item) for item in value) + "]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

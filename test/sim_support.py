@@ -36,7 +36,7 @@ def robot(name: str = "scout_1", kind: str = "scout", pose=(0.0, 0.0, 0.0), goal
 
 
 def write_swarm(directory: Path, robots: list[Robot] | None = None, **changes: object) -> Path:
-    """The crossing swarm as a file in ``directory`` with hand-made policies; ``robots`` and ``changes`` replace parts."""
+    """The crossing swarm as a file with hand-made policies beside it; ``robots`` and ``changes`` replace parts."""
     data = yaml.safe_load(CROSSING.read_text())
     policies = {kind: str(write_policy(directory / f"{kind}.onnx", kind)) for kind in data["policies"]}
     data |= {"robot_types": str(ROBOT_TYPES), "policies": policies}

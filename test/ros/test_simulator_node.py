@@ -157,7 +157,6 @@ def test_reset_puts_robots_back_while_the_clock_goes_on(swarm, client):
 
 
 def test_real_time_factor_sets_the_speed(swarm, client):
-    """A fast simulation is measured, since it shows pacing and not only load."""
     listen(client)
     with node_process("simulator_node", swarm=swarm, real_time_factor=0.5):
         assert client.until(lambda: last_time(client) > 0.2)
@@ -188,7 +187,8 @@ def drive_in_lockstep(swarm, client, delay):
     return track[11:60]
 
 
-def test_lockstep_gives_the_same_motion_whatever_the_delay_of_commands(swarm):
+def test_lockstep_gives_the_same_motion_whatever_the_delay_of_commands(tmp_path):
+    swarm = write_swarm(tmp_path, ROBOTS, world={"size": [8.0, 8.0]})
     tracks = []
     for delay in (0.0, 0.05):
         client = Client()

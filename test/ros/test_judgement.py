@@ -1,0 +1,155 @@
+"""The judge's arithmetic on made-up tracks."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from kdmarl_core.contract.swarm import Bars
+from kdmarl_ros.judgement import Track, clearances, collision_onsets, judge, resample
+from kdmarl_ros.tracks_figure import draw_tracks, save_tracks
+from sim_support import make_swarm, robot
+
+RADIUS = 0.18
+
+
+def track(*places, start=0.0, speed=0.5, rate=10.0):
+    """Straight from place to place at ``speed`` [m/s], odometry at ``rate`` [Hz]; a place twice is a 2 s rest."""
+    xy, yaw = [np.array(places[0], float)], [0.0]
+    for here, there in itertools.pairwise(places):
+        way = np.subtract(there, here)
+        length = math.hypot(*way)
+        count = round((length / speed if length else 2.0) * rate)
+        xy += [here + way * (step + 1) / count for step in range(count)]
+        yaw += [math.atan2(way[1], way[0]) if length else yaw[-1]] * count
+    return Track(start + np.arange(len(xy)) / rate, np.array(xy), np.array(yaw))
+
+
+def judged(robots, tracks, duration, **world):
+    return judge(make_swarm(robots, **world), dict(zip([r.name for r in robots], tracks, strict=True)), 0.0, duration)
+
+
+def test_a_robot_that_drives_to_its_goal_and_stays():
+    result = judged([robot("a", goal=(2.0, 0.0))], [track((0, 0), (2, 0), (2, 0), (2, 0), (2, 0), (2, 0))], 10.0)
+    (a,) = result.robots
+    assert a.goal_reached
+    assert a.goal_distance == 0.0
+    assert a.time_to_goal == pytest.approx(1.7 / 0.5, abs=0.06)
+    assert a.path_length == pytest.approx(2.0)
+    assert (a.collisions, a.stops) == (0, 0)
+    assert a.minimum_clearance == pytest.approx(4.0 - 2.0 - RADIUS)
+    assert result.passed
+    assert result.missed == []
+    assert result.totals.mean_time_to_goal == a.time_to_goal
+
+
+def test_time_to_goal_counts_the_last_arrival_and_passing_through_does_not_count():
+    there_and_away = track((0, 0), (2, 0), (2, 1), (2, 0), (2, 0))
+    (a,) = judged([robot("a")], [there_and_away], 10.0).robots
+    assert a.time_to_goal == pytest.approx((2.0 + 1.0 + 0.7) / 0.5, abs=0.06)
+    (b,) = judged([robot("a")], [track((0, 0), (2, 0), (2, 2))], 8.0).robots
+    assert not b.goal_reached
+    assert b.time_to_goal is None
+    assert b.goal_distance == pytest.approx(2.0)
+
+
+def test_clearance_is_geometry():
+    me, other = robot("me"), robot("other", "carrier", (0.0, 2.0, 0.0))
+    swarm = make_swarm([me, other], discs=[(3.0, 0.0, 0.5)], walls=[(-1.0, -3.0, -1.0, -1.0), (0.5, 0.5, 0.5, 0.5)])
+    tracks = resample({"me": track((0, 0), (1, 0)), "other": track((0, 2), (0, 2))}, 0.0, 1.0)
+    at_start = clearances(swarm, me, tracks)[:, 0]
+    expected = [4.0, 2.5, math.sqrt(2.0), math.sqrt(0.5), 2.0 - 0.3]
+    np.testing.assert_allclose(at_start, np.array(expected) - RADIUS)
+
+
+@pytest.mark.parametrize(
+    ("series", "onsets"),
+    [
+        ([0.2, 0.1, 0.06], []),
+        ([0.2, 0.005, 0.2], [1]),
+        ([0.2, 0.005, 0.03, 0.0, 0.02, -0.01, 0.2], [1]),  # chatter is one collision
+        ([0.2, 0.005, 0.06, 0.0, 0.2], [1, 3]),
+        ([0.0, 0.2], [0]),
+        ([0.03, 0.02, 0.03], []),
+    ],
+)
+def test_collisions_begin_below_one_threshold_and_end_above_another(series, onsets):
+    assert collision_onsets(np.array(series)).tolist() == onsets
+
+
+def test_a_touch_of_two_robots_counts_for_both_and_one_of_a_pillar_for_one():
+    robots = [robot("a"), robot("b", pose=(2.0, 0.0, 0.0)), robot("c", pose=(0.0, 3.0, 0.0))]
+    tracks = [track((0, 0), (1, 0), (0, 0)), track((2, 0), (1.3, 0), (1.3, 0)), track((0, 3), (1, 3), (0, 3))]
+    result = judged(robots, tracks, 3.0, discs=[(1.5, 3.0, 0.4)])
+    assert [one.collisions for one in result.robots] == [1, 1, 1]
+    assert result.totals.collisions == 3
+    assert result.totals.collisions_per_robot == 1.0
+    assert result.totals.minimum_clearance < 0
+
+
+def test_stops_are_rests_of_over_a_second_away_from_the_goal_once_it_moved():
+    late_start = track((0, 0), (0, 0), (1, 0), (1, 0), (1, 0), (1.3, 0), (1.3, 0), (2, 0), (2, 0))
+    (a,) = judged([robot("a", goal=(2.0, 0.0))], [late_start], 13.5).robots
+    assert a.stops == 2
+
+
+def test_turning_on_the_spot_is_no_stop():
+    turning = track((0, 0), (1, 0), (1, 0))
+    turning.yaw[20:] = np.arange(len(turning.yaw) - 20) * 0.05
+    (a,) = judged([robot("a")], [turning], 4.0).robots
+    assert a.stops == 0
+
+
+def test_yaw_is_interpolated_the_short_way_round():
+    places = Track(np.array([0.0, 1.0]), np.zeros((2, 2)), np.array([3.1, -3.1]))
+    yaw = resample({"a": places}, 0.0, 1.0)["a"].yaw
+    assert yaw[len(yaw) // 2] == pytest.approx(math.pi)
+
+
+def test_tracks_of_other_rates_and_offsets_share_the_times_of_the_run():
+    tracks = {"a": track((0, 0), (2, 0), start=99.0), "b": track((0, 1), (2, 1), start=98.0, rate=7.0)}
+    sampled = resample(tracks, 100.0, 102.0)
+    assert sampled["a"].times[0] == 0.0
+    np.testing.assert_array_equal(sampled["a"].times, sampled["b"].times)
+    np.testing.assert_allclose(sampled["a"].xy[0], (0.5, 0.0))
+    np.testing.assert_allclose(sampled["b"].xy[0], (1.0, 1.0), atol=1e-9)
+
+
+def test_bars_decide():
+    robots = [robot("a", goal=(2.0, 0.0)), robot("b", pose=(0.0, 2.0, 0.0), goal=(2.0, 2.0))]
+    tracks = dict(zip("ab", [track((0, 0), (2, 0)), track((0, 2), (1, 2), (1, 2))], strict=True))
+    swarm = make_swarm(robots)
+    result = judge(swarm, tracks, 0.0, 4.0)
+    assert not result.passed
+    assert result.missed == ["1 of 2 robots are at their goal, the bar is 90%"]
+    assert judge(replace(swarm, bars=Bars(goals_reached=0.5)), tracks, 0.0, 4.0).passed
+
+
+def test_a_robot_whose_odometry_ended_early_does_not_pass():
+    result = judged([robot("a", goal=(2.0, 0.0))], [track((0, 0), (2, 0))], 10.0)
+    assert result.robots[0].goal_reached
+    assert result.missed == ["a gave no odometry in the last 6.0 s"]
+    assert not result.passed
+
+
+def test_without_world_and_others_there_is_no_clearance():
+    swarm = replace(make_swarm([robot("a")]), world=None)
+    result = judge(swarm, {"a": track((0, 0), (2, 0))}, 0.0, 4.0)
+    assert result.robots[0].minimum_clearance is None
+    assert result.totals.minimum_clearance is None
+
+
+def test_the_picture_shows_robots_and_collisions_in_metres(tmp_path):
+    robots = [robot("a"), robot("m", "mini", (0.0, 2.0, 0.0), goal=(0.0, -2.0))]
+    swarm = make_swarm(robots, discs=[(1.0, 0.0, 0.3)], walls=[(1.0, 1.0, 2.0, 1.0)])
+    tracks = {"a": track((0, 0), (0.6, 0)), "m": track((0, 2), (0, 1))}
+    result = judge(swarm, tracks, 0.0, 2.0)
+    axes = draw_tracks(swarm, result, tracks, 0.0, 2.0).axes[0]
+    assert axes.get_aspect() == 1.0
+    assert {text.get_text() for text in axes.texts} == {"a", "m"}
+    assert "1 collisions" in axes.get_title()
+    assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "collision"
+    save_tracks(tmp_path / "tracks.png", swarm, result, tracks, 0.0, 2.0)
+    assert (tmp_path / "tracks.png").read_bytes().startswith(b"\x89PNG")
