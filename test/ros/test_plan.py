@@ -1,0 +1,104 @@
+"""The plan: which processes, with which names and parameters."""
+
+import json
+
+import pytest
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.plan import Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.supervisor import command
+from sim_support import write_swarm
+
+NAMES = ["scout_1", "scout_2", "carrier_1", "carrier_2", "mini_1", "mini_2"]
+
+
+@pytest.fixture
+def swarm(tmp_path):
+    return load_checked_swarm(write_swarm(tmp_path), [])
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["simulator", *NAMES]),
+        ({"simulator": Simulator.NONE}, NAMES),
+        ({"duration": 1.0}, ["simulator", *NAMES, "judge"]),
+        ({"output": "there"}, ["simulator", *NAMES, "judge"]),
+        ({"simulator": Simulator.NONE, "duration": 1.0}, [*NAMES, "judge"]),
+    ],
+)
+def test_processes(swarm, options, names):
+    plan = make_plan(swarm, **options)
+    assert [process.name for process in plan] == names
+    for process in plan:
+        assert process.respawn == (not process.is_judge)
+        simulated = options.get("simulator") is not Simulator.NONE
+        assert process.parameters.get("use_sim_time", simulated) == simulated
+
+
+def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
+    process = next(process for process in make_plan(swarm) if process.name == "mini_2")
+    assert (process.executable, process.namespace, process.node) == ("policy_node", "/mini_2", "policy")
+    assert process.is_robot
+    parameters = process.parameters
+    assert parameters["policy"].endswith("mini.onnx")
+    assert parameters["robot_type"] == "mini"
+    assert parameters["goal"] == [-0.8, -3.1]
+    assert parameters["autostart"] is True
+    assert parameters["sensor_timeout"] == swarm.defaults.sensor_timeout
+
+
+def test_only_the_chosen_robots(tmp_path):
+    swarm = load_checked_swarm(write_swarm(tmp_path), ["mini_1", "scout_2"])
+    plan = make_plan(swarm, duration=5)
+    assert [process.name for process in plan] == ["simulator", "scout_2", "mini_1", "judge"]
+    for process in (plan[0], plan[-1]):
+        assert process.parameters["robots"] == ["scout_2", "mini_1"]
+
+
+def test_output_is_named_after_the_swarm_unless_given(swarm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert make_plan(swarm, duration=1)[-1].parameters["output"] == str(tmp_path / "runs" / "crossing")
+    assert make_plan(swarm, duration=1, output="x")[-1].parameters["output"] == str(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"real_time_factor": -1.0}, "real_time_factor is -1"),
+        ({"real_time_factor": float("nan")}, "real_time_factor is nan"),
+        ({"duration": -2.0}, "duration is -2"),
+        ({"duration": float("inf")}, "duration is inf"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**31}, "seed is 2147483648"),
+        ({"simulator": Simulator.NONE, "lockstep": True}, "lockstep needs a simulator"),
+    ],
+)
+def test_what_does_not_fit_is_refused(swarm, options, words):
+    with pytest.raises(KdmarlError, match=words):
+        make_plan(swarm, **options)
+
+
+def test_a_swarm_without_a_world_is_not_simulated(tmp_path):
+    swarm = load_checked_swarm(write_swarm(tmp_path, world=None), [])
+    with pytest.raises(KdmarlError, match="no world"):
+        make_plan(swarm)
+    assert len(make_plan(swarm, simulator=Simulator.NONE)) == len(NAMES)
+
+
+def test_the_command_line_keeps_the_types_of_parameters(swarm):
+    arguments = command(make_plan(swarm)[1])
+    given = dict(item.split(":=", 1) for item in arguments if ":=" in item)
+    assert given["__ns"] == "/scout_1"
+    assert given["__node"] == "policy"
+    assert given["robot_type"] == '"scout"'  # quoted, else a type called "on" would be a boolean
+    assert given["use_sim_time"] == "true"
+    assert json.loads(given["goal"]) == [3.2, 1.1]
+
+
+def test_policies_of_robots_that_stay_away_are_not_judged(tmp_path):
+    path = write_swarm(tmp_path)
+    (tmp_path / "mini.onnx").write_bytes(b"broken")
+    with pytest.raises(KdmarlError, match="mini"):
+        load_checked_swarm(path, [])
+    assert len(load_checked_swarm(path, ["scout_1"]).robots) == 1

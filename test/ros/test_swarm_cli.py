@@ -1,0 +1,196 @@
+"""kdmarl-swarm as its users meet it: bad input, whole runs, a robot's death, Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+from geometry_msgs.msg import Twist
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+
+from kdmarl_ros import swarm_cli
+from node_process import DOMAIN, Client
+from running import alive
+from sim_support import robot, write_swarm
+from support import write_policy
+
+NEAR = [robot("scout_1", goal=(1.0, 0.0)), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(-1.2, 2.0))]
+FAR = [robot("scout_1", goal=(3.0, 0.0)), robot("mini_1", "mini", (-3.0, 2.0, 0.0), goal=(3.0, 2.0))]
+EMPTY = {"size": [8.0, 8.0]}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+BAD_FILES = {
+    "unknown key with the nearest": (lambda path: replace(path, "robots:", "robts:"), "did you mean 'robots'"),
+    "two robots of one name": (lambda path: replace(path, "name: mini_2", "name: mini_1"), "'mini_1' already exists"),
+    "wrong type": (lambda path: replace(path, "goal_tolerance: 0.3", "goal_tolerance: near"), "goal_tolerance"),
+    "not YAML": (lambda path: path.write_text("robots: ["), "not valid YAML"),
+    "policy for another type": (lambda path: write_policy(path.parent / "scout.onnx", "mini"), "robot type 'mini'"),
+    "truncated policy": (lambda path: truncate(path.parent / "carrier.onnx"), "carrier.onnx"),
+    "missing policy": (lambda path: (path.parent / "mini.onnx").unlink(), "no such file"),
+}
+BAD_OPTIONS = {
+    "--robots scout_1,bob": "no robot 'bob'; the swarm has scout_1",
+    "--sim gazebo": "--sim",
+    "--seed many": "--seed",
+    "--seed -1": "seed is -1",
+    "--duration -3": "duration is -3",
+    "--real-time-factor -1": "real_time_factor is -1",
+    "--sim none --lockstep": "lockstep needs a simulator",
+    "--bogus": "--bogus",
+}
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Call the command, see that it ends in one sentence with exit code 2 and starts nothing; the sentence."""
+
+    class Never:
+        def __init__(self, *_args, **_options):
+            pytest.fail("started something")
+
+    monkeypatch.setattr(swarm_cli, "Supervisor", Never)
+
+    def call(*arguments):
+        assert swarm_cli.main([str(argument) for argument in arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        return err
+
+    return call
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files(refused, tmp_path, name):
+    path = write_swarm(tmp_path)
+    damage, words = BAD_FILES[name]
+    damage(path)
+    assert words in refused(path)
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS)
+def test_bad_options(refused, tmp_path, options):
+    assert BAD_OPTIONS[options] in refused(write_swarm(tmp_path), *options.split())
+
+
+def test_no_file(refused, tmp_path):
+    assert "no such file" in refused(tmp_path / "nothing.yaml")
+    assert "SWARM.yaml" in refused()
+
+
+def test_the_sentence_comes_from_the_real_command_too(tmp_path):
+    command = [sys.executable, "-m", "kdmarl_ros.swarm_cli", str(tmp_path / "nothing.yaml")]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode == 2
+    assert completed.stdout == ""
+    assert re.fullmatch(r".*nothing\.yaml: no such file; check the path\n", completed.stderr)
+
+
+@contextmanager
+def swarm(path, *options):
+    """Run the command on a swarm file; what it prints is shown if the test fails."""
+    command = [sys.executable, "-m", "kdmarl_ros.swarm_cli", str(path), *options]
+    with (
+        open(path.parent / "log", "w+") as log,
+        subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}, stdout=log, stderr=log) as popen,
+    ):
+        try:
+            yield popen
+        finally:
+            popen.kill()
+            print((path.parent / "log").read_text())
+
+
+@pytest.mark.parametrize(("robots", "exit_code"), [(NEAR, 0), (FAR, 1)], ids=["passed", "missed"])
+def test_a_judged_run(tmp_path, robots, exit_code):
+    path = write_swarm(tmp_path, robots, world=EMPTY)
+    options = ["--duration", "6", "--lockstep", "--real-time-factor", "0", "--output", str(tmp_path / "out")]
+    with swarm(path, *options) as popen:
+        assert popen.wait(timeout=60) == exit_code
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["passed"] == (exit_code == 0)
+    assert (tmp_path / "out" / "tracks.png").stat().st_size > 1000
+    assert alive(str(tmp_path)) == []
+
+
+class Operator(Client):
+    """Asks robots for their state and listens to their commands."""
+
+    def __init__(self):
+        super().__init__()
+        self._clients = {}
+
+    def is_active(self, name):
+        client = self._clients.setdefault(name, self.node.create_client(GetState, f"/{name}/policy/get_state"))
+        if not client.service_is_ready():
+            return False
+        future = client.call_async(GetState.Request())
+        return self.until(future.done, 1.0) and future.result().current_state.id == State.PRIMARY_STATE_ACTIVE
+
+
+@pytest.fixture
+def operator():
+    operator = Operator()
+    yield operator
+    operator.close()
+
+
+def pid_of(name, path):
+    (pid,) = set(alive(f"__ns:=/{name}")) & set(alive(str(path.parent)))
+    return pid
+
+
+def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(tmp_path, operator):
+    path = write_swarm(tmp_path, FAR, world=EMPTY)
+    for name in ("scout_1", "mini_1"):
+        operator.listen(Twist, f"/{name}/cmd_vel", 10)
+    with swarm(path) as popen:
+        for name in ("scout_1", "mini_1"):
+            assert operator.until(lambda name=name: operator.is_active(name), 30)
+            assert operator.until(lambda name=name: operator.on(f"/{name}/cmd_vel"), 30)
+
+        first, other = pid_of("mini_1", path), pid_of("scout_1", path)
+        os.kill(first, signal.SIGKILL)
+        assert operator.until(lambda: str(first) not in map(str, alive("__ns:=/mini_1")), 5)
+        operator.heard.clear()
+        assert operator.until(lambda: operator.is_active("mini_1"), 30)
+        assert operator.until(lambda: any(twist.linear.x > 0 for twist in operator.on("/mini_1/cmd_vel")), 10)
+        assert pid_of("mini_1", path) != first
+        assert pid_of("scout_1", path) == other
+        assert operator.on("/scout_1/cmd_vel")
+
+        start = time.monotonic()
+        popen.send_signal(signal.SIGINT)
+        assert operator.until(lambda: popen.poll() is not None, 5)
+        assert popen.returncode == 130
+        assert time.monotonic() - start < 5
+    assert alive(str(tmp_path)) == []
+    for name in ("scout_1", "mini_1"):
+        assert operator.on(f"/{name}/cmd_vel")[-1] == Twist()
+
+
+def test_robots_stop_even_if_the_runner_is_killed(tmp_path, operator):
+    path = write_swarm(tmp_path, FAR, world=EMPTY)
+    operator.listen(Twist, "/scout_1/cmd_vel", 10)
+    with swarm(path) as popen:
+        assert operator.until(lambda: any(twist.linear.x > 0 for twist in operator.on("/scout_1/cmd_vel")), 30)
+        popen.kill()
+        assert operator.until(lambda: not alive(str(tmp_path)), 5)
+    assert operator.on("/scout_1/cmd_vel")[-1] == Twist()
