@@ -238,15 +238,16 @@ class ControlLoop:
         """
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
+        self._timer = self._node.create_timer(self._to_next_cycle() / 1e9, self._tick)
+
+    def _tick(self) -> None:
+        self._cycle()
+        if self._timer is not None:
+            # Aligned anew every time: with a fast or coarse /clock a timer fires late, and would stay late.
+            self._timer.timer_period_ns = self._to_next_cycle()
+            self._timer.reset()
+
+    def _to_next_cycle(self) -> int:
+        """Time to the next whole multiple of the period [ns]."""
         period = round(self.controller.period * 1e9)
-        timer = self._node.create_timer((period - self._now() % period) / 1e9, None)
-
-        def cycle() -> None:
-            self._cycle()
-            if self._timer is timer:
-                # Aligned anew in every cycle: with a fast or coarse /clock a timer fires late, and would stay late.
-                timer.timer_period_ns = period - self._now() % period
-                timer.reset()
-
-        timer.callback = cycle
-        self._timer = timer
+        return period - self._now() % period

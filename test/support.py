@@ -108,7 +108,7 @@ def _model(manifest: Manifest) -> onnx.ModelProto:
             inputs.append(helper.make_tensor_value_info(state.name, onnx.TensorProto.FLOAT, state.shape))
             outputs.append(helper.make_tensor_value_info(raw, onnx.TensorProto.FLOAT, state.shape))
             nodes.append(helper.make_node("Add", ["raw", state.name], ["sum"]))
-            initializers.append(numpy_helper.from_array(np.float32([[0.5]]), "half"))
+            initializers.append(numpy_helper.from_array(np.array([[0.5]], np.float32), "half"))
             nodes.append(helper.make_node("Mul", ["sum", "half"], [raw]))
         nodes += [
             helper.make_node("Tanh", [raw], ["unit"]),
