@@ -97,7 +97,7 @@ def _draw_collisions(axes: Axes, swarm: Swarm, robot: Robot, tracks: dict[str, T
 def _label(axes: Axes, swarm: Swarm, judgement: Judgement, colours: dict[str, Colour]) -> None:
     totals = judgement.totals
     reached = f"{totals.goals_reached} of {totals.robots} robots at their goal after {judgement.duration:.0f} s"
-    outcome = f"{swarm.name}: {reached}, {totals.collisions} collisions"
+    outcome = f"{swarm.name}: {reached}, {totals.collisions} collision{'' if totals.collisions == 1 else 's'}"
     axes.set_title(outcome, fontsize=12, fontweight="bold", color=EDGE if judgement.passed else COLLISION, pad=10)
     axes.set_xlabel("x [m]")
     axes.set_ylabel("y [m]")

@@ -149,7 +149,7 @@ def test_the_picture_shows_robots_and_collisions_in_metres(tmp_path):
     axes = draw_tracks(swarm, result, tracks, 0.0, 2.0).axes[0]
     assert axes.get_aspect() == 1.0
     assert {text.get_text() for text in axes.texts} == {"a", "m"}
-    assert "1 collisions" in axes.get_title()
+    assert axes.get_title().endswith(" 1 collision")
     assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "collision"
     save_tracks(tmp_path / "tracks.png", swarm, result, tracks, 0.0, 2.0)
     assert (tmp_path / "tracks.png").read_bytes().startswith(b"\x89PNG")
