@@ -107,7 +107,8 @@ def make_plan(
     if simulated:
         processes.insert(0, _simulator(swarm, real_time_factor, lockstep, seed))
     if duration or output:
-        processes.append(_judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
+        # First, to miss as little of the run as can be.
+        processes.insert(0, _judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
     return processes
 
 

@@ -118,9 +118,12 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end))]
 
 
-def _end(event: ProcessExited, _context: LaunchContext) -> Shutdown:
-    """End the launch with the judge; an error is the only way to an exit code that is not 0."""
+def _end(event: ProcessExited, context: LaunchContext) -> Shutdown:
+    """End the launch with the judge, with exit code 1 unless the run reached the bars."""
     if event.returncode == 0:
-        return Shutdown(reason="the run is judged")
-    reason = {1: "the run misses the swarm file's bars", 2: "the judge cannot start as it was told to"}
-    raise RuntimeError(reason.get(event.returncode, f"the judge ended with exit code {event.returncode}"))
+        return Shutdown(reason="the run reaches the swarm file's bars")
+    reason = {1: "the run misses the swarm file's bars", 2: "there was nothing to judge; see the judge's lines"}
+    message = reason.get(event.returncode, f"the judge ended with exit code {event.returncode}")
+    # What launch itself does with errors; an exception from here gets lost when another event comes at that moment.
+    context.asyncio_loop.call_exception_handler({"message": message})
+    return Shutdown(reason=message)

@@ -22,9 +22,9 @@ def swarm(tmp_path):
     [
         ({}, ["simulator", *NAMES]),
         ({"simulator": Simulator.NONE}, NAMES),
-        ({"duration": 1.0}, ["simulator", *NAMES, "judge"]),
-        ({"output": "there"}, ["simulator", *NAMES, "judge"]),
-        ({"simulator": Simulator.NONE, "duration": 1.0}, [*NAMES, "judge"]),
+        ({"duration": 1.0}, ["judge", "simulator", *NAMES]),
+        ({"output": "there"}, ["judge", "simulator", *NAMES]),
+        ({"simulator": Simulator.NONE, "duration": 1.0}, ["judge", *NAMES]),
     ],
 )
 def test_processes(swarm, options, names):
@@ -51,15 +51,15 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
 def test_only_the_chosen_robots(tmp_path):
     swarm = load_checked_swarm(write_swarm(tmp_path), ["mini_1", "scout_2"])
     plan = make_plan(swarm, duration=5)
-    assert [process.name for process in plan] == ["simulator", "scout_2", "mini_1", "judge"]
-    for process in (plan[0], plan[-1]):
+    assert [process.name for process in plan] == ["judge", "simulator", "scout_2", "mini_1"]
+    for process in plan[:2]:
         assert process.parameters["robots"] == ["scout_2", "mini_1"]
 
 
 def test_output_is_named_after_the_swarm_unless_given(swarm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert make_plan(swarm, duration=1)[-1].parameters["output"] == str(tmp_path / "runs" / "crossing")
-    assert make_plan(swarm, duration=1, output="x")[-1].parameters["output"] == str(tmp_path / "x")
+    assert make_plan(swarm, duration=1)[0].parameters["output"] == str(tmp_path / "runs" / "crossing")
+    assert make_plan(swarm, duration=1, output="x")[0].parameters["output"] == str(tmp_path / "x")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,11 @@ from running import alive
 from sim_support import robot, write_swarm
 from support import write_policy
 
-NEAR = [robot("scout_1", goal=(1.0, 0.0)), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(-1.2, 2.0))]
+NEAR = [robot("scout_1", goal=(2.0, 0.0)), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(-1.2, 2.0))]
 FAR = [robot("scout_1", goal=(3.0, 0.0)), robot("mini_1", "mini", (-3.0, 2.0, 0.0), goal=(3.0, 2.0))]
 EMPTY = {"size": [8.0, 8.0]}
+BLOCKED = {"size": [8.0, 8.0], "discs": [[1.0, 0.0, 0.3]]}
+"""with a pillar in the way, which the tests' policies do not see"""
 
 
 def truncate(path):
@@ -118,9 +120,9 @@ def swarm(path, *options):
             print((path.parent / "log").read_text())
 
 
-@pytest.mark.parametrize(("robots", "exit_code"), [(NEAR, 0), (FAR, 1)], ids=["passed", "missed"])
-def test_a_judged_run(tmp_path, robots, exit_code):
-    path = write_swarm(tmp_path, robots, world=EMPTY)
+@pytest.mark.parametrize(("world", "exit_code"), [(EMPTY, 0), (BLOCKED, 1)], ids=["passed", "missed"])
+def test_a_judged_run(tmp_path, world, exit_code):
+    path = write_swarm(tmp_path, NEAR, world=world)
     options = ["--duration", "6", "--lockstep", "--real-time-factor", "0", "--output", str(tmp_path / "out")]
     with swarm(path, *options) as popen:
         assert popen.wait(timeout=60) == exit_code

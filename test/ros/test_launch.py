@@ -1,0 +1,66 @@
+"""The launch file under the real ros2 launch, where this package is installed in a ROS environment."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from node_process import DOMAIN
+from running import alive
+from sim_support import robot, write_swarm
+
+EMPTY = {"size": [8.0, 8.0]}
+BLOCKED = {"size": [8.0, 8.0], "discs": [[1.0, 0.0, 0.3]]}
+"""with a pillar in the way, which the tests' policies do not see"""
+
+
+def installed():
+    """Whether a ROS environment with this package is sourced."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    return shutil.which("ros2") and any(
+        os.path.isfile(f"{prefix}/share/kdmarl_ros/launch/swarm.launch.py") for prefix in prefixes
+    )
+
+
+pytestmark = pytest.mark.skipif(
+    not installed(), reason="needs a sourced ROS environment with launch_ros and this package built by colcon"
+)
+
+
+def launch(path, *arguments):
+    return subprocess.run(
+        ["ros2", "launch", "kdmarl_ros", "swarm.launch.py", f"swarm:={path}", *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(path.parent / "log")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.mark.parametrize(("world", "exit_code"), [(EMPTY, 0), (BLOCKED, 1)], ids=["passed", "missed"])
+def test_a_judged_run(tmp_path, world, exit_code):
+    path = write_swarm(tmp_path, [robot()], world=world)
+    completed = launch(path, "duration:=5", "lockstep:=true", "real_time_factor:=0", f"output:={tmp_path}/out")
+    assert completed.returncode == exit_code, completed.stdout
+    assert ("the run misses the swarm file's bars" in completed.stdout) == bool(exit_code)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["passed"] == (exit_code == 0)
+    assert alive(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("robots:=bob", "no robot 'bob'; the swarm has scout_1"),
+        ("seed:=many", "seed is 'many'; give a number"),
+        ("sim:=gazebo", 'provided value "gazebo" is not valid'),
+    ],
+)
+def test_bad_input_ends_in_a_sentence_before_anything_starts(tmp_path, argument, words):
+    completed = launch(write_swarm(tmp_path, [robot()], world=EMPTY), argument)
+    assert completed.returncode == 1
+    assert words in completed.stdout
+    assert "process started" not in completed.stdout
+    assert "Traceback" not in completed.stdout
