@@ -8,6 +8,7 @@ angles counter-clockwise from x.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
@@ -21,6 +22,7 @@ NEAR_GOAL = 0.1
 """Distance [m] below which the direction to the goal fades to zero, so that noise does not turn the robot."""
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
 class Scan(NamedTuple):
@@ -52,6 +54,14 @@ class Readings(NamedTuple):
     """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent"""
     previous_action: np.ndarray | None = None
     """(..., action) last command given, in the action space's units"""
+    history: tuple[Readings, ...] = ()
+    """readings of earlier control periods, the most recent first"""
+
+    def past(self, age: int) -> Readings:
+        """The readings ``age`` control periods ago; the oldest there are if the history is shorter."""
+        if age == 0 or not self.history:
+            return self
+        return self.history[min(age, len(self.history)) - 1]
 
 
 class _Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="term"):
@@ -61,7 +71,8 @@ class _Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 class Lidar(_Term, frozen=True, tag="lidar"):
     """Nearest obstacle in each of ``sectors`` equal sectors of ``fov``, whatever the scan's beams.
 
-    Sector 0 starts at ``-fov/2`` and they follow counter-clockwise.
+    Sector 0 starts at ``-fov/2`` and they follow counter-clockwise. With ``past``, the sectors of that many
+    control periods ago follow, so that a policy without memory can tell what moves.
     """
 
     sectors: Count
@@ -69,31 +80,43 @@ class Lidar(_Term, frozen=True, tag="lidar"):
     """farther obstacles read as this distance [m]"""
     fov: Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)] = 2 * math.pi
     """[rad]"""
+    past: Age = 0
+    """[control periods]; 0: the present only"""
 
     @property
     def size(self) -> int:
         """Number of values."""
-        return self.sectors
+        return self.sectors * (2 if self.past else 1)
 
     def compute(self, readings: Readings) -> np.ndarray:
         """See :func:`lidar`."""
+        return _now_and_past(self, readings)
+
+    def at(self, readings: Readings) -> np.ndarray:
+        """The sectors of one moment."""
         return lidar(_given(readings.scan, "lidar", "a scan"), self.sectors, self.range, self.fov)
 
 
 class RangeSensors(_Term, frozen=True, tag="range_sensors"):
-    """Distances of single range sensors (sonar, infrared, time of flight)."""
+    """Distances of single range sensors (sonar, infrared, time of flight); ``past`` as in :class:`Lidar`."""
 
     count: Count
     range: Positive
     """farther obstacles read as this distance [m]"""
+    past: Age = 0
+    """[control periods]; 0: the present only"""
 
     @property
     def size(self) -> int:
         """Number of values."""
-        return self.count
+        return self.count * (2 if self.past else 1)
 
     def compute(self, readings: Readings) -> np.ndarray:
         """See :func:`range_sensors`."""
+        return _now_and_past(self, readings)
+
+    def at(self, readings: Readings) -> np.ndarray:
+        """The distances of one moment."""
         return range_sensors(_given(readings.ranges, "range_sensors", "ranges"), self.count, self.range)
 
 
@@ -161,12 +184,17 @@ class PreviousAction(_Term, frozen=True, tag="previous_action"):
 Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | PreviousAction
 
 
-def observation_size(terms: list[Term]) -> int:
+def observation_size(terms: Sequence[Term]) -> int:
     """Length of the vector that :func:`observe` gives for ``terms``."""
     return sum(term.size for term in terms)
 
 
-def observe(terms: list[Term], readings: Readings, out: np.ndarray | None = None) -> np.ndarray:
+def history_length(terms: Sequence[Term]) -> int:
+    """How many earlier readings ``terms`` look at."""
+    return max((getattr(term, "past", 0) for term in terms), default=0)
+
+
+def observe(terms: Sequence[Term], readings: Readings, out: np.ndarray | None = None) -> np.ndarray:
     """Concatenate ``terms`` in order into one float32 vector, (..., observation_size).
 
     Raises:
@@ -309,6 +337,12 @@ def neighbors(poses: np.ndarray, count: int, max_range: float) -> np.ndarray:
     out = np.zeros((*poses.shape[:-2], count, 5), np.float32)
     out[..., : order.shape[-1], :] = np.where(present[..., None], rows, 0)
     return out.reshape(*poses.shape[:-2], 5 * count)
+
+
+def _now_and_past(term: Lidar | RangeSensors, readings: Readings) -> np.ndarray:
+    if not term.past:
+        return term.at(readings)
+    return np.concatenate([term.at(readings), term.at(readings.past(term.past))], axis=-1)
 
 
 def _given(reading: object, term: str, what: str):  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def save(
         save_file({key: value.contiguous().clone() for key, value in tensors.items()}, scratch, notes)
         os.replace(scratch, path)
     except (OSError, SafetensorError) as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
         raise KdmarlError(
             f"{path}: checkpoint cannot be written ({error}); free the disk or choose another folder"
         ) from None

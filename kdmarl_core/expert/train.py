@@ -104,9 +104,9 @@ def _iterate(rollout: Rollout, learner: PPO, config: ExpertConfig) -> dict[str, 
     collected = time.perf_counter()
     row: dict[str, float] = learner.update(batch)
     row["reward"] = float(np.mean([r.mean().item() for r in batch.reward.values()]))
-    if episodes:
-        for name in episodes[0]:
-            figures = torch.cat([episode[name] for episode in episodes])
+    for name in episodes[0] if episodes else ():
+        figures = torch.cat([episode[name] for episode in episodes])
+        if figures.isfinite().any():
             row[f"episode/{name}"] = figures.nanmean().item()
             for group in rollout.env.groups:
                 row[f"{group.name}/{name}"] = figures[:, group.agents].nanmean().item()

@@ -86,7 +86,8 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
         scratch.write_bytes(model.SerializeToString(deterministic=True))
         os.replace(scratch, path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
         raise KdmarlError(
             f"{path}: policy file cannot be written ({error.strerror}); free the disk or choose another folder"
         ) from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, mismatches, observe
+from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, history_length, mismatches, observe
 from kdmarl_core.contract.spaces import require_diff_drive
 from kdmarl_core.runtime.policy import Policy
 from kdmarl_core.runtime.safety import SafetyFilter
@@ -29,6 +31,7 @@ class Controller:
         self.policy = policy
         self.terms = policy.manifest.observation
         self.period = policy.manifest.control_period
+        self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
         self._low, self._high = action.low, action.high
         self._filter = SafetyFilter(_tightest(action, robot.action), self.period)
         # What the policy wanted, not what the filter made of it: that is what it saw in training.
@@ -41,23 +44,27 @@ class Controller:
             UnsafeCommandError: the policy gave something that is not finite.
             KdmarlError: the readings do not fit the policy's terms, or are not finite.
         """
-        observation = observe(self.terms, readings._replace(previous_action=self._previous_action))
+        history = tuple(self._history)
+        observation = observe(self.terms, readings._replace(previous_action=self._previous_action, history=history))
         if not np.isfinite(observation).all():
             raise KdmarlError("the observation is not finite; check the odometry and the goal")
+        self._history.appendleft(readings)
         wanted = self.policy(observation)
         command = self._filter(wanted)
         self._previous_action = np.minimum(np.maximum(wanted, self._low), self._high)
         return command
 
     def reset(self) -> None:
-        """The robot stands: forget the recurrent state and the last command."""
+        """The robot stands: forget the recurrent state, earlier readings and the last command."""
         self.policy.reset()
+        self._history.clear()
         self._filter.reset()
         self._previous_action = np.zeros_like(self._previous_action)
 
     def take_over(self, other: Controller) -> None:
         """Go on from the last command of ``other``, so that a swap of policies does not jerk the robot."""
         self._filter.last = other._filter.last.copy()
+        self._history.extend(other._history)
         self._previous_action = np.minimum(np.maximum(other._previous_action, self._low), self._high)
 
 

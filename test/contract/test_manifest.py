@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
-from support import ROBOT_TYPES
 
 from kdmarl_core.contract import KdmarlError, Manifest, load_robot_types, mismatches
 from kdmarl_core.contract.manifest import Domain, Provenance
 from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors
+from support import ROBOT_TYPES
 
 TYPES = load_robot_types(ROBOT_TYPES)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import ROBOT_TYPES, write_policy
 
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.contract.swarm import World, world_clearance
+from support import ROBOT_TYPES, write_policy
 
 
 @pytest.fixture

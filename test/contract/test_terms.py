@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdmarl_core.contract import KdmarlError, Readings, Scan, observation_size, observe
+from kdmarl_core.contract import KdmarlError, Readings, Scan, history_length, observation_size, observe
 from kdmarl_core.contract.terms import (
     NEAR_GOAL,
     Goal,
@@ -112,7 +112,7 @@ def test_terms_are_batched_over_leading_dimensions():
     got = observe(terms, readings)
     assert got.shape == (4, 3, observation_size(terms))
     assert got.dtype == np.float32
-    one = Readings(readings.scan._replace(ranges=readings.scan.ranges[2, 1]), *(r[2, 1] for r in readings[1:]))
+    one = Readings(readings.scan._replace(ranges=readings.scan.ranges[2, 1]), *(r[2, 1] for r in readings[1:-1]))
     np.testing.assert_array_equal(observe(terms, one), got[2, 1])
 
 
@@ -143,3 +143,19 @@ def test_neighbors_are_sorted_and_masked():
     np.testing.assert_allclose(got[0], [1, 0, 0, 1, 1], atol=1e-6)
     np.testing.assert_allclose(got[1], [3, 0, 1, 0, 1], atol=1e-6)
     assert (got[2] == 0).all()
+
+
+def test_past_readings_follow_the_present_ones():
+    def readings(distance, history=()):
+        scan = Scan(np.full(36, distance, np.float32), -math.pi, TURN / 36, 0.05, 10.0)
+        return Readings(scan, np.full(8, distance), history=history)
+
+    terms = [Lidar(4, 3.5, past=2), RangeSensors(8, 2.0, past=1)]
+    now = readings(1.0, (readings(1.2), readings(1.4), readings(1.6)))
+    assert observation_size(terms) == 8 + 16
+    assert history_length(terms) == 2
+    expected = [1.0] * 4 + [1.4] * 4 + [1.0] * 8 + [1.2] * 8
+    assert observe(terms, now).tolist() == pytest.approx(expected)
+    young = readings(1.0, (readings(1.2),))
+    assert observe(terms, young)[4:8].tolist() == pytest.approx([1.2] * 4)  # the oldest there is
+    assert observe(terms, readings(1.0)).tolist() == pytest.approx([1.0] * 24)

@@ -4,12 +4,12 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from support import REPOSITORY, write_policy
 
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.contract.swarm import World, world_clearance
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig, Randomization
+from support import REPOSITORY, write_policy
 
 TASK = yaml.safe_load((REPOSITORY / "config/navigation.yaml").read_text())["task"]
 
@@ -121,14 +121,14 @@ def test_desynchronized_episodes_are_not_reported():
 def test_views_see_through_their_own_sensors():
     env = make(4)
     expert, student = env.observe(EXPERT), env.observe(STUDENT)
-    assert expert["mini"].shape == (4, 2, 43)
-    assert student["mini"].shape == (4, 2, 15)
+    assert expert["mini"].shape == (4, 2, 79)
+    assert student["mini"].shape == (4, 2, 23)
     np.testing.assert_array_equal(expert["scout"], student["scout"])
     with pytest.raises(KdmarlError, match="mini: has a lidar term, the robot has no lidar"):
         make(observations={"expert": TASK["observations"]["expert"], "student": TASK["observations"]["expert"]})
     with pytest.raises(KdmarlError, match="has no terms for robot type 'mini'"):
         make(observations={**TASK["observations"], "student": {k: [] for k in ("scout", "carrier")}})
-    with pytest.raises(KdmarlError, match="'tank' is not in robots.yaml"):
+    with pytest.raises(KdmarlError, match="'tank' is not in robots"):
         make(team={"tank": 1})
 
 
@@ -139,6 +139,19 @@ def test_dropped_scans_repeat_the_last_one():
     for _ in drive(env, 3):
         pass
     np.testing.assert_array_equal(env.observe(STUDENT)["scout"][..., :36], before)
+
+
+def test_past_sectors_are_those_of_three_steps_ago():
+    env = make(6, max_steps=8)
+    env.reset(2)
+    seen = [env.observe(STUDENT)["scout"]]
+    for step in drive(env, 8):
+        seen.append(env.observe(STUDENT)["scout"])
+        if not step.truncated.any():
+            past = seen[max(len(seen) - 4, 0)]
+            np.testing.assert_array_equal(seen[-1][..., 36:72], past[..., :36])
+    new = env.observe(STUDENT)["scout"]
+    np.testing.assert_array_equal(new[..., 36:72], new[..., :36])  # a new episode has no past
 
 
 def test_swarm_file_fixes_the_arena(tmp_path):

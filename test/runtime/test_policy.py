@@ -248,7 +248,7 @@ def test_any_flipped_byte_is_refused_or_harmless(tmp_path):
 def test_garbage_is_refused_quickly(tmp_path, data):
     path = tmp_path / "garbage.onnx"
     path.write_bytes(data)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(KdmarlError, match="no valid policy file"):
         Policy.load(path)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -9,7 +9,17 @@ from typing import Annotated, NamedTuple
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract import KdmarlError, Readings, RobotType, Scan, Swarm, Term, load_robot_types, observe
+from kdmarl_core.contract import (
+    KdmarlError,
+    Readings,
+    RobotType,
+    Scan,
+    Swarm,
+    Term,
+    history_length,
+    load_robot_types,
+    observe,
+)
 from kdmarl_core.contract.manifest import Domain
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.contract.terms import Lidar, RangeSensors
@@ -165,15 +175,17 @@ class Navigation(BatchedEnv):
         self._delay = np.zeros((envs, agents), np.int64)
         self._gain = np.ones((envs, agents, 2))
         self._noise, self._dropout, self._odometry_noise = (np.zeros((envs, agents)) for _ in range(3))
-        self._ranges = {
-            group.name: np.zeros((envs, group.count, self._rays[group.name].cos.size), np.float32)
-            for group in self.groups
-        }
+        self._ranges = {group.name: self._no_ranges(group) for group in self.groups}
         self._odometry = np.zeros((envs, agents, 2), np.float32)
         self._steps = np.zeros(envs, np.int64)
         self._touching = np.zeros((envs, agents), bool)
         self._collisions, self._return, self._clearance, self._arrival = (np.zeros((envs, agents)) for _ in range(4))
         self._ended, self._whole = np.zeros(envs, bool), np.ones(envs, bool)
+
+    def _no_ranges(self, group: Group) -> np.ndarray:
+        """(age, B, n, beams) true distances with noise, the present first."""
+        ages = 1 + max(history_length(terms) for terms in group.observation.values())
+        return np.zeros((ages, self.num_envs, group.count, self._rays[group.name].cos.size), np.float32)
 
     @property
     def domain(self) -> dict[str, Domain]:
@@ -365,19 +377,35 @@ class Navigation(BatchedEnv):
             ranges += noise
             if fresh is None:
                 lost = self._rng.random((pose.shape[0], group.count)) < self._dropout[:, group.agents]
-                ranges[lost] = self._ranges[group.name][lost]
-            self._ranges[group.name][which] = ranges
+                ranges[lost] = self._ranges[group.name][0][lost]
+            self._remember(group.name, which, ranges, fresh is not None)
         error = self._rng.standard_normal(self.velocity[which].shape) * self._odometry_noise[which][..., None]
         self._odometry[which] = self.velocity[which] + error
 
-    def _readings(self, group: Group) -> Readings:
-        rays, agents = self._rays[group.name], group.agents
-        ranges = self._ranges[group.name]
-        offset = self.goal[:, agents] - self.pose[:, agents, :2]
+    def _remember(self, name: str, which: slice | np.ndarray, ranges: np.ndarray, new_episode: bool) -> None:
+        """Put new distances in front of the older ones; a new episode has no older ones."""
+        kept = self._ranges[name]
+        if new_episode:
+            kept[:, which] = ranges
+        else:
+            kept[1:] = kept[:-1].copy()
+            kept[0] = ranges
+
+    def _ranging(self, group: Group, age: int) -> Readings:
+        """Scan and range sensors ``age`` control periods ago."""
+        rays, ranges = self._rays[group.name], self._ranges[group.name][age]
         cones = [ranges[..., cone].min(-1) for cone in rays.cones]
         return Readings(
             scan=Scan(ranges, rays.angle_min, rays.increment, rays.min_range, rays.range),
             ranges=np.stack(cones, -1) if cones else None,
+        )
+
+    def _readings(self, group: Group) -> Readings:
+        agents = group.agents
+        offset = self.goal[:, agents] - self.pose[:, agents, :2]
+        now, *history = (self._ranging(group, age) for age in range(len(self._ranges[group.name])))
+        return now._replace(
+            history=tuple(history),
             goal=_rotate(offset, self.pose[:, agents, 2]),
             velocity=self._odometry[:, agents],
             neighbors=self._neighbors(agents),

@@ -1,0 +1,104 @@
+"""The ``kdmarl`` command as a user runs it: the whole chain in small, and every kind of bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import REPOSITORY, write_policy
+
+CONFIG = REPOSITORY / "config/navigation.yaml"
+TINY = {
+    "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
+    "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
+    "distill.final_updates": 5, "task.max_steps": 20, "evaluate.episodes": 6, "evaluate.envs": 3,
+}  # fmt: skip
+OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+
+
+def kdmarl(*arguments, cwd=None, blocked=()) -> subprocess.CompletedProcess:
+    """Run the command; ``blocked`` modules cannot be imported."""
+    block = "".join(f"sys.modules[{name!r}] = None;" for name in blocked)
+    program = f"import sys; {block} from kdmarl_core.cli import main; sys.argv[0] = 'kdmarl'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
+
+
+def check(done: subprocess.CompletedProcess) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run folder with a trained expert, students and policy files."""
+    folder = tmp_path_factory.mktemp("run")
+    here = ["--output", folder / "run", *OVERRIDES]
+    check(kdmarl("train", CONFIG, *here))
+    check(kdmarl("distill", CONFIG, *here))
+    out = check(kdmarl("export", CONFIG, *here, "--models", folder / "models"))
+    assert "differs from its network by at most" in out
+    return folder
+
+
+def test_the_whole_chain(run):
+    here = ["--output", run / "run", "--models", run / "models", *OVERRIDES]
+    assert "unmeasured" not in check(kdmarl("evaluate", CONFIG, *here, "--record"))
+    rows = json.loads((run / "run/evaluation.json").read_text())
+    assert {row["team"] for row in rows} == {"expert", "students", "random"}
+    assert {row["robot_type"] for row in rows} == {"team", "scout", "carrier", "mini"}
+    assert all(row["episodes"] == 6 for row in rows)
+    expert = next(row for row in rows if row["team"] == "expert" and row["robot_type"] == "team")
+    assert expert["retention"]["mean"] == 1.0
+    manifest = json.loads(check(kdmarl("inspect", run / "models/navigation_mini.onnx", "--json")))
+    assert manifest["results"]["episodes"] == 6
+    assert manifest["results"]["macs"] == 23 * 32 + 32 * 32 + 32 * 2
+    assert manifest["robot_type"] == "mini"
+    assert str(run) not in json.dumps(manifest)
+
+
+def test_a_finished_training_has_nothing_left_to_do(run):
+    before = (run / "run/expert/checkpoint.safetensors").read_bytes()
+    check(kdmarl("train", CONFIG, "--output", run / "run", *OVERRIDES))
+    assert (run / "run/expert/checkpoint.safetensors").read_bytes() == before
+
+
+def test_policies_of_another_experiment_are_refused(run):
+    other = ["--set", "task.observations.student.mini=[{term: goal, range: 5.0}]"]
+    done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES, *other)
+    assert done.returncode == 2
+    assert "was made for other observations" in done.stderr
+
+
+def test_inspect_needs_no_training_libraries(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", "scout")
+    blocked = ("torch", "onnx", "numba", "safetensors", "tensorboard", "rclpy")
+    out = check(kdmarl("inspect", path, blocked=blocked))
+    assert "goal_seeker_scout" in out
+    done = kdmarl("train", CONFIG, blocked=("torch",))
+    assert done.returncode == 2
+    assert done.stderr == "kdmarl: 'torch' is not installed; this command needs: pip install 'kdmarl_ros[train]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "gone.yaml"], "gone.yaml: no such file"),
+        (["train", CONFIG, "--set", "expert.iteration=1"], "did you mean 'iterations'"),
+        (["distill", CONFIG, "--output", "empty"], "no such checkpoint; train first"),
+        (["export", CONFIG, "--output", "empty"], "no such checkpoint; train first"),
+        (["inspect", "gone.onnx"], "no such policy file"),
+        (["inspect", CONFIG], "navigation.yaml"),
+        (["evaluate", CONFIG, "--swarm", "gone.yaml"], "gone.yaml: no such file"),
+        (["bench", "envs", "--vmas", "/nowhere/python", "--seconds", "0.1", "--rounds", "1"], "cannot be started"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(tmp_path, arguments, message):
+    done = kdmarl(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("kdmarl: ")

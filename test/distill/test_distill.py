@@ -1,0 +1,88 @@
+"""Student-state aggregation and the whole second stage on a task whose expert is known."""
+
+import pytest
+import torch
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
+from kdmarl_core.distill.distill import DistillConfig, distill, load_students, make_students
+from kdmarl_core.envs.base import EXPERT
+from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
+from kdmarl_core.expert.networks import NetworkConfig, make_policy
+from toy import DRIVE, Echo
+
+SMALL = NetworkConfig(hidden=(32,))
+CONFIG = DistillConfig(
+    students={"wheeled": SMALL, "chooser": NetworkConfig(hidden=(8,))},
+    envs=16, rounds=4, steps=10, updates=200, final_updates=1500, batch=256,
+)  # fmt: skip
+
+
+def perfect_expert(env):
+    """A team policy that commands exactly what it is shown."""
+    expert = make_policy("decentralized", env.groups, SMALL)
+
+    def forward(observation):
+        unit = (observation["wheeled"] / torch.from_numpy(DRIVE.high)).clamp(-0.98, 0.98)
+        return {
+            "wheeled": SquashedGaussian(torch.atanh(unit), torch.full_like(unit, -2.0)),
+            "chooser": Categorical(observation["chooser"] * 8),
+        }
+
+    expert.forward = forward
+    return expert
+
+
+def part(rows, value):
+    return Labelled(torch.full((rows, 2), float(value)), SquashedGaussian(torch.zeros(rows, 2), torch.zeros(rows, 2)))
+
+
+def test_aggregate_forgets_the_oldest():
+    store = Aggregate(capacity=10)
+    for value in range(5):
+        store.add(part(4, value))
+    assert len(store) == 12  # whole parts: the least that holds the last 10
+    states = store.all()
+    assert states.observation[:, 0].unique().tolist() == [2, 3, 4]
+    assert states.expert.mean.shape == (12, 2)
+    store.add(part(12, 9))
+    assert store.all().observation[:, 0].unique().tolist() == [9]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_wheel_is_shared_agent_by_agent(share):
+    torch.manual_seed(0)
+    env = Echo(400)
+    expert, students = perfect_expert(env), make_students(CONFIG, env.groups)
+    drove = []
+    real = env.step
+
+    def watch(actions):
+        right = (torch.from_numpy(actions["wheeled"] - env.wanted).abs().sum(-1) < 0.1)[1::2]  # greedy half
+        drove.append(right.float().mean().item())
+        return real(actions)
+
+    env.step = watch
+    labelled = gather(env, expert, students, 3, share)
+    assert sum(drove) / 3 == pytest.approx(share, abs=0.07)
+    assert labelled["wheeled"].observation.shape == (3 * 400 * 2, 2)
+    assert labelled["chooser"].expert.logits.shape == (3 * 400, 3)
+    squashed = torch.tanh(labelled["wheeled"].expert.mean) * torch.from_numpy(DRIVE.high)
+    torch.testing.assert_close(squashed, labelled["wheeled"].observation, rtol=0.05, atol=0.05)
+
+
+def test_students_learn_the_expert_and_are_loaded_again(tmp_path):
+    env = Echo(64)
+    students = distill(CONFIG, perfect_expert(env), Echo, tmp_path, seed=0)
+    observation = {name: torch.from_numpy(x.copy()) for name, x in env.observe(EXPERT).items()}
+    command = students.actor("wheeled").greedy(observation["wheeled"])
+    assert (command - observation["wheeled"]).abs().mean() < 0.12  # of spans of 2 and 4
+    assert (students.actor("chooser").greedy(observation["chooser"])[..., 0].numpy() == env.index).all()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == CONFIG.rounds
+    again = load_students(CONFIG, env, tmp_path)
+    torch.testing.assert_close(again.actor("wheeled").greedy(observation["wheeled"]), command)
+
+
+def test_every_type_needs_a_student():
+    with pytest.raises(KdmarlError, match="no network for robot type 'chooser'"):
+        make_students(DistillConfig(students={"wheeled": SMALL}), Echo(1).groups)

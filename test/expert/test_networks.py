@@ -1,0 +1,63 @@
+"""Networks: normalisation, limits, who sees whom, cost."""
+
+import numpy as np
+import pytest
+import torch
+
+from kdmarl_core.contract import Discrete
+from kdmarl_core.envs.base import EXPERT
+from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy
+from toy import DRIVE, Echo
+
+SMALL = NetworkConfig(hidden=(16, 16))
+
+
+def test_normalizer_matches_the_whole_data():
+    rng = np.random.default_rng(0)
+    data = torch.from_numpy(rng.normal(3, 5, (1000, 4)).astype(np.float32))
+    normalizer = Normalizer(4)
+    for part in data.split([1, 10, 500, 489]):
+        normalizer.update(part)
+    torch.testing.assert_close(normalizer.mean, data.mean(0), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(normalizer.var, data.var(0, unbiased=False), rtol=1e-3, atol=1e-2)
+    whitened = normalizer(data)
+    torch.testing.assert_close(normalizer.inverse(whitened), data, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("state_dependent", [False, True])
+def test_commands_stay_within_limits(state_dependent):
+    actor = Actor(3, DRIVE, NetworkConfig(hidden=(8,), state_dependent_std=state_dependent))
+    with torch.no_grad():
+        actor.net[-1].weight.mul_(1e4)
+        commands = actor.greedy(torch.randn(500, 3) * 100)
+    assert (commands >= torch.from_numpy(DRIVE.low) - 1e-6).all()
+    assert (commands <= torch.from_numpy(DRIVE.high) + 1e-6).all()
+    assert commands[:, 0].max() > 0.99  # both ends are reached
+    assert commands[:, 1].min() < -1.99
+
+
+def test_macs_count_linear_layers():
+    assert Actor(10, DRIVE, NetworkConfig(hidden=(32, 16))).macs == 10 * 32 + 32 * 16 + 16 * 2
+    assert Actor(10, Discrete(5), NetworkConfig(hidden=(32,))).macs == 10 * 32 + 32 * 5
+
+
+def test_decentralized_agents_ignore_each_other_and_centralized_ones_do_not():
+    env = Echo(4)
+    observation = {name: torch.from_numpy(x.copy()) for name, x in env.observe(EXPERT).items()}
+    changed = {name: x.clone() for name, x in observation.items()}
+    changed["wheeled"][:, 1] += 1.0
+    for kind, sees in (("decentralized", False), ("centralized", True)):
+        torch.manual_seed(0)
+        policy = make_policy(kind, env.groups, SMALL)
+        one, two = policy(observation), policy(changed)
+        moved = (one["wheeled"].mean[:, 0] - two["wheeled"].mean[:, 0]).abs().max() > 0
+        assert bool(moved) == sees
+        assert policy.macs("wheeled") > 0
+
+
+def test_agents_of_one_type_are_exchangeable_in_the_centralized_policy():
+    env = Echo(4)
+    policy = make_policy("centralized", env.groups, SMALL)
+    observation = {name: torch.from_numpy(x.copy()) for name, x in env.observe(EXPERT).items()}
+    swapped = {**observation, "wheeled": observation["wheeled"].flip(1)}
+    torch.testing.assert_close(policy(observation)["wheeled"].mean.flip(1), policy(swapped)["wheeled"].mean)

@@ -1,0 +1,63 @@
+"""Training runs: a killed one that is resumed is the same run; damaged files are named."""
+
+import json
+
+import pytest
+import torch
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.expert import train as module
+from kdmarl_core.expert.networks import NetworkConfig
+from kdmarl_core.expert.train import CHECKPOINT, ExpertConfig, load_policy, train
+from toy import Echo
+
+SMALL = NetworkConfig(hidden=(8,))
+CONFIG = ExpertConfig(actor=SMALL, critic=SMALL, envs=4, steps=6, iterations=6, checkpoint_every=2)
+
+
+def curve(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
+
+
+def test_a_killed_run_continues_the_same_curve(tmp_path, monkeypatch):
+    whole = train(CONFIG, Echo, tmp_path / "whole", seed=3)
+    real, calls = module._iterate, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 4:  # in the fourth iteration, after the checkpoint at two
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_iterate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, Echo, tmp_path / "cut", seed=3)
+    monkeypatch.setattr(module, "_iterate", real)
+    resumed = train(CONFIG, Echo, tmp_path / "cut", seed=3)
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
+    assert list(tmp_path.glob("cut/events*"))
+
+
+def test_a_trained_policy_is_loaded(tmp_path):
+    trained = train(CONFIG, Echo, tmp_path, seed=0)
+    loaded = load_policy(CONFIG, Echo(1), tmp_path)
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+def test_wrong_checkpoints_are_named(tmp_path):
+    with pytest.raises(KdmarlError, match="no such checkpoint; train first"):
+        load_policy(CONFIG, Echo(1), tmp_path)
+    train(CONFIG, Echo, tmp_path, seed=0)
+    with pytest.raises(KdmarlError, match="another expert configuration or seed"):
+        train(CONFIG, Echo, tmp_path, seed=1)
+    other = ExpertConfig(actor=NetworkConfig(hidden=(9,)), critic=SMALL)
+    with pytest.raises(KdmarlError, match="does not fit this configuration"):
+        load_policy(other, Echo(1), tmp_path)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(KdmarlError, match="checkpoint is damaged"):
+        load_policy(CONFIG, Echo(1), tmp_path)

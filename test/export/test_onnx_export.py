@@ -1,0 +1,70 @@
+"""Policy files: the graph acts as the network, explains itself, and holds no trace of the machine."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types, observation_size
+from kdmarl_core.contract.manifest import Provenance
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
+from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.export.onnx_export import largest_difference, record_results, weight_bytes, write_policy
+from kdmarl_core.runtime import Policy
+from support import ROBOT_TYPES
+
+TERMS = [Lidar(36, 3.5), Goal(5.0), Velocity(), PreviousAction()]
+SCOUT = load_robot_types(ROBOT_TYPES)["scout"]
+ORIGIN = Provenance(kdmarl_version="0", commit="c", config_sha256="s", seed=1, expert="e", created="d")
+
+
+def make(action, activation="relu"):
+    torch.manual_seed(0)
+    actor = Actor(observation_size(TERMS), action, NetworkConfig(hidden=(32, 16), activation=activation))
+    with torch.no_grad():
+        actor.net[-1].weight.mul_(100)
+        actor.normalizer.update(torch.randn(500, actor.normalizer.mean.numel()) * 3 + 1)
+    manifest = Manifest(
+        name="p", task="t", robot_type="scout", observation=TERMS, action=action, control_period=0.1, provenance=ORIGIN
+    )
+    return actor, manifest
+
+
+@pytest.mark.parametrize("action", [SCOUT.action, Discrete(5)])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_file_acts_as_the_network(tmp_path, action, activation):
+    actor, manifest = make(action, activation)
+    path = tmp_path / "p.onnx"
+    write_policy(actor, manifest, path)
+    policy = Policy.load(path)
+    assert policy.manifest == manifest
+    observations = (np.random.default_rng(0).normal(size=(200, manifest.observation_size)) * 5).astype(np.float32)
+    commands = np.array([policy(row) for row in observations])
+    assert largest_difference(actor, observations, commands) < 1e-5
+    assert commands.std() > 0.1
+    assert weight_bytes(path) >= 4 * sum(p.numel() for p in actor.net.parameters())
+
+
+def test_the_file_holds_no_trace_of_the_machine(tmp_path):
+    actor, manifest = make(SCOUT.action)
+    write_policy(actor, manifest, tmp_path / "p.onnx")
+    text = (tmp_path / "p.onnx").read_bytes().decode("latin1")
+    for trace in ("site-packages", ".py", str(tmp_path), 'File "'):
+        assert trace not in text
+
+
+def test_results_are_recorded_without_touching_the_graph(tmp_path):
+    actor, manifest = make(SCOUT.action)
+    path = tmp_path / "p.onnx"
+    write_policy(actor, manifest, path)
+    before = onnx.load(str(path)).graph.SerializeToString(deterministic=True)
+    record_results(path, Manifest.from_json(manifest.to_json().replace(b'"p"', b'"q"'), "x"))
+    assert onnx.load(str(path)).graph.SerializeToString(deterministic=True) == before
+    assert Policy.load(path).manifest.name == "q"
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    actor, manifest = make(SCOUT.action)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KdmarlError, match="cannot be written"):
+        write_policy(actor, manifest, tmp_path / "file" / "p.onnx")

@@ -1,0 +1,62 @@
+"""A tiny team task for tests of trainers: each agent must command what its observation shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kdmarl_core.contract import DiffDrive, Discrete
+from kdmarl_core.contract.terms import PreviousAction
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
+
+DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
+
+
+class Echo(BatchedEnv):
+    """Two ``wheeled`` agents match a shown command, one ``chooser`` picks the shown index; 5 steps an episode."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.num_agents, self.max_steps, self.control_period = num_envs, 3, 5, 0.1
+        wheeled, chooser = [PreviousAction(2)], [PreviousAction(3)]
+        self.groups = (
+            Group("wheeled", slice(0, 2), {EXPERT: wheeled, STUDENT: wheeled}, DRIVE),
+            Group("chooser", slice(2, 3), {EXPERT: chooser, STUDENT: chooser}, Discrete(3)),
+        )
+        self.state_sizes = {"wheeled": 1, "chooser": 1}
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.steps = np.zeros(self.num_envs, int)
+        self.returns = np.zeros((self.num_envs, 3))
+        self._show()
+
+    def desynchronize(self) -> None:
+        self.steps = self.rng.integers(0, self.max_steps, self.num_envs)
+
+    def _show(self) -> None:
+        self.wanted = self.rng.uniform(DRIVE.low, DRIVE.high, (self.num_envs, 2, 2)).astype(np.float32)
+        self.index = self.rng.integers(0, 3, (self.num_envs, 1))
+
+    def step(self, actions: dict[str, np.ndarray]) -> Step:
+        miss = np.abs(actions["wheeled"] - self.wanted).sum(-1)
+        hit = (actions["chooser"][..., 0] == self.index).astype(float)
+        reward = np.concatenate([1 - miss, hit], -1).astype(np.float32)
+        self.steps += 1
+        self.returns += reward
+        self.ended = self.steps >= self.max_steps
+        self._show()
+        episodes = {"return": self.returns[self.ended].copy(), "success": (self.returns[self.ended] > 3).astype(float)}
+        return Step(reward, np.zeros(self.num_envs, bool), self.ended, episodes)
+
+    def reset_ended(self) -> None:
+        self.steps[self.ended] = 0
+        self.returns[self.ended] = 0
+
+    def observe(self, view: str) -> dict[str, np.ndarray]:
+        return {"wheeled": self.wanted, "chooser": np.eye(3, dtype=np.float32)[self.index]}
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {
+            "wheeled": np.zeros((self.num_envs, 2, 1), np.float32),
+            "chooser": np.zeros((self.num_envs, 1, 1), np.float32),
+        }
