@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import run_command
 from kdmarl_ros.plan import JUDGE, Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import Show, Supervisor
 
@@ -83,17 +83,7 @@ def _show(names: list[str]) -> Show:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence on stderr and exit code 2."""
-    try:
-        return app(args, standalone_mode=False) or 0
-    except KdmarlError as error:
-        sentence = str(error)
-    except Exception as error:
-        # Bad options: typer raises click's errors or, since it holds a copy of click, its own. Both format themselves.
-        if not hasattr(error, "format_message"):
-            raise
-        sentence = f"kdmarl-swarm: {error.format_message()}"
-    print(" ".join(sentence.split()), file=sys.stderr)
-    return 2
+    return run_command(lambda: app(args, standalone_mode=False), "kdmarl-swarm")
 
 
 if __name__ == "__main__":

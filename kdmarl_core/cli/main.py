@@ -12,14 +12,14 @@ from typing import Annotated
 import typer
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import run_command
 
 app = typer.Typer(
     help="Train a cooperative expert, distil it into small per-robot policies, and measure them.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bench_app = typer.Typer(help="Measure speed.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure speed.")
 app.add_typer(bench_app, name="bench")
 
 Config = Annotated[Path, typer.Argument(help="Experiment file, e.g. config/navigation.yaml.", show_default=False)]
@@ -89,6 +89,21 @@ def evaluate(
 
 
 @app.command()
+def layouts(
+    config: Config,
+    output: Annotated[Path, typer.Option(help="Folder for the swarm files.")],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 10,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the experiment's evaluation seed.")] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    models: Models = Path("models"),
+) -> None:
+    """Write random arenas of the task as swarm files."""
+    from kdmarl_core.cli import layouts as module
+
+    module.layouts(config, overrides, models, count, seed, output)
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="Policy file (.onnx).", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
@@ -115,19 +130,15 @@ def bench_envs(
 
 
 def main() -> None:
-    """Run a command; a :class:`KdmarlError` ends it with one sentence and exit code 2."""
+    """Run a command; errors of the user are one sentence on stderr and exit code 2."""
+    sys.exit(run_command(_run, "kdmarl"))
+
+
+def _run() -> object:
     try:
-        app()
-    except KdmarlError as error:
-        sys.exit(_fail(str(error)))
+        return app(standalone_mode=False)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("kdmarl"):
             raise
-        sys.exit(_fail(f"'{error.name}' is not installed; this command needs: pip install 'kdmarl_ros[train]'"))
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _fail(sentence: str) -> int:
-    print(f"kdmarl: {sentence}", file=sys.stderr)
-    return 2
+        sentence = f"'{error.name}' is not installed; this command needs: pip install 'kdmarl_ros[train]'"
+        raise KdmarlError(sentence) from None

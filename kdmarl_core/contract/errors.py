@@ -1,4 +1,9 @@
-"""The one error that users see."""
+"""The one error that users see, and how commands show it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
 
 
 class KdmarlError(Exception):
@@ -7,3 +12,26 @@ class KdmarlError(Exception):
     Command lines print the sentence and exit non-zero; nodes log it and stay unconfigured. Anything
     else that escapes is a bug.
     """
+
+
+def run_command(command: Callable[[], object], name: str) -> int:
+    """Run a command line and return its exit code; errors of the user are one sentence on stderr and code 2.
+
+    Args:
+        command: calls a typer application with ``standalone_mode=False``; may return an exit code.
+        name: begins the sentence.
+    """
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except KdmarlError as error:
+        sentence = str(error)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        # Bad options: typer raises click's errors or, since it holds a copy of click, its own. Both format themselves.
+        if not hasattr(error, "format_message"):
+            raise
+        sentence = error.format_message()
+    print(f"{name}: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2

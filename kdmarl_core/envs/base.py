@@ -81,6 +81,9 @@ class BatchedEnv(ABC):
     def desynchronize(self) -> None:
         """Give the running episodes different ages, so that training does not see them all end at once."""
 
+    def set_progress(self, done: float) -> None:  # noqa: B027 - tasks without a curriculum need none
+        """Tell a curriculum how much of the training is done, from 0 to 1 (where evaluation is)."""
+
     @abstractmethod
     def observe(self, view: str) -> dict[str, np.ndarray]:
         """Group → observation (B, n, O) float32 as ``view`` sees it now."""

@@ -78,6 +78,7 @@ def train(
             if iteration == 0:
                 _warm_up(rollout, policy, config)
             learner.set_progress(iteration / config.iterations)
+            env.set_progress(iteration / config.iterations)
             row = _iterate(rollout, learner, config) | {"iteration": iteration}
             _log(writer, folder / "metrics.jsonl", row)
             progress.update(bar, completed=iteration + 1, figures=_figures(row))

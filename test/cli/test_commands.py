@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kdmarl_core.contract import load_swarm
 from support import REPOSITORY, write_policy
 
 CONFIG = REPOSITORY / "config/navigation.yaml"
@@ -66,6 +67,16 @@ def test_a_finished_training_has_nothing_left_to_do(run):
     assert (run / "run/expert/checkpoint.safetensors").read_bytes() == before
 
 
+def test_random_arenas_become_swarm_files(run):
+    check(kdmarl("layouts", CONFIG, "--output", run / "arenas", "--models", run / "models", "--count", "3"))
+    swarms = [load_swarm(path) for path in sorted((run / "arenas").glob("*.yaml"))]
+    assert [len(swarm.robots) for swarm in swarms] == [6, 6, 6]
+    assert swarms[0].robots[0].pose != swarms[1].robots[0].pose
+    done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES,
+                  "--swarm", swarms[1].path)  # fmt: skip
+    assert "in navigation_001.yaml" in check(done)
+
+
 def test_policies_of_another_experiment_are_refused(run):
     other = ["--set", "task.observations.student.mini=[{term: goal, range: 5.0}]"]
     done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES, *other)
@@ -86,6 +97,11 @@ def test_inspect_needs_no_training_libraries(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "Missing command"),
+        (["trian"], "Did you mean 'train'"),
+        (["train"], "Missing argument"),
+        (["bench", "envs", "--rounds", "0"], "--rounds"),
+        (["layouts", CONFIG, "--output", CONFIG], "cannot be written"),
         (["train", "gone.yaml"], "gone.yaml: no such file"),
         (["train", CONFIG, "--set", "expert.iteration=1"], "did you mean 'iterations'"),
         (["distill", CONFIG, "--output", "empty"], "no such checkpoint; train first"),

@@ -168,3 +168,23 @@ def test_swarm_file_fixes_the_arena(tmp_path):
     order = [robot for group in env.groups for robot in swarm.robots if robot.type == group.name]
     np.testing.assert_allclose(env.goal[1], [robot.goal for robot in order])
     np.testing.assert_allclose(env.pose[0], [robot.pose for robot in order])
+
+
+def test_collisions_cost_their_full_weight_unless_training_has_just_begun():
+    env = make(1)
+    weights = env.config.reward
+    costs = []
+    for done in (None, 0.0, weights.collision_ramp / 2, 1.0):
+        if done is not None:
+            env.set_progress(done)
+        env.reset(0)
+        env.pose[0, 1, :2] = env.pose[0, 0, :2]
+        still = {g.name: np.zeros((1, g.count, 2)) for g in env.groups}
+        costs.append(float(env.step(still).reward[0, 0]))
+    middle = (weights.first_collision + weights.collision) / 2
+    assert np.diff(costs).round(4).tolist() == [
+        pytest.approx(weights.first_collision - weights.collision),
+        pytest.approx(middle - weights.first_collision),
+        pytest.approx(weights.collision - middle),
+    ]
+    assert costs[0] == costs[-1]

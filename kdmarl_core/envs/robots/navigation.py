@@ -41,13 +41,17 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """for each metre nearer to the goal"""
     at_goal: float = 0.05
     """for each step at the goal"""
-    collision: float = -3.0
+    collision: float = -10.0
     """when it begins to touch anything"""
+    first_collision: float = -2.0
+    """the same at the beginning of training, so that robots dare to move; falls linearly ..."""
+    collision_ramp: Share = 0.5
+    """... over this share of the training"""
     contact: float = -0.05
     """for each step that it touches"""
-    close: float = -0.1
+    close: float = -0.15
     """for each step, rising from 0 at ``close_gap`` to this at contact"""
-    close_gap: Positive = 0.15
+    close_gap: Positive = 0.2
     """[m]"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
@@ -157,7 +161,14 @@ class Navigation(BatchedEnv):
         self._limits = np.array([robot.action.high for robot in per_agent], np.float64)
         self.state_sizes = {group.name: self._state_size() for group in self.groups}
         self._allocate()
+        self.set_progress(1.0)
         self.reset(0)
+
+    def set_progress(self, done: float) -> None:
+        """Collisions cost little at the beginning of training and their full weight later."""
+        weights = self.config.reward
+        ramp = min(1.0, done / weights.collision_ramp) if weights.collision_ramp else 1.0
+        self._collision_weight = weights.first_collision + ramp * (weights.collision - weights.first_collision)
 
     def _allocate(self) -> None:
         envs, agents = self.num_envs, self.num_agents
@@ -340,7 +351,7 @@ class Navigation(BatchedEnv):
         return (
             weights.progress * (before - after)
             + weights.at_goal * at_goal
-            + weights.collision * collided
+            + self._collision_weight * collided
             + weights.contact * touching
             + weights.close * close
             + weights.turning * turn**2
