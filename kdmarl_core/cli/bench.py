@@ -29,7 +29,7 @@ ROBOT = {
     },
     "sensors": {"lidar": {"beams": 36, "range": 3.5}},
 }  # fmt: skip
-"""Four robots with 36 beams each, as VMAS navigation is set up for the comparison."""
+"""Four robots with 36 beams each and no pillars, as VMAS navigation is set up for the comparison."""
 VMAS_PROGRAM = """
 import json, sys, time
 import torch, vmas
@@ -87,7 +87,7 @@ def _ours(envs: int, seconds: float) -> float:
         (Path(folder) / "robots.yaml").write_text(yaml.safe_dump({"bench": ROBOT}))
         terms = [{"term": "lidar", "sectors": 36, "range": 3.5}, {"term": "goal", "range": 5.0}, {"term": "velocity"}]
         task = {
-            "robot_types": "robots.yaml", "team": {"bench": 4}, "discs": [6, 6],
+            "robot_types": "robots.yaml", "team": {"bench": 4}, "discs": [0, 0], "walls": [0, 0],
             "observations": {"expert": {"bench": terms}, "student": {"bench": terms}}, "kind": "navigation",
         }  # fmt: skip
         env = Navigation(msgspec.convert(task, NavigationConfig), Path(folder), envs)

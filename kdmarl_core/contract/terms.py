@@ -238,7 +238,7 @@ def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) 
         clean[too_close] = scan.range_min
     if gather is not None:
         clean = clean[..., gather]
-    pooled = np.minimum.reduceat(clean, starts, axis=-1)
+    pooled = clean if clean.shape[-1] == sectors else np.minimum.reduceat(clean, starts, axis=-1)
     return np.clip(pooled, 0, np.float32(max_range), out=pooled)
 
 

@@ -15,6 +15,8 @@ FAST = {"contract", "arcp", "nsz", "reassoc"}
 """Fast arithmetic that still honours NaN and infinity: NaN marks an absent wall."""
 CONTACT = 0.01
 """Gap [m] below which two bodies count as touching."""
+FEW = 64
+"""Beams up to which trying them all is faster than finding out which can meet an object."""
 REARM = 0.05
 """Gap [m] above which the next touch counts as a new collision."""
 
@@ -124,7 +126,7 @@ def advance(
                 pose[b, i, 0] += velocity[b, i, 0] * math.cos(yaw) * dt
                 pose[b, i, 1] += velocity[b, i, 0] * math.sin(yaw) * dt
                 yaw = pose[b, i, 2] + velocity[b, i, 1] * dt
-                pose[b, i, 2] = (yaw + math.pi) % (2 * math.pi) - math.pi
+                pose[b, i, 2] = yaw - 2 * math.pi * math.floor(yaw / (2 * math.pi) + 0.5)
             _separate(pose[b], velocity[b], radius, discs[b], walls[b], gap[b])
 
 
@@ -136,8 +138,9 @@ def _cast_disc(
     x32, y32 = np.float32(x), np.float32(y)
     for i in range(first, last):
         along = x32 * cos[i] + y32 * sin[i]
-        root = max(along * along - outside, np.float32(0))
-        ranges[i] = min(ranges[i], along - np.sqrt(root))
+        root = along * along - outside
+        hit = along - np.sqrt(max(root, np.float32(0)))
+        ranges[i] = hit if (root >= 0) & (along > 0) & (hit < ranges[i]) else ranges[i]
 
 
 @njit(cache=True, fastmath=FAST)
@@ -154,17 +157,35 @@ def _cast_wall(
 ) -> None:
     dx, dy = np.float32(x2 - x1), np.float32(y2 - y1)
     cross = np.float32(x1 * (y2 - y1) - y1 * (x2 - x1))
+    x32, y32 = np.float32(x1), np.float32(y1)
     for i in range(first, last):
         across = cos[i] * dy - sin[i] * dx
-        hit = cross / across if abs(across) > np.float32(1e-9) else np.float32(1e9)
-        if hit >= 0:
-            ranges[i] = min(ranges[i], hit)
+        inverse = np.float32(1) / (across if across != 0 else np.float32(1e-20))
+        hit = cross * inverse
+        share = (x32 * sin[i] - y32 * cos[i]) * inverse
+        on_wall = (share >= np.float32(-1e-5)) & (share <= np.float32(1.00001)) & (hit >= 0)
+        ranges[i] = hit if on_wall & (hit < ranges[i]) else ranges[i]
 
 
 @njit(cache=True, fastmath=FAST)
-def _window(low: float, high: float, angle_min: float, increment: float) -> tuple[int, int]:
-    """Beams whose angles lie in [low, high] rad: first index and one past the last, before wrapping."""
-    return math.ceil((low - angle_min) / increment - 1e-6), math.floor((high - angle_min) / increment + 1e-6) + 1
+def _cast_window(
+    ranges: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    angle_min: float,
+    per_radian: float,
+    shape: tuple[float, float, float, float],
+    is_wall: bool,
+    low: float,
+    high: float,
+) -> None:
+    """Cast the beams whose angles lie in [low, high] rad at one object."""
+    first = max(math.ceil((low - angle_min) * per_radian - 1e-6), 0)
+    last = min(math.floor((high - angle_min) * per_radian + 1e-6) + 1, ranges.shape[0])
+    if is_wall:
+        _cast_wall(ranges, cos, sin, shape[0], shape[1], shape[2], shape[3], first, last)
+    else:
+        _cast_disc(ranges, cos, sin, shape[0], shape[1], shape[2], first, last)
 
 
 @njit(cache=True, fastmath=FAST)
@@ -173,23 +194,19 @@ def _cast_one(
     cos: np.ndarray,
     sin: np.ndarray,
     angle_min: float,
-    increment: float,
+    per_radian: float,
     shape: tuple[float, float, float, float],
     is_wall: bool,
     low: float,
     high: float,
 ) -> None:
-    """Cast the beams in [low, high] rad at one object; the window may wrap around once either way."""
-    beams = ranges.shape[0]
+    """Cast at one object whose window may reach once around the circle either way."""
     turn = 2 * math.pi
-    for shift in (-turn, 0.0, turn):
-        first, last = _window(low + shift, high + shift, angle_min, increment)
-        first, last = max(first, 0), min(last, beams)
-        if first < last:
-            if is_wall:
-                _cast_wall(ranges, cos, sin, shape[0], shape[1], shape[2], shape[3], first, last)
-            else:
-                _cast_disc(ranges, cos, sin, shape[0], shape[1], shape[2], first, last)
+    _cast_window(ranges, cos, sin, angle_min, per_radian, shape, is_wall, low, high)
+    if low < angle_min:
+        _cast_window(ranges, cos, sin, angle_min, per_radian, shape, is_wall, low + turn, high + turn)
+    if high > angle_min + turn:
+        _cast_window(ranges, cos, sin, angle_min, per_radian, shape, is_wall, low - turn, high - turn)
 
 
 @njit(cache=True, fastmath=FAST)
@@ -223,6 +240,8 @@ def cast(
         max_range: [m]; beams that meet nothing nearer read this.
         out: (B, stop − start, beams) float32 out [m].
     """
+    per_radian = 1 / increment
+    few = out.shape[2] <= FEW
     for b in range(pose.shape[0]):
         for i in range(start, stop):
             ranges = out[b, i - start]
@@ -246,8 +265,11 @@ def cast(
                     ranges[:] = 0
                     continue
                 x, y = c * dx + s * dy, c * dy - s * dx
+                if few:
+                    _cast_disc(ranges, cos, sin, x, y, r, 0, ranges.shape[0])
+                    continue
                 middle, half = math.atan2(y, x), math.asin(r / distance)
-                _cast_one(ranges, cos, sin, angle_min, increment, (x, y, r, 0.0), False, middle - half, middle + half)
+                _cast_one(ranges, cos, sin, angle_min, per_radian, (x, y, r, 0.0), False, middle - half, middle + half)
             for k in range(walls.shape[1]):
                 if math.isnan(walls[b, k, 0]):
                     continue
@@ -258,8 +280,15 @@ def cast(
                 x1, y1 = c * dx + s * dy, c * dy - s * dx
                 dx, dy = walls[b, k, 2] - px, walls[b, k, 3] - py
                 x2, y2 = c * dx + s * dy, c * dy - s * dx
+                if few:
+                    _cast_wall(ranges, cos, sin, x1, y1, x2, y2, 0, ranges.shape[0])
+                    continue
                 low = math.atan2(y1, x1)
-                span = (math.atan2(y2, x2) - low + math.pi) % (2 * math.pi) - math.pi
+                span = math.atan2(y2, x2) - low
+                if span > math.pi:
+                    span -= 2 * math.pi
+                elif span < -math.pi:
+                    span += 2 * math.pi
                 if span < 0:
                     low, span = low + span, -span
-                _cast_one(ranges, cos, sin, angle_min, increment, (x1, y1, x2, y2), True, low, low + span)
+                _cast_one(ranges, cos, sin, angle_min, per_radian, (x1, y1, x2, y2), True, low, low + span)

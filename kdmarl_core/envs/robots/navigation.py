@@ -22,7 +22,7 @@ from kdmarl_core.contract import (
 )
 from kdmarl_core.contract.manifest import Domain
 from kdmarl_core.contract.spaces import NonNegative, Positive
-from kdmarl_core.contract.terms import Lidar, RangeSensors
+from kdmarl_core.contract.terms import Lidar, Neighbors, RangeSensors
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group, Step
 from kdmarl_core.envs.robots import kernels, layouts
 
@@ -30,6 +30,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 FloatRange = tuple[NonNegative, NonNegative]
 IntRange = tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
 SUBSTEPS = 2
+BEYOND = 0.2
+"""Rays are cast this much farther than a sensor reaches, so that noise at its limit works both ways [m]."""
 NEIGHBOR_DISCS = 4
 """How many of the nearest pillars the critics are told of."""
 
@@ -49,9 +51,9 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """... over this share of the training"""
     contact: float = -0.05
     """for each step that it touches"""
-    close: float = -0.15
+    close: float = -0.1
     """for each step, rising from 0 at ``close_gap`` to this at contact"""
-    close_gap: Positive = 0.2
+    close_gap: Positive = 0.15
     """[m]"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
@@ -90,7 +92,7 @@ class NavigationConfig(
     max_steps: Annotated[int, msgspec.Meta(ge=1)] = 300
     goal_tolerance: Positive = 0.3
     """distance at which a robot counts as at its goal [m]"""
-    arena: tuple[Positive, Positive] = (6.0, 9.0)
+    arena: tuple[Positive, Positive] = (7.0, 9.5)
     """side of the square arena [m]"""
     discs: IntRange = (2, 8)
     """number of pillars"""
@@ -380,7 +382,7 @@ class Navigation(BatchedEnv):
                 rays.increment,
                 rays.cos,
                 rays.sin,
-                rays.range + 1.0,
+                rays.range + BEYOND,
                 ranges,
             )
             noise = self._rng.standard_normal(shape, np.float32)
@@ -411,15 +413,17 @@ class Navigation(BatchedEnv):
             ranges=np.stack(cones, -1) if cones else None,
         )
 
-    def _readings(self, group: Group) -> Readings:
+    def _readings(self, group: Group, terms: list[Term]) -> Readings:
+        """What the sensors of a group give; the other robots' poses only if a term asks for them."""
         agents = group.agents
+        sees_others = any(isinstance(term, Neighbors) for term in terms)
         offset = self.goal[:, agents] - self.pose[:, agents, :2]
         now, *history = (self._ranging(group, age) for age in range(len(self._ranges[group.name])))
         return now._replace(
             history=tuple(history),
             goal=_rotate(offset, self.pose[:, agents, 2]),
             velocity=self._odometry[:, agents],
-            neighbors=self._neighbors(agents),
+            neighbors=self._neighbors(agents) if sees_others else None,
             previous_action=self._commands[0][:, agents],
         )
 
@@ -434,7 +438,11 @@ class Navigation(BatchedEnv):
 
     def observe(self, view: str) -> dict[str, np.ndarray]:
         """Group → observation (B, n, O) float32 as ``view`` sees it now."""
-        return {group.name: observe(group.observation[view], self._readings(group)) for group in self.groups}
+        observations = {}
+        for group in self.groups:
+            terms = group.observation[view]
+            observations[group.name] = observe(terms, self._readings(group, terms))
+        return observations
 
     def _state_size(self) -> int:
         return 9 * (self.num_agents - 1) + 3 * NEIGHBOR_DISCS
