@@ -32,6 +32,8 @@ IntRange = tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta
 SUBSTEPS = 2
 BEYOND = 0.2
 """Rays are cast this much farther than a sensor reaches, so that noise at its limit works both ways [m]."""
+NORMALS = 1 << 20
+"""Normal numbers drawn in advance."""
 NEIGHBOR_DISCS = 4
 """How many of the nearest pillars the critics are told of."""
 
@@ -189,6 +191,8 @@ class Navigation(BatchedEnv):
         self._gain = np.ones((envs, agents, 2))
         self._noise, self._dropout, self._odometry_noise = (np.zeros((envs, agents)) for _ in range(3))
         self._ranges = {group.name: self._no_ranges(group) for group in self.groups}
+        longest = max(ranges[0].size for ranges in self._ranges.values())
+        self._normals = np.random.default_rng(0).standard_normal(max(NORMALS, 4 * longest), np.float32)
         self._odometry = np.zeros((envs, agents, 2), np.float32)
         self._steps = np.zeros(envs, np.int64)
         self._touching = np.zeros((envs, agents), bool)
@@ -385,15 +389,19 @@ class Navigation(BatchedEnv):
                 rays.range + BEYOND,
                 ranges,
             )
-            noise = self._rng.standard_normal(shape, np.float32)
-            noise *= self._noise[which, group.agents][..., None].astype(np.float32)
-            ranges += noise
+            ranges += self._normal(shape) * self._noise[which, group.agents][..., None].astype(np.float32)
             if fresh is None:
                 lost = self._rng.random((pose.shape[0], group.count)) < self._dropout[:, group.agents]
                 ranges[lost] = self._ranges[group.name][0][lost]
             self._remember(group.name, which, ranges, fresh is not None)
         error = self._rng.standard_normal(self.velocity[which].shape) * self._odometry_noise[which][..., None]
         self._odometry[which] = self.velocity[which] + error
+
+    def _normal(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """Standard normal numbers, float32: a random stretch of a long list, as drawing so many each step is slow."""
+        size = math.prod(shape)
+        start = int(self._rng.integers(0, self._normals.size - size))
+        return self._normals[start : start + size].reshape(shape)
 
     def _remember(self, name: str, which: slice | np.ndarray, ranges: np.ndarray, new_episode: bool) -> None:
         """Put new distances in front of the older ones; a new episode has no older ones."""
