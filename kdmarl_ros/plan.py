@@ -103,11 +103,11 @@ def make_plan(
         raise KdmarlError("lockstep needs a simulator; give sim 'mujoco' or leave lockstep out")
     if simulated and swarm.world is None:
         raise KdmarlError(f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots")
+    judged = bool(duration or output)
     processes = [_robot(swarm, robot, simulated) for robot in swarm.robots]
     if simulated:
-        processes.insert(0, _simulator(swarm, real_time_factor, lockstep, seed))
-    if duration or output:
-        # First, to miss as little of the run as can be.
+        processes.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
+    if judged:
         processes.insert(0, _judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
     return processes
 
@@ -132,7 +132,7 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
     )
 
 
-def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int) -> Process:
+def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
     return Process(
         name="simulator",
         executable="simulator_node",
@@ -144,6 +144,7 @@ def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int)
             "real_time_factor": float(real_time_factor),
             "lockstep": lockstep,
             "seed": seed,
+            "observer": observer,
         },
         respawn=True,
     )

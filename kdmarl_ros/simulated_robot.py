@@ -39,7 +39,7 @@ class SimulatedRobot:
             period: between two scans [s].
             on_command: called with the robot's name, forward speed [m/s] and yaw rate [rad/s].
         """
-        self._name = robot.name
+        self.name = robot.name
         self._odometry = Odometry()
         self._odometry.header.frame_id = "map"
         self._odometry.child_frame_id = f"{robot.name}/base_link"
@@ -59,16 +59,16 @@ class SimulatedRobot:
         )
 
     def _publisher(self, node: Node, kind: type, topic: str):  # type: ignore[no-untyped-def]
-        return node.create_publisher(kind, f"{self._name}/{topic}", qos_profile_sensor_data)
+        return node.create_publisher(kind, f"{self.name}/{topic}", qos_profile_sensor_data)
 
     def publish(self, world: MujocoWorld, stamp: Time) -> None:
         """Publish what every sensor reads in ``world`` now."""
-        ranges = world.ranges(self._name)
+        ranges = world.ranges(self.name)
         for index, message in enumerate(self._ranges):
             message.header.stamp = stamp
             message.range = float(ranges[index])  # type: ignore[index]
             self._range_publishers[index].publish(message)
-        scan = world.scan(self._name)
+        scan = world.scan(self.name)
         if self._scan is not None and scan is not None:
             self._scan.header.stamp = stamp
             self._scan.ranges = _float_array(scan)
@@ -77,7 +77,7 @@ class SimulatedRobot:
         self._odometry_publisher.publish(self._odometry)
 
     def _fill_odometry(self, world: MujocoWorld, stamp: Time) -> None:
-        at, message = world.odometry(self._name), self._odometry
+        at, message = world.odometry(self.name), self._odometry
         message.header.stamp = stamp
         pose, twist = message.pose.pose, message.twist.twist
         pose.position.x, pose.position.y = at.x, at.y

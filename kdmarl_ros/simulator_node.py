@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+import time
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
@@ -27,6 +28,8 @@ TICK = 0.02
 SENSOR_PERIOD = 0.1
 """Between two readings of every sensor, odometry included [s]."""
 MARKER_PERIOD = 0.5
+OBSERVER_TIMEOUT = 30.0
+"""Longest wait for the observer [s, steady clock]."""
 LOCKSTEP_TIMEOUT = 1.0
 """Longest wait for a robot's command in lockstep [s, steady clock]."""
 
@@ -53,6 +56,9 @@ class SimulatorNode(Node):
         )
         self._lockstep = read_parameter(
             self, "lockstep", False, "let simulated time wait for the robots' commands, every 0.1 s"
+        )
+        self._observer = read_parameter(
+            self, "observer", "", "node that must subscribe to every robot's odom before time moves; none if empty"
         )
         seed = read_parameter(self, "seed", 0, "seed of the sensor noise", (0, 2**31 - 1))
         if not path:
@@ -88,6 +94,7 @@ class SimulatorNode(Node):
 
     def simulate(self) -> None:
         """Run until an exception ends it, such as KeyboardInterrupt."""
+        self._wait_for_observer()
         self._publish()
         while True:
             if self._lockstep and self._is_time_for(SENSOR_PERIOD):
@@ -99,6 +106,25 @@ class SimulatorNode(Node):
             self._tick += 1
             self._publish()
             self._report_shortfall()
+
+    def _wait_for_observer(self) -> None:
+        """Let time stand until the observer, such as the judge, is there to see the start."""
+        deadline = time.monotonic() + OBSERVER_TIMEOUT
+        while self._observer and not self._is_observed():
+            if time.monotonic() > deadline:
+                self.get_logger().warning(
+                    f"node '{self._observer}' does not subscribe to the robots' odom within {OBSERVER_TIMEOUT:g} s; "
+                    "going on without it"
+                )
+                return
+            time.sleep(0.05)
+
+    def _is_observed(self) -> bool:
+        topics = (f"/{robot.name}/odom" for robot in self._robots)
+        return all(
+            any(info.node_name == self._observer for info in self.get_subscriptions_info_by_topic(topic))
+            for topic in topics
+        )
 
     def _publish(self) -> None:
         seconds, nanoseconds = divmod(self._world.time_ns, 1_000_000_000)

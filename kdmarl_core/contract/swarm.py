@@ -139,7 +139,7 @@ def load_swarm(path: Path | str) -> Swarm:
         bars=file.bars,
     )
     _check_names(swarm)
-    for policy in {swarm.policies[robot.type] for robot in swarm.robots}:
+    for policy in sorted({swarm.policies[robot.type] for robot in swarm.robots}):
         if not policy.is_file():
             raise KdmarlError(f"{path}: policies: {policy}: no such file; check the path")
     _check_places(swarm)

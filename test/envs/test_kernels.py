@@ -66,7 +66,7 @@ def test_rays_match_plain_geometry(beams, fov, max_range):
 def move(pose, command, steps, *, delay=0, discs=(), walls=(), radius=0.2, acceleration=(1.0, 4.0), gain=(1.0, 1.0)):
     pose = np.array([pose], float)
     robots = pose.shape[1]
-    velocity, gap = np.zeros((1, robots, 2)), np.zeros((1, robots))
+    velocity, robot_gap, gap = np.zeros((1, robots, 2)), np.zeros((1, robots)), np.zeros((1, robots))
     commands = np.zeros((3, 1, robots, 2))
     gaps = []
     for _ in range(steps):
@@ -75,9 +75,9 @@ def move(pose, command, steps, *, delay=0, discs=(), walls=(), radius=0.2, accel
         kernels.advance(
             pose, velocity, commands, np.full((1, robots), delay), np.tile(gain, (1, robots, 1)),
             np.tile(acceleration, (robots, 1)), np.full(robots, radius), np.array([discs or [(0, 0, 0)]], float),
-            np.array([walls or [(np.nan,) * 4]], float), 0.05, 2, gap,
+            np.array([walls or [(np.nan,) * 4]], float), 0.05, 2, robot_gap, gap,
         )  # fmt: skip
-        gaps.append(gap[0].copy())
+        gaps.append(np.minimum(robot_gap, gap)[0].copy())
     return pose[0], velocity[0], np.array(gaps)
 
 

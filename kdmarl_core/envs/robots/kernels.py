@@ -44,17 +44,23 @@ def _push(pose: np.ndarray, velocity: np.ndarray, nx: float, ny: float, depth: f
 
 @njit(cache=True, fastmath=FAST)
 def _separate(
-    pose: np.ndarray, velocity: np.ndarray, radius: np.ndarray, discs: np.ndarray, walls: np.ndarray, gap: np.ndarray
+    pose: np.ndarray,
+    velocity: np.ndarray,
+    radius: np.ndarray,
+    discs: np.ndarray,
+    walls: np.ndarray,
+    robot_gap: np.ndarray,
+    gap: np.ndarray,
 ) -> None:
-    """Resolve overlaps in one environment and lower ``gap`` (N,) to each robot's least gap [m]."""
+    """Resolve overlaps in one environment and lower each robot's least gaps (N,) [m]."""
     robots = pose.shape[0]
     for i in range(robots):
         for j in range(i + 1, robots):
             dx, dy = pose[i, 0] - pose[j, 0], pose[i, 1] - pose[j, 1]
             distance = math.sqrt(dx * dx + dy * dy) + 1e-9
             between = distance - radius[i] - radius[j]
-            gap[i] = min(gap[i], between)
-            gap[j] = min(gap[j], between)
+            robot_gap[i] = min(robot_gap[i], between)
+            robot_gap[j] = min(robot_gap[j], between)
             if between < 0:
                 nx, ny = dx / distance, dy / distance
                 _push(pose[i], velocity[i], nx, ny, -between / 2)
@@ -94,6 +100,7 @@ def advance(
     walls: np.ndarray,
     dt: float,
     substeps: int,
+    robot_gap: np.ndarray,
     gap: np.ndarray,
 ) -> None:
     """Move all robots of all environments by ``substeps`` of ``dt``, in place.
@@ -110,9 +117,11 @@ def advance(
         walls: (B, W, 4) x1, y1, x2, y2 [m]; NaN is no wall.
         dt: length of a substep [s].
         substeps: how many.
-        gap: (B, N) out, the least gap to anything on the way [m].
+        robot_gap: (B, N) out, the least gap to another robot on the way [m].
+        gap: (B, N) out, the least gap to a wall or pillar on the way [m].
     """
     for b in range(pose.shape[0]):
+        robot_gap[b] = 1e9
         gap[b] = 1e9
         for s in range(substeps):
             for i in range(pose.shape[1]):
@@ -127,7 +136,7 @@ def advance(
                 pose[b, i, 1] += velocity[b, i, 0] * math.sin(yaw) * dt
                 yaw = pose[b, i, 2] + velocity[b, i, 1] * dt
                 pose[b, i, 2] = yaw - 2 * math.pi * math.floor(yaw / (2 * math.pi) + 0.5)
-            _separate(pose[b], velocity[b], radius, discs[b], walls[b], gap[b])
+            _separate(pose[b], velocity[b], radius, discs[b], walls[b], robot_gap[b], gap[b])
 
 
 @njit(cache=True, fastmath=FAST)

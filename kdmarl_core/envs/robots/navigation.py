@@ -47,20 +47,24 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """for each step at the goal"""
     collision: float = -10.0
     """when it begins to touch anything"""
-    first_collision: float = -2.0
-    """the same at the beginning of training, so that robots dare to move; falls linearly ..."""
-    collision_ramp: Share = 0.5
-    """... over this share of the training"""
     contact: float = -0.05
     """for each step that it touches"""
-    close: float = -0.1
-    """for each step, rising from 0 at ``close_gap`` to this at contact"""
-    close_gap: Positive = 0.15
+    close: float = -0.3
+    """for each step, rising from 0 at ``close_gap`` from a wall or pillar to this at contact"""
+    close_gap: Positive = 0.2
+    """[m]"""
+    crowd: float = -0.5
+    """for each step, rising from 0 at ``crowd_gap`` from another robot to this at contact"""
+    crowd_gap: Positive = 0.4
     """[m]"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
     restless: float = -0.05
     """for the commanded speed at the goal, as a share of its limit"""
+    first_caution: Share = 0.25
+    """share of collision, contact, close and crowd at the beginning of training, so that robots dare to move"""
+    caution_ramp: Share = 0.5
+    """share of the training after which they have their full weight"""
 
 
 class Randomization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,7 +108,7 @@ class NavigationConfig(
     """number of inner walls"""
     crossing: Share = 0.6
     """share of episodes in which robots start on the rim and go to its far side"""
-    margin: Positive = 0.25
+    margin: Positive = 0.4
     """free space around starts and goals [m]"""
     privileged_beams: Annotated[int, msgspec.Meta(ge=8, le=4096)] = 120
     """beams of the lidar that simulation lends to robots without one"""
@@ -169,10 +173,10 @@ class Navigation(BatchedEnv):
         self.reset(0)
 
     def set_progress(self, done: float) -> None:
-        """Collisions cost little at the beginning of training and their full weight later."""
+        """Collisions and near ones cost little at the beginning of training and their full weight later."""
         weights = self.config.reward
-        ramp = min(1.0, done / weights.collision_ramp) if weights.collision_ramp else 1.0
-        self._collision_weight = weights.first_collision + ramp * (weights.collision - weights.first_collision)
+        ramp = min(1.0, done / weights.caution_ramp) if weights.caution_ramp else 1.0
+        self._caution = weights.first_caution + ramp * (1 - weights.first_caution)
 
     def _allocate(self) -> None:
         envs, agents = self.num_envs, self.num_agents
@@ -185,7 +189,7 @@ class Navigation(BatchedEnv):
         self.goal = np.zeros((envs, agents, 2))
         self.discs = np.zeros((envs, n_discs, 3))
         self.walls = np.full((envs, 4 + inner_walls, 4), np.nan)
-        self.gap = np.zeros((envs, agents))
+        self.gap, self.robot_gap, self.obstacle_gap = (np.zeros((envs, agents)) for _ in range(3))
         self._commands = np.zeros((3, envs, agents, 2))
         self._delay = np.zeros((envs, agents), np.int64)
         self._gain = np.ones((envs, agents, 2))
@@ -313,8 +317,10 @@ class Navigation(BatchedEnv):
             self.walls,
             self.control_period / SUBSTEPS,
             SUBSTEPS,
-            self.gap,
+            self.robot_gap,
+            self.obstacle_gap,
         )
+        self.gap = np.minimum(self.robot_gap, self.obstacle_gap)
         self._steps += 1
         after = self._goal_distance()
         touching = self.gap < kernels.CONTACT
@@ -353,13 +359,15 @@ class Navigation(BatchedEnv):
         at_goal = after <= self.config.goal_tolerance
         command = self._commands[0] / self._limits
         turn = command[..., 1] - self._commands[1][..., 1] / self._limits[:, 1]
-        close = np.clip(1 - self.gap / weights.close_gap, 0, 1)
+        close = np.clip(1 - self.obstacle_gap / weights.close_gap, 0, 1)
+        crowd = np.clip(1 - self.robot_gap / weights.crowd_gap, 0, 1)
+        danger = (
+            weights.collision * collided + weights.contact * touching + weights.close * close + weights.crowd * crowd
+        )
         return (
             weights.progress * (before - after)
             + weights.at_goal * at_goal
-            + self._collision_weight * collided
-            + weights.contact * touching
-            + weights.close * close
+            + self._caution * danger
             + weights.turning * turn**2
             + weights.restless * at_goal * np.abs(command).sum(-1)
         )
