@@ -123,7 +123,9 @@ def _print(rows: list[Row], experiment: Experiment, swarm: Swarm | None) -> None
             row["team"], row["robot_type"], *(_cell(row.get(key)) for key in ("success", "collisions", "time_to_goal")),
             _cell(row["return"]), _cell(row["retention"], interval=True), end_section=row["robot_type"] == "mini",
         )  # fmt: skip
-    Console().print(table)
+    # Without a terminal rich assumes 80 columns, which breaks the intervals.
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table)
 
 
 def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
