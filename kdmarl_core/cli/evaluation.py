@@ -34,7 +34,7 @@ def evaluate(
     output: Path | None,
     models: Path,
     direct: Path | None,
-    swarm_path: Path | None,
+    swarm_paths: list[Path],
     record: bool,
 ) -> None:
     """Measure, print a table, write ``<run>/evaluation.json`` and, if asked, the policy files' results.
@@ -43,11 +43,14 @@ def evaluate(
         KdmarlError: a policy, the expert or the swarm file is missing or does not fit.
     """
     experiment = load_experiment(config, overrides)
-    swarm = load_swarm(swarm_path) if swarm_path else None
-    if swarm and record:
+    swarms = [load_swarm(path) for path in swarm_paths]
+    if swarms and record:
         raise KdmarlError("--record: results in policy files are of random arenas; leave out --swarm")
     run = run_folder(config, output)
-    env = make_env(experiment, config, min(experiment.evaluate.envs, experiment.evaluate.episodes), swarm)
+    num_envs = min(experiment.evaluate.envs, experiment.evaluate.episodes)
+    places: list[Swarm | None] = [*swarms] or [None]
+    envs = [make_env(experiment, config, num_envs, place) for place in places]
+    env = envs[0]
     expert = load_policy(experiment.expert, env, run / "expert")
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
@@ -57,16 +60,20 @@ def evaluate(
         acts["direct"] = _act(load_policy(own, env, direct / "expert"), "student")
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
     figures = {
-        name: episodes.run(env, act, experiment.evaluate.episodes, experiment.evaluate.seed)
+        name: _pool([episodes.run(each, act, experiment.evaluate.episodes, experiment.evaluate.seed) for each in envs])
         for name, act in acts.items()
     }
     rows = _rows(env, figures)
-    _print(rows, experiment, swarm)
-    name = f"evaluation_{swarm.name}.json" if swarm else "evaluation.json"
-    (run / name).write_text(json.dumps(rows, indent=1))
+    _print(rows, experiment, swarms)
+    (run / ("evaluation_swarms.json" if swarms else "evaluation.json")).write_text(json.dumps(rows, indent=1))
     if record:
         for group in env.groups:
             _record(policies[group.name], group.name, figures, env, expert, experiment, f"kdmarl evaluate {config}")
+
+
+def _pool(parts: list[Figures]) -> Figures:
+    """The figures of several environments as of one."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _act(policy: TeamPolicy, view: str) -> episodes.Act:
@@ -113,9 +120,9 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values).any(1)]
 
 
-def _print(rows: list[Row], experiment: Experiment, swarm: Swarm | None) -> None:
-    where = f"in {swarm.path.name}" if swarm else "in random arenas"
-    table = Table(title=f"{rows[0]['episodes']} held-out episodes {where}, seed {experiment.evaluate.seed}")
+def _print(rows: list[Row], experiment: Experiment, swarms: list[Swarm]) -> None:
+    where = "random arenas" if not swarms else f"{len(swarms)} arenas" if len(swarms) > 1 else swarms[0].name
+    table = Table(title=f"{rows[0]['episodes']} held-out episodes in {where}, seed {experiment.evaluate.seed}")
     for column in ("team", "robots", "at goal", "collisions", "time to goal [s]", "return", "retention"):
         table.add_column(column, justify="left" if column in ("team", "robots") else "right")
     for row in rows:

@@ -78,8 +78,8 @@ def evaluate(
         Path | None, typer.Option(help="Run folder of a policy trained with expert.view=student, to compare with.")
     ] = None,
     swarm: Annotated[
-        Path | None, typer.Option(help="Measure in this swarm file's arena instead of random ones.")
-    ] = None,
+        list[Path], typer.Option(help="Measure in this swarm file's arena instead of random ones; may be given often.")
+    ] = [],  # noqa: B006 - typer copies it
     record: Annotated[bool, typer.Option("--record", help="Write the results into the policy files.")] = False,
 ) -> None:
     """Measure the policy files against the expert and random commands on held-out episodes."""

@@ -73,8 +73,8 @@ def test_random_arenas_become_swarm_files(run):
     assert [len(swarm.robots) for swarm in swarms] == [6, 6, 6]
     assert swarms[0].robots[0].pose != swarms[1].robots[0].pose
     done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES,
-                  "--swarm", swarms[1].path)  # fmt: skip
-    assert "in navigation_001.yaml" in check(done)
+                  "--swarm", swarms[1].path, "--swarm", swarms[2].path)  # fmt: skip
+    assert "12 held-out episodes in 2 arenas" in check(done)
 
 
 def test_policies_of_another_experiment_are_refused(run):
