@@ -51,7 +51,12 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
     stage_1.train(
-        experiment.expert, lambda envs: make_env(experiment, config, envs), folder, experiment.seed, resume=not fresh
+        experiment.expert,
+        lambda envs: make_env(experiment, config, envs),
+        folder,
+        experiment.seed,
+        resume=not fresh,
+        task=msgspec.json.encode(experiment.task, order="sorted").decode(),
     )
     Console().print(f"expert written to {folder}")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from kdmarl_core.contract import KdmarlError
@@ -19,6 +17,7 @@ from kdmarl_core.distill.losses import LossWeights, distillation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.distributions import Distribution
+from kdmarl_core.expert.log import append_row, progress_bar
 from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -79,7 +78,7 @@ def distill(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.jsonl").write_text("")
     handover = max(config.handover * config.rounds, 1e-9)
-    with _progress() as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("students", total=config.rounds + 1, figures="")
         for round_ in range(config.rounds):
             share = max(0.0, 1 - round_ / handover)
@@ -87,7 +86,7 @@ def distill(
                 stores[name].add(part)
                 students.actor(name).normalizer.update(part.observation)
             figures = _fit(students, optimizer, stores, config, config.updates)
-            _log(folder, {"round": round_, "expert_share": share, **figures})
+            append_row(folder / "metrics.jsonl", {"round": round_, "expert_share": share, **figures})
             _save(folder, students)
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(students, optimizer, stores, config, config.final_updates, decay=True)
@@ -146,20 +145,5 @@ def _save(folder: Path, students: DecentralizedPolicy) -> None:
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, {})
 
 
-def _log(folder: Path, row: dict[str, float]) -> None:
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
 def _short(figures: dict[str, float]) -> str:
     return " ".join(f"{name.split('/')[0]} {value:.3f}" for name, value in figures.items() if name.endswith("/action"))
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )

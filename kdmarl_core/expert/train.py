@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
+from kdmarl_core.envs.base import EXPERT, BatchedEnv
 from kdmarl_core.expert import checkpoint
+from kdmarl_core.expert.log import append_row, progress_bar
 from kdmarl_core.expert.networks import NetworkConfig, TeamPolicy, make_critics, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
 
@@ -42,9 +41,16 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 def train(
-    config: ExpertConfig, make_env: Callable[[int], BatchedEnv], folder: Path, seed: int, resume: bool = True
+    config: ExpertConfig,
+    make_env: Callable[[int], BatchedEnv],
+    folder: Path,
+    seed: int,
+    resume: bool = True,
+    task: str = "",
 ) -> TeamPolicy:
     """Train, or go on from the checkpoint in ``folder``; returns the trained policy.
+
+    ``task`` says what ``make_env`` makes, so that a run is not resumed with another task.
 
     Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line an iteration) and TensorBoard events.
 
@@ -58,19 +64,19 @@ def train(
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
     path = folder / CHECKPOINT
-    fingerprint = _fingerprint(config, seed)
+    fingerprint = f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed} {task}"
     start = 0
     if resume and path.is_file():
         notes = checkpoint.load(path, modules, learner.optimizer)
         if notes.get("fingerprint") != fingerprint:
             raise KdmarlError(
-                f"{path}: was trained with another expert configuration or seed; use --fresh or another --output"
+                f"{path}: was trained with another task, expert configuration or seed; use --fresh or another --output"
             )
         start = int(notes["iteration"])
     folder.mkdir(parents=True, exist_ok=True)
     _trim_metrics(folder / "metrics.jsonl", start)
     rollout = Rollout(env, config.view)
-    with SummaryWriter(str(folder), purge_step=start) as writer, _progress() as progress:
+    with SummaryWriter(str(folder), purge_step=start) as writer, progress_bar() as progress:
         bar = progress.add_task("expert", total=config.iterations, completed=start, figures="")
         for iteration in range(start, config.iterations):
             if iteration == start or iteration % config.checkpoint_every == 0:
@@ -134,11 +140,6 @@ def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None
         rollout.env.reset_ended()
 
 
-def _fingerprint(config: ExpertConfig, seed: int) -> str:
-    """What must be equal for a resumed run to be the same run."""
-    return f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed}"
-
-
 def _trim_metrics(path: Path, start: int) -> None:
     """Drop the lines that a killed run wrote after its last checkpoint."""
     if path.is_file():
@@ -149,24 +150,10 @@ def _log(writer: SummaryWriter, path: Path, row: dict[str, float]) -> None:
     for name, value in row.items():
         if name != "iteration":
             writer.add_scalar(name, value, row["iteration"])
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    append_row(path, row)
 
 
 def _figures(row: dict[str, float]) -> str:
     if "episode/success" not in row:
         return f"reward {row['reward']:+.3f}"
     return f"success {row['episode/success']:.2f} collisions {row.get('episode/collisions', 0):.2f}"
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-
-
-__all__ = ["CHECKPOINT", "EXPERT", "STUDENT", "ExpertConfig", "load_policy", "train"]

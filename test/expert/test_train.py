@@ -52,8 +52,10 @@ def test_wrong_checkpoints_are_named(tmp_path):
     with pytest.raises(KdmarlError, match="no such checkpoint; train first"):
         load_policy(CONFIG, Echo(1), tmp_path)
     train(CONFIG, Echo, tmp_path, seed=0)
-    with pytest.raises(KdmarlError, match="another expert configuration or seed"):
+    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
         train(CONFIG, Echo, tmp_path, seed=1)
+    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
+        train(CONFIG, Echo, tmp_path, seed=0, task="another")
     other = ExpertConfig(actor=NetworkConfig(hidden=(9,)), critic=SMALL)
     with pytest.raises(KdmarlError, match="does not fit this configuration"):
         load_policy(other, Echo(1), tmp_path)
