@@ -9,8 +9,8 @@ from numba import njit
 
 from kdmarl_core.envs.robots.kernels import segment_point
 
-PASSAGE = 0.9
-"""Least gap between obstacles, wide enough for the largest robot to pass [m]."""
+PASSAGE = 1.2
+"""Least gap between obstacles, wide enough for the largest robot to pass with room to spare [m]."""
 SHORTEST = 2.0
 """Least distance from a start to its goal [m]."""
 TRIES = 100

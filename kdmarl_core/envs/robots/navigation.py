@@ -49,13 +49,13 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """when it begins to touch anything"""
     contact: float = -0.05
     """for each step that it touches"""
-    close: float = -0.3
+    close: float = -0.2
     """for each step, rising from 0 at ``close_gap`` from a wall or pillar to this at contact"""
-    close_gap: Positive = 0.2
+    close_gap: Positive = 0.15
     """[m]"""
-    crowd: float = -0.5
+    crowd: float = -0.3
     """for each step, rising from 0 at ``crowd_gap`` from another robot to this at contact"""
-    crowd_gap: Positive = 0.4
+    crowd_gap: Positive = 0.35
     """[m]"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
