@@ -14,7 +14,7 @@ from rclpy.timer import Timer
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.runtime import Controller, UnsafeCommandError
 from kdmarl_ros.diagnostics import ERROR, OK, WARN, Diagnostics
-from kdmarl_ros.faults import Cause, Fault
+from kdmarl_ros.faults import WAITS, Cause, Fault
 from kdmarl_ros.inputs import Inputs, arrival_time
 
 RESUME_CYCLES = 3
@@ -76,10 +76,8 @@ class ControlLoop:
         """Drive as soon as all inputs are there."""
         self.inputs.clear()
         self.controller.reset()
-        self._fault = Fault(Cause.WAITING, "waiting for the first inputs" if self._now() else "waiting for /clock")
-        self._diagnostics.set(WARN, self._fault.reason)
         self._standing = False  # a command of whoever drove the robot before may still be in force
-        self._begin_waiting()
+        self._wait("waiting for the first inputs" if self._now() else "waiting for /clock")
         self._clock_seen = (self._now(), time.monotonic_ns())
         self._start_timer()
         self._watchdog = self._node.create_timer(
@@ -95,12 +93,15 @@ class ControlLoop:
         self._stand()
 
     def swap(self, controller: Controller, inputs: Inputs) -> None:
-        """Drive by another controller from the next cycle on, without a jerk."""
+        """Drive by another controller from the next cycle on, without a jerk; stand until other inputs have come."""
         controller.take_over(self.controller)
-        retime = controller.period != self.controller.period and self._timer is not None
-        if inputs is not self.inputs:
-            self._begin_waiting()
+        active = self._timer is not None
+        retime = active and controller.period != self.controller.period
+        others = active and inputs is not self.inputs
         self.controller, self.inputs = controller, inputs
+        if others:
+            self._stand()
+            self._wait("waiting for the new policy's inputs")
         if retime:
             self._start_timer()
 
@@ -151,6 +152,11 @@ class ControlLoop:
         is_new = self._fault is None or self._fault.cause is not fault.cause
         self._fault = fault
         self._stand()
+        if fault.cause in WAITS:
+            if is_new:
+                self._node.get_logger().info(fault.reason)
+            self._diagnostics.set(WARN, fault.reason, at_once=is_new)
+            return
         if is_new:
             self._diagnostics.stops[fault.cause] += 1
             self._node.get_logger().warning(f"stopped: {fault.reason}")
@@ -215,6 +221,13 @@ class ControlLoop:
                 f"{self._late_cycles} control cycles in a row came later than the period of "
                 f"{self.controller.period:g} s; give the node more of the computer",
             )
+
+    def _wait(self, reason: str) -> None:
+        """Say that inputs are only coming up, and give them time."""
+        self._good_cycles = 0
+        self._fault = Fault(Cause.WAITING, reason)
+        self._diagnostics.set(WARN, reason)
+        self._begin_waiting()
 
     def _begin_waiting(self) -> None:
         """Inputs may be missing for one timeout from now on: they are only coming up."""

@@ -10,7 +10,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from kdmarl_core.runtime import Policy
-from kdmarl_ros.faults import Cause
+from kdmarl_ros.faults import WAITS, Cause
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -60,5 +60,5 @@ class Diagnostics:
             }
         values["cycles"] = str(self.cycles)
         values["compute_time_ms"] = f"{self.compute_time * 1e3:.3f}"
-        values |= {f"stops_{cause.value}": str(self.stops[cause]) for cause in Cause if cause is not Cause.WAITING}
+        values |= {f"stops_{cause.value}": str(self.stops[cause]) for cause in Cause if cause not in WAITS}
         return [KeyValue(key=key, value=value) for key, value in values.items()]

@@ -6,10 +6,12 @@ from enum import Enum
 
 
 class Cause(Enum):
-    """What stopped the robot; each is counted on its own in the diagnostics."""
+    """What stopped the robot; each is counted on its own in the diagnostics, but for ``WAITS``."""
 
     WAITING = "waiting"
-    """not moved yet since activation: inputs are still coming up"""
+    """activated, or given a policy with other inputs: they are still coming up"""
+    NO_GOAL = "no_goal"
+    """nobody has said yet where to go"""
     MISSING = "missing_input"
     STALE = "stale_input"
     MALFORMED = "malformed_input"
@@ -19,6 +21,10 @@ class Cause(Enum):
     OUTPUT = "policy_output"
     DEADLINE = "missed_deadline"
     INTERNAL = "internal_error"
+
+
+WAITS = frozenset({Cause.WAITING, Cause.NO_GOAL})
+"""Causes that are no trouble: the robot stands because it has nothing to do yet."""
 
 
 class Fault(Exception):  # noqa: N818 - what the field calls it

@@ -71,20 +71,17 @@ class _Latest:
     def destroy(self) -> None:
         self._node.destroy_subscription(self._subscription)
 
-    def require(self) -> None:
-        if self.message is None:
-            raise Fault(
-                Cause.MISSING, f"nothing received on {self._subscription.topic_name}; check that it is published there"
-            )
+    @property
+    def full_topic(self) -> str:
+        return self._subscription.topic_name
 
     def require_fresh(self, now: int, arrival_now: int, timeout: int) -> None:
         """Refuse a message that is missing, too old by arrival or by stamp, or from the future (all [ns])."""
-        self.require()
+        if self.message is None:
+            raise Fault(Cause.MISSING, f"nothing received on {self.full_topic}; check that it is published there")
         silent = arrival_now - self.arrived
         if silent > timeout:
-            raise Fault(
-                Cause.STALE, f"nothing on {self._subscription.topic_name} for {silent / 1e9:.2f} s; check the sensor"
-            )
+            raise Fault(Cause.STALE, f"nothing on {self.full_topic} for {silent / 1e9:.2f} s; check the sensor")
         stamp = self.message.header.stamp
         age = now - (stamp.sec * 1_000_000_000 + stamp.nanosec)
         if age > timeout:
@@ -124,6 +121,11 @@ class Inputs:
         for latest in self._latest.values():
             latest.destroy()
 
+    def keep_goal(self, other: Inputs) -> None:
+        """Go on to where ``other`` was told to go, if both have goals."""
+        if "goal_pose" in self._latest and "goal_pose" in other._latest:
+            self._latest["goal_pose"].message = other._latest["goal_pose"].message
+
     def clear(self) -> None:
         """Forget what the sensors said; goals stand."""
         for latest in self._sensors:
@@ -146,7 +148,7 @@ class Inputs:
         """The current readings; arguments as for :meth:`check`.
 
         Raises:
-            Fault: an input is missing, stale, from the future or malformed.
+            Fault: an input is missing, stale, from the future or malformed, or there is no goal.
         """
         self.check(now, arrival_now)
         goal = velocity = base_frame = None
@@ -174,5 +176,6 @@ class Inputs:
             latest.message = PoseStamped()
             latest.message.header.frame_id = frame
             latest.message.pose.position.x, latest.message.pose.position.y = self._initial_goal
-        latest.require()
+        if latest.message is None:
+            raise Fault(Cause.NO_GOAL, f"waiting for a goal on {latest.full_topic}")
         return latest.message

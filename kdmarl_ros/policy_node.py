@@ -197,8 +197,9 @@ class PolicyNode(LifecycleNode):
             return
         inputs = self._loop.inputs
         if required_topics(candidate.terms).keys() != inputs.topics:
-            inputs.destroy()
             inputs = Inputs(self, candidate.terms, self._timeout, _goal(self._goal))
+            inputs.keep_goal(self._loop.inputs)
+            self._loop.inputs.destroy()
         self._loop.swap(candidate, inputs)
         self._diagnostics.policy = candidate.policy
         self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")

@@ -23,6 +23,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Readings, Scan, observe
+from kdmarl_core.contract.terms import Goal, Velocity
 from kdmarl_core.runtime import Policy
 from node_process import DOMAIN, Client
 from support import ROBOT_TYPES, write_policy
@@ -99,6 +100,9 @@ class Robot(Client):
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(path))
         request = SetParametersAtomically.Request(parameters=[Parameter(name="policy", value=value)])
         return self.call(self._set, request).result
+
+    def stop_counts(self):
+        return {key: value for key, value in self.diagnostics[-1][2].items() if key.startswith("stops_")}
 
     def moving(self, since=0.0):
         return [command for command in self.commands if command[0] > since and any(command[1:])]
@@ -228,7 +232,12 @@ def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
     robot = Robot(TwistStamped)
     try:
         with node(write_policy(tmp_path / "mini.onnx", "mini"), "mini", stamped_commands="true", goal="[]"):
-            assert robot.says("stopped: nothing received on /r1/goal_pose")
+            assert robot.says("waiting for a goal on /r1/goal_pose")
+            before = robot.stop_counts()
+            robot.spin(1.2)
+            assert robot.diagnostics[-1][:2] == (b"\x01", "waiting for a goal on /r1/goal_pose")
+            assert robot.stop_counts() == before
+            assert "stops_no_goal" not in before
             assert not robot.moving()
             goal = PoseStamped()
             goal.header.frame_id = "map"
@@ -442,3 +451,30 @@ def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tm
     assert not robot.stops(since)
     assert np.diff(times).max() < 2 * PERIOD + SLACK
     assert robot.diagnostics[-1][2]["policy_sha256"] == Policy.load(faster).sha256[:12]
+
+
+def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(robot, policy, tmp_path):
+    """From a lidar to none and back: what the sensors said is forgotten, the goal that came last is not."""
+    blind = write_policy(tmp_path / "blind.onnx", observation=[Goal(range=5.0), Velocity()])
+    goal = PoseStamped()
+    goal.header.frame_id = "map"
+    goal.pose.position.x, goal.pose.position.y = 0.0, 4.0  # to the left; the first goal is to the right
+    with node(policy, goal="[2.0, 4.0]"):
+        assert robot.drives()
+        assert robot.commands[-1][2] < 0
+        robot.goals.publish(goal)
+        assert robot.until(lambda: robot.commands[-1][2] > 0)
+        robot.edits["odom"] = lambda message: None
+        since = time.monotonic()
+        assert robot.set_policy(blind).successful
+        assert robot.says("waiting for the new policy's inputs")
+        assert robot.halts(since) < TIMEOUT
+        robot.spin(0.2)
+        assert len(robot.stops(since)) == 1
+        assert robot.says("stopped: nothing received on /r1/odom")
+        del robot.edits["odom"]
+        assert robot.drives()
+        assert robot.commands[-1][2] > 0
+        assert robot.set_policy(policy).successful
+        assert robot.drives()
+        assert robot.commands[-1][2] > 0
