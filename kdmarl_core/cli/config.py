@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import msgspec
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Swarm
-from kdmarl_core.contract.files import convert, read_yaml
+from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
@@ -37,6 +38,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seed: Annotated[int, msgspec.Meta(ge=0)] = 1
 
     @property
+    def task_json(self) -> str:
+        """The task, to tell runs of one from those of another."""
+        return msgspec.json.encode(self.task, order="sorted").decode()
+
+    @property
     def sha256(self) -> str:
         """Hash of the resolved experiment, hex."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
@@ -48,7 +54,8 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
     Raises:
         KdmarlError: the file or an override does not fit.
     """
-    data = read_yaml(path)
+    # Copied through JSON, so that keys which share a YAML anchor do not share an override.
+    data = json.loads(json.dumps(read_yaml(path)))
     for override in overrides:
         _override(data, override)
     source = f"{path} with {', '.join(overrides)}" if overrides else str(path)
@@ -65,7 +72,7 @@ def _override(data: Any, override: str) -> None:
     if not equals or not path:
         raise KdmarlError(f"--set {override}: give it as key.key=value")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise KdmarlError(f"--set {override}: '{text}' is not a YAML value; quote it") from None
     *parents, last = path.split(".")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
-from kdmarl_core.expert.networks import Actor, TeamPolicy
+from kdmarl_core.expert.networks import TeamPolicy
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
@@ -50,25 +52,59 @@ def evaluate(
     num_envs = min(experiment.evaluate.envs, experiment.evaluate.episodes)
     places: list[Swarm | None] = [*swarms] or [None]
     envs = [make_env(experiment, config, num_envs, place) for place in places]
+    _check_teams(envs, swarm_paths)
     env = envs[0]
-    expert = load_policy(experiment.expert, env, run / "expert")
+    expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, experiment.task_json)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
     acts = {"expert": _act(expert, experiment.expert.view), "students": episodes.policy_files(policies)}
+    macs = {
+        "expert": {name: expert.macs(name) for name in policies},
+        "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
+    }
     if direct:
-        own = msgspec.structs.replace(experiment.expert, view="student")
-        acts["direct"] = _act(load_policy(own, env, direct / "expert"), "student")
+        other = load_experiment(direct / "expert" / "config.yaml", [])
+        own = load_policy(other.expert, env, direct / "expert", other.seed, other.task_json)
+        acts["direct"] = _act(own, other.expert.view)
+        macs["direct"] = {name: own.macs(name) for name in policies}
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
     figures = {
         name: _pool([episodes.run(each, act, experiment.evaluate.episodes, experiment.evaluate.seed) for each in envs])
         for name, act in acts.items()
     }
-    rows = _rows(env, figures)
+    rows = _rows(env, figures, macs)
     _print(rows, experiment, swarms)
-    (run / ("evaluation_swarms.json" if swarms else "evaluation.json")).write_text(json.dumps(rows, indent=1))
+    _write(run / ("evaluation_swarms.json" if swarms else "evaluation.json"), rows)
     if record:
         for group in env.groups:
-            _record(policies[group.name], group.name, figures, env, expert, experiment, f"kdmarl evaluate {config}")
+            of = {
+                team: {key: value[:, group.agents] for key, value in figure.items()} for team, figure in figures.items()
+            }
+            _record(policies[group.name], of, macs["expert"][group.name], experiment.evaluate.seed)
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    try:
+        path.write_text(json.dumps({"command": _command(), "rows": rows}, indent=1))
+    except OSError as error:
+        raise KdmarlError(
+            f"{path}: cannot be written ({error.strerror}); free the disk or choose another --output"
+        ) from None
+
+
+def _command() -> str:
+    """The command line as it was given."""
+    return shlex.join(["kdmarl", *sys.argv[1:]])
+
+
+def _check_teams(envs: list[BatchedEnv], paths: list[Path]) -> None:
+    """Figures of several swarm files are pooled column by column."""
+    teams = [[(group.name, group.count) for group in env.groups] for env in envs]
+    for team, path in zip(teams, paths, strict=False):
+        if team != teams[0]:
+            raise KdmarlError(
+                f"--swarm {path}: has another team, or in another order, than {paths[0]}; evaluate it alone"
+            )
 
 
 def _pool(parts: list[Figures]) -> Figures:
@@ -90,21 +126,24 @@ def _act(policy: TeamPolicy, view: str) -> episodes.Act:
 
 def _check_fit(policies: dict[str, Policy], env: BatchedEnv) -> None:
     for group in env.groups:
-        manifest = policies[group.name].manifest
-        if manifest.robot_type != group.name or manifest.observation != group.observation["student"]:
+        policy = policies[group.name]
+        manifest = policy.manifest
+        expected = (group.name, group.observation["student"], group.action, env.control_period)
+        if (manifest.robot_type, manifest.observation, manifest.action, manifest.control_period) != expected:
             raise KdmarlError(
-                f"{policies[group.name].path}: was made for other observations or robots than this experiment's "
+                f"{policy.path}: was made for other observations, limits or robots than this experiment's "
                 f"'{group.name}'; export it again"
             )
 
 
-def _rows(env: BatchedEnv, figures: dict[str, Figures]) -> list[Row]:
+def _rows(env: BatchedEnv, figures: dict[str, Figures], macs: dict[str, dict[str, int]]) -> list[Row]:
     """One row for each team and type, and one for the whole team."""
     parts = [("team", slice(None)), *((group.name, group.agents) for group in env.groups)]
     rows = []
     for team, figure in figures.items():
         for name, agents in parts:
             row: Row = {"team": team, "robot_type": name, "episodes": len(figure["return"])}
+            row["macs"] = macs.get(team, {}).get(name)
             for key in ("success", "collisions", "return", "time_to_goal", "clearance"):
                 if np.isfinite(figure[key][:, agents]).any():
                     row[key] = msgspec.to_builtins(statistics.mean(_finite(figure[key][:, agents])))
@@ -123,12 +162,14 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def _print(rows: list[Row], experiment: Experiment, swarms: list[Swarm]) -> None:
     where = "random arenas" if not swarms else f"{len(swarms)} arenas" if len(swarms) > 1 else swarms[0].name
     table = Table(title=f"{rows[0]['episodes']} held-out episodes in {where}, seed {experiment.evaluate.seed}")
-    for column in ("team", "robots", "at goal", "collisions", "time to goal [s]", "return", "retention"):
+    for column in ("team", "robots", "at goal", "collisions", "time to goal [s]", "return", "retention", "MACs"):
         table.add_column(column, justify="left" if column in ("team", "robots") else "right")
+    last = {row["team"]: row for row in rows}
     for row in rows:
         table.add_row(
             row["team"], row["robot_type"], *(_cell(row.get(key)) for key in ("success", "collisions", "time_to_goal")),
-            _cell(row["return"]), _cell(row["retention"], interval=True), end_section=row["robot_type"] == "mini",
+            _cell(row["return"]), _cell(row["retention"], interval=True),
+            f"{row['macs']:,}" if row["macs"] else "-", end_section=row is last[row["team"]],
         )  # fmt: skip
     # Without a terminal rich assumes 80 columns, which breaks the intervals.
     console = Console()
@@ -142,22 +183,14 @@ def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
     return f"{text} [{estimate['low']:.3f}, {estimate['high']:.3f}]" if interval else text
 
 
-def _record(
-    policy: Policy,
-    name: str,
-    figures: dict[str, Figures],
-    env: BatchedEnv,
-    expert: TeamPolicy,
-    experiment: Experiment,
-    command: str,
-) -> None:
-    agents = next(group.agents for group in env.groups if group.name == name)
-    of = {team: {key: value[:, agents] for key, value in figure.items()} for team, figure in figures.items()}
-    student = Actor(policy.manifest.observation_size, policy.manifest.action, experiment.distill.students[name])
+def _record(policy: Policy, of: dict[str, Figures], expert_macs: int, seed: int) -> None:
+    """Put one type's figures (team → figure → (episodes, n)) into its policy file."""
+    macs = onnx_export.macs(policy.path)
+    weights = onnx_export.weight_bytes(policy.path)
     results = Results(
-        command=command,
+        command=_command(),
         episodes=len(of["students"]["return"]),
-        evaluation_seed=experiment.evaluate.seed,
+        evaluation_seed=seed,
         success=statistics.mean(of["students"]["success"]),
         collisions=statistics.mean(of["students"]["collisions"]),
         return_=statistics.mean(of["students"]["return"]),
@@ -166,17 +199,15 @@ def _record(
         expert_return=float(of["expert"]["return"].mean()),
         random_return=float(of["random"]["return"].mean()),
         retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
-        macs=student.macs,
-        expert_macs=expert.macs(name),
-        parameters=sum(p.numel() for p in student.net.parameters()),
-        bytes=onnx_export.weight_bytes(policy.path),
+        macs=macs,
+        expert_macs=expert_macs,
+        parameters=weights // 4,
+        bytes=weights,
         latency=_latency(policy),
         cpu=_cpu(),
     )
     onnx_export.record_results(policy.path, msgspec.structs.replace(policy.manifest, results=results))
-    Console().print(
-        f"{policy.path}: results recorded; {expert.macs(name) / student.macs:.1f}x fewer MACs than the expert"
-    )
+    Console().print(f"{policy.path}: results recorded; {expert_macs / macs:.1f}x fewer MACs than the expert")
 
 
 def _latency(policy: Policy, calls: int = 2000) -> float:

@@ -48,16 +48,15 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
     """Train the expert into ``<run>/expert``."""
     experiment = load_experiment(config, overrides)
     folder = run_folder(config, output) / "expert"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
     stage_1.train(
         experiment.expert,
         lambda envs: make_env(experiment, config, envs),
         folder,
         experiment.seed,
         resume=not fresh,
-        task=msgspec.json.encode(experiment.task, order="sorted").decode(),
+        task=experiment.task_json,
     )
+    (folder / "config.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
     Console().print(f"expert written to {folder}")
 
 
@@ -66,7 +65,7 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
     experiment = load_experiment(config, overrides)
     run = run_folder(config, output)
     env = make_env(experiment, config, 1)
-    expert = stage_1.load_policy(experiment.expert, env, run / "expert")
+    expert = stage_1.load_policy(experiment.expert, env, run / "expert", experiment.seed, experiment.task_json)
     stage_2.distill(
         experiment.distill, expert, lambda envs: make_env(experiment, config, envs), run / "students", experiment.seed
     )

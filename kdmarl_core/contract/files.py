@@ -41,6 +41,15 @@ _Loader.add_implicit_resolver(
 )
 
 
+def parse_yaml(text: str) -> Any:
+    """Plain data of YAML text, by the same rules as in files.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+
+
 def read_yaml(path: Path | str) -> Any:
     """Return the plain data of a YAML file.
 
@@ -55,7 +64,7 @@ def read_yaml(path: Path | str) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise KdmarlError(f"{path}: cannot be read as text ({error}); give a YAML file") from None
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        return parse_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.files import decode_json
-from kdmarl_core.contract.robots import RobotType
+from kdmarl_core.contract.robots import LidarSensor, RangeSensorRing, RobotType
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
 from kdmarl_core.contract.terms import Lidar, RangeSensors, Term, observation_size
 
@@ -157,14 +157,33 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
     if manifest.domain and not manifest.domain.radius[0] - 1e-6 <= robot.radius <= manifest.domain.radius[1] + 1e-6:
         found.append(f"the robot's radius is {robot.radius} m, the policy was trained for {manifest.domain.radius} m")
     for term in manifest.observation:
-        if isinstance(term, Lidar) and robot.sensors.lidar is None:
-            found.append("the policy needs a lidar, the robot has none")
+        if isinstance(term, Lidar):
+            found += _lidar_mismatches(term, robot.sensors.lidar)
         if isinstance(term, RangeSensors):
-            ring = robot.sensors.range_sensors
-            count = len(ring.bearings) if ring else 0
-            if count != term.count:
-                found.append(f"the policy needs {term.count} range sensors, the robot has {count}")
+            found += _ring_mismatches(term, robot.sensors.range_sensors)
     return found
+
+
+def _lidar_mismatches(term: Lidar, lidar: LidarSensor | None) -> list[str]:
+    if lidar is None:
+        return ["the policy needs a lidar, the robot has none"]
+    found = []
+    if lidar.range < term.range - 1e-6:
+        found.append(f"the policy needs a lidar that sees {term.range:g} m far, the robot's sees {lidar.range:g} m")
+    if lidar.fov < term.fov - 1e-6:
+        found.append(
+            f"the policy needs a lidar with a field of view of {term.fov:.2f} rad, the robot's has {lidar.fov:.2f} rad"
+        )
+    return found
+
+
+def _ring_mismatches(term: RangeSensors, ring: RangeSensorRing | None) -> list[str]:
+    count = len(ring.bearings) if ring else 0
+    if ring is None or count != term.count:
+        return [f"the policy needs {term.count} range sensors, the robot has {count}"]
+    if ring.range < term.range - 1e-6:
+        return [f"the policy needs range sensors that see {term.range:g} m far, the robot's see {ring.range:g} m"]
+    return []
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -28,9 +28,9 @@ class Robot(_Part, frozen=True, kw_only=True):
     """its ROS namespace (REP-144: lower case, digits and underscores)"""
     type: str
     pose: tuple[float, float, float]
-    """start x, y [m] and yaw [rad] in the ``map`` frame"""
+    """start x, y [m] and yaw [rad] in the swarm's frame"""
     goal: tuple[float, float]
-    """x, y in the ``map`` frame [m]"""
+    """x, y in the swarm's frame [m]"""
 
 
 class World(_Part, frozen=True, kw_only=True):
@@ -45,9 +45,9 @@ class World(_Part, frozen=True, kw_only=True):
 
 
 class Defaults(_Part, frozen=True, kw_only=True):
-    """Node parameters that hold for every robot unless the command line says otherwise."""
+    """Parameters of every robot's policy node."""
 
-    sensor_timeout: Positive = 0.5
+    sensor_timeout: Annotated[float, msgspec.Meta(ge=0.05, le=10)] = 0.5
     """age at which an input stops the robot [s]"""
     stamped_commands: bool = False
     """publish TwistStamped instead of Twist"""
@@ -71,6 +71,8 @@ class SwarmFile(_Part, frozen=True, kw_only=True):
     """YAML file of robot types, relative to this file"""
     policies: dict[str, str]
     """robot type → policy file, relative to this file"""
+    frame: Annotated[str, msgspec.Meta(min_length=1)] = "map"
+    """of all places here, and of every robot's odometry"""
     robots: Annotated[list[Robot], msgspec.Meta(min_length=1, max_length=256)]
     world: World | None = None
     """for simulators; None where the world is real"""
@@ -89,6 +91,7 @@ class Swarm(_Part, frozen=True, kw_only=True):
     robot_types_file: Path
     robot_types: dict[str, RobotType]
     policies: dict[str, Path]
+    frame: str
     robots: list[Robot]
     world: World | None
     goal_tolerance: float
@@ -132,6 +135,7 @@ def load_swarm(path: Path | str) -> Swarm:
         robot_types_file=types_file,
         robot_types=load_robot_types(types_file),
         policies={name: (path.parent / policy).resolve() for name, policy in file.policies.items()},
+        frame=file.frame,
         robots=file.robots,
         world=file.world,
         goal_tolerance=file.goal_tolerance,

@@ -33,20 +33,16 @@ class Aggregate:
         self.capacity = capacity
         self._parts: list[Labelled] = []
 
-    def __len__(self) -> int:
-        return sum(part.observation.shape[0] for part in self._parts)
-
     def add(self, part: Labelled) -> None:
-        """Append states, dropping the oldest parts beyond the capacity."""
+        """Append states."""
         self._parts.append(part)
-        while len(self._parts) > 1 and len(self) - self._parts[0].observation.shape[0] >= self.capacity:
-            self._parts.pop(0)
 
     def all(self) -> Labelled:
-        """Every state, oldest first."""
-        if len(self._parts) > 1:
-            observation = torch.cat([part.observation for part in self._parts])
-            self._parts = [Labelled(observation, stack([part.expert for part in self._parts]))]
+        """The latest states, at most ``capacity``, oldest first."""
+        observation = torch.cat([part.observation for part in self._parts])[-self.capacity :]
+        expert = stack([part.expert for part in self._parts])
+        latest = type(expert)(*(x[-self.capacity :] for x in expert))
+        self._parts = [Labelled(observation, latest)]
         return self._parts[0]
 
 

@@ -87,11 +87,11 @@ def distill(
                 students.actor(name).normalizer.update(part.observation)
             figures = _fit(students, optimizer, stores, config, config.updates)
             append_row(folder / "metrics.jsonl", {"round": round_, "expert_share": share, **figures})
-            _save(folder, students)
+            _save(folder, students, finished=False)
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(students, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
-    _save(folder, students)
+    _save(folder, students, finished=True)
     return students
 
 
@@ -99,10 +99,12 @@ def load_students(config: DistillConfig, env: BatchedEnv, folder: Path) -> Decen
     """The distilled students in ``folder``.
 
     Raises:
-        KdmarlError: there are none, or they do not fit the configuration.
+        KdmarlError: there are none, they do not fit the configuration, or their distillation was cut off.
     """
     students = make_students(config, env.groups)
-    checkpoint.load(folder / CHECKPOINT, {"students": students})
+    notes = checkpoint.load(folder / CHECKPOINT, {"students": students})
+    if notes.get("finished") != "True":
+        raise KdmarlError(f"{folder / CHECKPOINT}: its distillation was cut off; distil again")
     return students.eval()
 
 
@@ -141,8 +143,8 @@ def _draw(states: Labelled, batch: int) -> tuple[Distribution, Tensor]:
     return type(states.expert)(*(x[chosen] for x in states.expert)), states.observation[chosen]
 
 
-def _save(folder: Path, students: DecentralizedPolicy) -> None:
-    checkpoint.save(folder / CHECKPOINT, {"students": students}, None, {})
+def _save(folder: Path, students: DecentralizedPolicy, finished: bool) -> None:
+    checkpoint.save(folder / CHECKPOINT, {"students": students}, None, {"finished": str(finished)})
 
 
 def _short(figures: dict[str, float]) -> str:

@@ -24,11 +24,13 @@ class LossWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 def kl_loss(expert: Distribution, student: Distribution, temperature: float) -> Tensor:
-    """tau² · KL(expert ‖ student), averaged (Hinton et al., arXiv 1503.02531, section 2).
+    """KL(expert ‖ student) of the distributions softened by tau, averaged.
 
-    Categorical, or Gaussian in closed form; tau² keeps the gradient's size independent of tau.
+    For categoricals times tau², which keeps the gradient's size independent of tau (Hinton et al., arXiv
+    1503.02531, section 2). For Gaussians tau widens both, which weighs spreads against means.
     """
-    return temperature**2 * expert.kl_to(student, temperature).mean()  # type: ignore[arg-type]
+    scale = temperature**2 if isinstance(expert, Categorical) else 1.0
+    return scale * expert.kl_to(student, temperature).mean()  # type: ignore[arg-type]
 
 
 def action_loss(expert: Distribution, student: Distribution) -> Tensor:

@@ -24,8 +24,7 @@ def mean(values: np.ndarray, seed: int = 0) -> Interval:
 def retention(student: np.ndarray, expert: np.ndarray, random: np.ndarray, seed: int = 0) -> Interval:
     """(student − random) / (expert − random) of mean returns, with a bootstrap interval.
 
-    The three were measured on the same episodes' seeds, but drift apart at once; they are resampled
-    independently, which can only widen the interval.
+    The three must have met the same episodes in the same order: they are resampled together.
 
     Args:
         student: (episodes, n) returns.
@@ -34,7 +33,8 @@ def retention(student: np.ndarray, expert: np.ndarray, random: np.ndarray, seed:
         seed: of the resampling.
     """
     means = [values.reshape(values.shape[0], -1).mean(1) for values in (student, expert, random)]
-    drawn = [m[_resample(m.size, seed + index)].mean(1) for index, m in enumerate(means)]
+    draws = _resample(means[0].size, seed)
+    drawn = [m[draws].mean(1) for m in means]
     ratio = (drawn[0] - drawn[2]) / (drawn[1] - drawn[2])
     return _interval((means[0].mean() - means[2].mean()) / (means[1].mean() - means[2].mean()), ratio)
 

@@ -64,9 +64,11 @@ def train(
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
     path = folder / CHECKPOINT
-    fingerprint = f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed} {task}"
+    fingerprint = _fingerprint(config, seed, task)
+    if not resume:
+        path.unlink(missing_ok=True)
     start = 0
-    if resume and path.is_file():
+    if path.is_file():
         notes = checkpoint.load(path, modules, learner.optimizer)
         if notes.get("fingerprint") != fingerprint:
             raise KdmarlError(
@@ -94,14 +96,21 @@ def train(
     return policy
 
 
-def load_policy(config: ExpertConfig, env: BatchedEnv, folder: Path) -> TeamPolicy:
-    """The trained policy in ``folder``, ready to act.
+def load_policy(config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: str = "") -> TeamPolicy:
+    """The trained policy in ``folder``, ready to act; ``seed`` and ``task`` as in :func:`train`.
 
     Raises:
-        KdmarlError: there is none, or it does not fit the configuration.
+        KdmarlError: there is none, it was trained otherwise, or its training is not finished.
     """
     policy = make_policy(config.policy, env.groups, config.actor, config.view)
-    checkpoint.load(folder / CHECKPOINT, {"policy": policy})
+    path = folder / CHECKPOINT
+    notes = checkpoint.load(path, {"policy": policy})
+    if notes.get("fingerprint") != _fingerprint(config, seed, task):
+        raise KdmarlError(f"{path}: was trained with another task, expert configuration or seed; give that one")
+    if int(notes["iteration"]) < config.iterations:
+        raise KdmarlError(
+            f"{path}: has {notes['iteration']} of {config.iterations} iterations; finish the training first"
+        )
     return policy.eval()
 
 
@@ -138,6 +147,11 @@ def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None
         samples = {name: d.sample() for name, d in policy(observation).items()}
         rollout.env.step({name: command.numpy() for name, command in policy.command(samples).items()})
         rollout.env.reset_ended()
+
+
+def _fingerprint(config: ExpertConfig, seed: int, task: str) -> str:
+    """What must be equal for a run to be the same run."""
+    return f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed} {task}"
 
 
 def _trim_metrics(path: Path, start: int) -> None:

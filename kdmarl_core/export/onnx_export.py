@@ -93,6 +93,14 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
         ) from None
 
 
+def macs(path: Path) -> int:
+    """Multiply-accumulates of one inference of a policy file (its matrix products with constant weights)."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    products = (node for node in graph.node if node.op_type in ("Gemm", "MatMul"))
+    return sum(weights.get(node.input[1], 0) for node in products)
+
+
 def weight_bytes(path: Path) -> int:
     """Size of all weights in a policy file [bytes]."""
     model = onnx.load(str(path), load_external_data=False)

@@ -126,10 +126,27 @@ def test_views_see_through_their_own_sensors():
     np.testing.assert_array_equal(expert["scout"][..., :36], student["scout"][..., :36])
     with pytest.raises(KdmarlError, match="mini: has a lidar term, the robot has no lidar"):
         make(observations={"expert": TASK["observations"]["expert"], "student": TASK["observations"]["expert"]})
-    with pytest.raises(KdmarlError, match="has no terms for robot type 'mini'"):
-        make(observations={**TASK["observations"], "student": {k: [] for k in ("scout", "carrier")}})
-    with pytest.raises(KdmarlError, match="'tank' is not in robots"):
-        make(team={"tank": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"team": {}}, "team has no robots"),
+        ({"team": {"tank": 1}}, "observations.expert must list terms for tank"),
+        ({"observations": {"expert": TASK["observations"]["expert"]}}, "observations.student must list terms"),
+        ({"discs": [8, 2]}, r"discs is \[8, 2\]; give \[lowest, highest\]"),
+        ({"randomization": {"noise": [0.03, 0.0]}}, "noise is"),
+        ({"randomization": {"delay": [0.0, 0.5]}}, "at most two control periods"),
+    ],
+)
+def test_configs_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
+        make(**changes)
+
+
+def test_arenas_without_room_are_refused():
+    with pytest.raises(KdmarlError, match=r"find no free starts and goals in a side of 2 to 2 m"):
+        make(1, arena=[2.0, 2.0])
 
 
 def test_dropped_scans_repeat_the_last_one():

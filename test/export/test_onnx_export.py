@@ -9,7 +9,7 @@ from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_typ
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
 from kdmarl_core.expert.networks import Actor, NetworkConfig
-from kdmarl_core.export.onnx_export import largest_difference, record_results, weight_bytes, write_policy
+from kdmarl_core.export.onnx_export import largest_difference, macs, record_results, weight_bytes, write_policy
 from kdmarl_core.runtime import Policy
 from support import ROBOT_TYPES
 
@@ -42,6 +42,7 @@ def test_the_file_acts_as_the_network(tmp_path, action, activation):
     commands = np.array([policy(row) for row in observations])
     assert largest_difference(actor, observations, commands) < 1e-5
     assert commands.std() > 0.1
+    assert macs(path) == actor.macs
     assert weight_bytes(path) >= 4 * sum(p.numel() for p in actor.net.parameters())
 
 

@@ -14,6 +14,9 @@ PASSAGE = 1.2
 SHORTEST = 2.0
 """Least distance from a start to its goal [m]."""
 TRIES = 100
+"""For one place."""
+ARENA_TRIES = 1000
+"""For one arena in which every robot finds a place."""
 
 
 @njit(cache=True)
@@ -123,7 +126,7 @@ def sample(
     goal: np.ndarray,
     discs: np.ndarray,
     walls: np.ndarray,
-) -> None:
+) -> bool:
     """Draw new arenas for the ``chosen`` environments, in place.
 
     Args:
@@ -140,12 +143,16 @@ def sample(
         goal: (B, N, 2) out [m].
         discs: (B, D, 3) out, radius 0 is no disc [m].
         walls: (B, W, 4) out, boundary first, NaN is no wall [m].
+
+    Returns:
+        Whether every robot found a place in every arena.
     """
     robots = radius.shape[0]
     nowhere = np.full((robots, 2), math.nan)
     for b in chosen:
         placed = False
-        while not placed:
+        across = rng.random() < crossing
+        for _ in range(ARENA_TRIES):
             side = rng.uniform(arena[0], arena[1])
             _obstacles(
                 rng,
@@ -156,14 +163,18 @@ def sample(
                 discs[b],
                 walls[b],
             )
-            across = rng.random() < crossing
             angles = rng.uniform(0.0, 2 * math.pi) + rng.permutation(robots) * (2 * math.pi / robots)
             placed = _place(rng, side, across, margin, radius, angles, discs[b], walls[b], nowhere, pose[b]) and _place(
                 rng, side, across, margin, radius, angles + math.pi, discs[b], walls[b], pose[b], goal[b]
             )
+            if placed:
+                break
+        if not placed:
+            return False
         for i in range(robots):
             if across:
                 ahead = math.atan2(goal[b, i, 1] - pose[b, i, 1], goal[b, i, 0] - pose[b, i, 0])
                 pose[b, i, 2] = (ahead + rng.normal(0.0, 0.8) + math.pi) % (2 * math.pi) - math.pi
             else:
                 pose[b, i, 2] = rng.uniform(-math.pi, math.pi)
+    return True

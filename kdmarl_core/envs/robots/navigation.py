@@ -23,7 +23,7 @@ from kdmarl_core.contract import (
 from kdmarl_core.contract.manifest import Domain
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.contract.terms import Lidar, Neighbors, RangeSensors
-from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group, Step
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
 from kdmarl_core.envs.robots import kernels, layouts
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -36,6 +36,11 @@ NORMALS = 1 << 20
 """Normal numbers drawn in advance."""
 NEIGHBOR_DISCS = 4
 """How many of the nearest pillars the critics are told of."""
+
+
+def _ordered(name: str, pair: tuple[float, float]) -> None:
+    if pair[0] > pair[1]:
+        raise ValueError(f"{name} is [{pair[0]}, {pair[1]}]; give [lowest, highest]")
 
 
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +86,10 @@ class Randomization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     odometry_noise: FloatRange = (0.0, 0.02)
     """standard deviation of measured speeds [m/s, rad/s]"""
 
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            _ordered(name, getattr(self, name))
+
 
 class NavigationConfig(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="navigation"
@@ -116,6 +125,19 @@ class NavigationConfig(
     """its range [m]"""
     reward: Reward = Reward()
     randomization: Randomization = Randomization()
+
+    def __post_init__(self) -> None:
+        if not self.team:
+            raise ValueError("team has no robots; name at least one robot type")
+        for name in (EXPERT, STUDENT):
+            if not all(self.observations.get(name, {}).get(robot_type) for robot_type in self.team):
+                raise ValueError(f"observations.{name} must list terms for {', '.join(self.team)}")
+        for name in ("arena", "discs", "disc_radius", "walls"):
+            _ordered(name, getattr(self, name))
+        if self.randomization.delay[1] > 2 * self.control_period:
+            raise ValueError(
+                f"randomization.delay is up to {self.randomization.delay[1]} s; at most two control periods"
+            )
 
 
 class _Rays(NamedTuple):
@@ -244,7 +266,7 @@ class Navigation(BatchedEnv):
             self._place_swarm(self._swarm, chosen)
         else:
             config = self.config
-            layouts.sample(
+            placed = layouts.sample(
                 self._rng,
                 chosen,
                 config.arena,
@@ -259,6 +281,11 @@ class Navigation(BatchedEnv):
                 self.discs,
                 self.walls,
             )
+            if not placed:
+                raise KdmarlError(
+                    f"task.arena: {self.num_agents} robots find no free starts and goals in a side of "
+                    f"{config.arena[0]:g} to {config.arena[1]:g} m; enlarge it, or lower margin, discs or team"
+                )
         self._randomize(chosen)
         self.velocity[chosen] = 0
         self._commands[:, chosen] = 0
@@ -517,7 +544,7 @@ def _groups(config: NavigationConfig, types: dict[str, RobotType], team: dict[st
     for name, count in team.items():
         observation = {}
         for view, terms in config.observations.items():
-            if name not in terms:
+            if name not in terms:  # a swarm file may bring types that the team has not
                 raise KdmarlError(f"task.observations.{view}: has no terms for robot type '{name}'; add them")
             observation[view] = terms[name]
         _check_sensors(name, types[name], observation.get(STUDENT, []))
@@ -532,6 +559,11 @@ def _check_sensors(name: str, robot: RobotType, terms: list[Term]) -> None:
     for term in terms:
         if isinstance(term, Lidar) and robot.sensors.lidar is None:
             raise KdmarlError(f"task.observations.student.{name}: has a lidar term, the robot has no lidar; remove it")
+        reach = robot.sensors.lidar if isinstance(term, Lidar) else ring if isinstance(term, RangeSensors) else None
+        if reach and isinstance(term, Lidar | RangeSensors) and term.range > reach.range:
+            raise KdmarlError(
+                f"task.observations.student.{name}: a term reaches {term.range} m, the sensor {reach.range} m; lower it"
+            )
         if isinstance(term, RangeSensors) and (ring is None or len(ring.bearings) != term.count):
             count = len(ring.bearings) if ring else 0
             raise KdmarlError(f"task.observations.student.{name}: {term.count} range sensors, the robot has {count}")
@@ -549,6 +581,11 @@ def _rays(robot: RobotType, config: NavigationConfig) -> _Rays:
     cones = []
     for bearing in ring.bearings if ring else ():
         away = np.abs((angles - bearing + math.pi) % (2 * math.pi) - math.pi)
-        cones.append(np.flatnonzero(away <= ring.fov / 2 + 1e-6))  # type: ignore[union-attr]
+        cone = np.flatnonzero(away <= ring.fov / 2 + 1e-6)  # type: ignore[union-attr]
+        if cone.size == 0:
+            raise KdmarlError(
+                f"a range sensor at {bearing} rad meets none of {beams} rays; raise task.privileged_beams"
+            )
+        cones.append(cone)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     return _Rays(angle_min, increment, cos, sin, reach, nearest, cones)
