@@ -5,10 +5,17 @@ import pytest
 
 from kdmarl_core.contract import KdmarlError, Manifest, load_robot_types, mismatches
 from kdmarl_core.contract.manifest import Domain, Provenance
+from kdmarl_core.contract.robots import LidarSensor, Sensors
 from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors
 from support import ROBOT_TYPES
 
 TYPES = load_robot_types(ROBOT_TYPES)
+for name, lidar in (
+    ("wide", LidarSensor(beams=90, range=8.0)),
+    ("narrow", LidarSensor(beams=270, range=3.5, fov=4.71)),
+):
+    TYPES[name] = msgspec.structs.replace(TYPES["scout"], sensors=Sensors(lidar=lidar))
+MINI = {"robot_type": "mini", "action": TYPES["mini"].action}
 
 
 def manifest(**changes) -> Manifest:
@@ -63,6 +70,12 @@ def test_not_json():
         ({}, "carrier", "robot type 'scout', this robot is a 'carrier'"),
         ({}, "mini", "needs a lidar"),
         ({"observation": [RangeSensors(8, 2.0)]}, "scout", "needs 8 range sensors, the robot has 0"),
+        ({"observation": [Lidar(36, 3.6)]}, "scout", "sees 3.6 m far, the robot's sees 3.5 m"),
+        ({"robot_type": "wide"}, "wide", None),
+        ({"robot_type": "narrow"}, "narrow", "field of view of 6.28 rad, the robot's has 4.71 rad"),
+        ({"robot_type": "narrow", "observation": [Lidar(36, 3.5, 4.7)]}, "narrow", None),
+        ({**MINI, "observation": [RangeSensors(8, 2.0)]}, "mini", None),
+        ({**MINI, "observation": [RangeSensors(8, 2.5)]}, "mini", "see 2.5 m far, the robot's see 2 m"),
         ({}, "carrier", "commands up to"),
         (
             {
