@@ -27,8 +27,9 @@ from kdmarl_ros.process import run, spinning
 
 try:
     from kdmarl_ros.tracks_figure import save_tracks
-except ModuleNotFoundError:  # JudgeNode says so in one sentence
+except ImportError as error:  # JudgeNode says so in one sentence
     save_tracks = None  # type: ignore[assignment]
+    NO_FIGURE = str(error).partition("\n")[0]
 
 ODOMETRY_TIMEOUT = 30.0
 """Longest wait for odometry, at the start and later [s, steady clock]."""
@@ -61,7 +62,7 @@ class JudgeNode(Node):
             if not value:
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")
         if save_tracks is None:
-            raise KdmarlError("matplotlib is not installed; pip install 'kdmarl_ros[sim]'")
+            raise KdmarlError(f"matplotlib cannot be used ({NO_FIGURE}); pip install 'kdmarl_ros[sim]'")
         swarm = load_swarm(path)
         self._swarm = swarm.only(names) if names else swarm
         self._output = Path(output)

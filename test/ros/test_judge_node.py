@@ -135,6 +135,15 @@ def test_bad_input_is_one_sentence_and_exit_code_two(swarm, tmp_path, parameters
     assert len(text.strip().splitlines()) == 1
 
 
+def test_without_matplotlib_the_reason_is_named(swarm, tmp_path, monkeypatch):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('compiled for another numpy')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with node_process("judge_node", swarm=swarm, output=tmp_path / "run") as process:
+        text = process.communicate(timeout=20)[0]
+    assert process.returncode == 2
+    assert text.strip() == "matplotlib cannot be used (compiled for another numpy); pip install 'kdmarl_ros[sim]'"
+
+
 def test_silence_is_named(swarm, client, tmp_path, monkeypatch):
     monkeypatch.setattr(judge_node, "ODOMETRY_TIMEOUT", 0.2)
     monkeypatch.setattr(judge_node, "read_parameter", lambda _node, name, default, *_: given.get(name, default))
