@@ -98,18 +98,18 @@ class _Latest:
 class Inputs:
     """All that one robot's policy observes."""
 
-    def __init__(self, node: Node, terms: list[Term], timeout: float, goal: tuple[float, float] | None) -> None:
+    def __init__(self, node: Node, terms: list[Term], timeout: float, goal: PoseStamped | None) -> None:
         """Subscribe to what ``terms`` need, no more.
 
         Args:
             node: the robot's node, in its namespace.
             terms: of the policy.
             timeout: age at which a sensor's message is refused [s].
-            goal: initial goal in the frame of the odometry [m]; None waits for ``goal_pose``.
+            goal: first goal, in the frame of the odometry if it names none; None waits for ``goal_pose``.
         """
         self.timeout = timeout
         self._timeout_ns = round(timeout * 1e9)
-        self._initial_goal = goal
+        self._first_goal = goal
         types = required_topics(terms)
         self.topics = frozenset(types)
         self._latest = {topic: _Latest(node, topic, type_) for topic, type_ in types.items()}
@@ -169,13 +169,12 @@ class Inputs:
             else None,
         )
 
-    def _goal(self, frame: str) -> PoseStamped:
-        """The goal that was received last, else the initial one, given in ``frame``."""
+    def _goal(self, odometry_frame: str) -> PoseStamped:
+        """The goal that was received last, else the first one."""
         latest = self._latest["goal_pose"]
-        if latest.message is None and self._initial_goal is not None:
-            latest.message = PoseStamped()
-            latest.message.header.frame_id = frame
-            latest.message.pose.position.x, latest.message.pose.position.y = self._initial_goal
         if latest.message is None:
-            raise Fault(Cause.NO_GOAL, f"waiting for a goal on {latest.full_topic}")
+            if self._first_goal is None:
+                raise Fault(Cause.NO_GOAL, f"waiting for a goal on {latest.full_topic}")
+            self._first_goal.header.frame_id = self._first_goal.header.frame_id or odometry_frame
+            latest.message = self._first_goal
         return latest.message

@@ -28,7 +28,7 @@ SHORTEST_STOP = 1.0
 
 
 class Track(NamedTuple):
-    """Where a robot was, in the frame ``map``."""
+    """Where a robot was, in the swarm's frame."""
 
     times: np.ndarray
     """(T,) increasing [s]"""

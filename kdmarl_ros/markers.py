@@ -30,6 +30,7 @@ class SwarmMarkers:
         self._array = MarkerArray(markers=[*obstacles, *goals, *self._bodies, *self._headings])
         for index, marker in enumerate(self._array.markers):
             marker.id = index
+            marker.header.frame_id = swarm.frame
 
     def at(self, world: MujocoWorld, stamp: Time) -> MarkerArray:
         """The markers with every robot where it is now."""
@@ -44,7 +45,6 @@ class SwarmMarkers:
 
 def _marker(group: str, kind: int, size: tuple[float, float, float], colour: tuple[float, ...], alpha: float) -> Marker:
     marker = Marker(ns=group, type=kind, action=Marker.ADD)
-    marker.header.frame_id = "map"
     marker.scale.x, marker.scale.y, marker.scale.z = (float(value) for value in size)
     marker.color = ColorRGBA(r=float(colour[0]), g=float(colour[1]), b=float(colour[2]), a=alpha)
     marker.pose.position.z = marker.scale.z / 2

@@ -21,7 +21,7 @@ RAYS_IN_A_CONE = 9
 
 
 class Odometry(NamedTuple):
-    """True motion of a robot: pose in ``map``, velocity in its own frame (REP-103)."""
+    """True motion of a robot: pose in the swarm's frame, velocity in its own frame (REP-103)."""
 
     x: float
     """[m]"""

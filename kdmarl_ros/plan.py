@@ -123,6 +123,7 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "robot_type": robot.type,
             "robot_types": str(swarm.robot_types_file),
             "goal": [float(value) for value in robot.goal],
+            "goal_frame": swarm.frame,
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
             "autostart": True,

@@ -8,7 +8,7 @@ import traceback
 from typing import Any
 
 import rclpy
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
@@ -47,8 +47,9 @@ class PolicyNode(LifecycleNode):
         self._robot_type = read_parameter(self, "robot_type", "", "name of this robot's type in robot_types")
         self._robot_types = read_parameter(self, "robot_types", "", "YAML file of robot types")
         self._goal = read_parameter(
-            self, "goal", Parameter.Type.DOUBLE_ARRAY, "first goal [x, y] in the frame of odom [m]; none waits"
+            self, "goal", Parameter.Type.DOUBLE_ARRAY, "first goal [x, y] in goal_frame [m]; none waits for goal_pose"
         )
+        self._goal_frame = read_parameter(self, "goal_frame", "", "frame of the first goal; that of odom if empty")
         self._timeout = read_parameter(
             self, "sensor_timeout", 0.5, "age at which an input stops the robot [s]", (0.05, 10.0)
         )
@@ -72,7 +73,7 @@ class PolicyNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy, subscribe to its inputs; fails with a reason, staying unconfigured."""
         try:
-            goal = _goal(self._goal)
+            goal = _first_goal(self._goal, self._goal_frame)
             controller = self._load(self.get_parameter("policy").value)
             inputs = Inputs(self, controller.terms, self._timeout, goal)
         except KdmarlError as error:
@@ -197,7 +198,7 @@ class PolicyNode(LifecycleNode):
             return
         inputs = self._loop.inputs
         if required_topics(candidate.terms).keys() != inputs.topics:
-            inputs = Inputs(self, candidate.terms, self._timeout, _goal(self._goal))
+            inputs = Inputs(self, candidate.terms, self._timeout, _first_goal(self._goal, self._goal_frame))
             inputs.keep_goal(self._loop.inputs)
             self._loop.inputs.destroy()
         self._loop.swap(candidate, inputs)
@@ -205,12 +206,15 @@ class PolicyNode(LifecycleNode):
         self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")
 
 
-def _goal(values: list[float] | None) -> tuple[float, float] | None:
+def _first_goal(values: list[float] | None, frame: str) -> PoseStamped | None:
     if not values:
         return None
     if len(values) != 2 or not all(map(math.isfinite, values)):
         raise KdmarlError(f"parameter 'goal' is {list(values)}; give two finite numbers [x, y] in metres")
-    return values[0], values[1]
+    goal = PoseStamped()
+    goal.header.frame_id = frame
+    goal.pose.position.x, goal.pose.position.y = values
+    return goal
 
 
 def main(args: list[str] | None = None) -> int:

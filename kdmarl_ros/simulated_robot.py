@@ -27,7 +27,14 @@ class SimulatedRobot:
     """
 
     def __init__(
-        self, node: Node, robot: Robot, robot_type: RobotType, stamped: bool, period: float, on_command: CommandCallback
+        self,
+        node: Node,
+        robot: Robot,
+        robot_type: RobotType,
+        frame: str,
+        stamped: bool,
+        period: float,
+        on_command: CommandCallback,
     ) -> None:
         """Make the topics.
 
@@ -35,13 +42,14 @@ class SimulatedRobot:
             node: that they belong to.
             robot: whose name is their namespace.
             robot_type: with the sensors.
+            frame: of its odometry.
             stamped: whether commands come as TwistStamped.
             period: between two scans [s].
             on_command: called with the robot's name, forward speed [m/s] and yaw rate [rad/s].
         """
         self.name = robot.name
         self._odometry = Odometry()
-        self._odometry.header.frame_id = "map"
+        self._odometry.header.frame_id = frame
         self._odometry.child_frame_id = f"{robot.name}/base_link"
         self._odometry_publisher = self._publisher(node, Odometry, "odom")
         self._scan = _scan_message(robot.name, robot_type, period)

@@ -80,6 +80,7 @@ class SimulatorNode(Node):
                 self,
                 robot,
                 swarm.robot_type(robot),
+                swarm.frame,
                 swarm.defaults.stamped_commands,
                 SENSOR_PERIOD,
                 self._on_command,

@@ -22,6 +22,7 @@ def make_swarm(robots: list[Robot], **world: object) -> Swarm:
         robot_types_file=ROBOT_TYPES,
         robot_types=load_robot_types(ROBOT_TYPES),
         policies={},
+        frame="map",
         robots=robots,
         world=World(**{"size": (8.0, 8.0), **world}),
         goal_tolerance=0.3,

@@ -37,6 +37,7 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
     swarm = load_swarm(write(tmp_path, swarm_data))
     assert swarm.policies["scout"] == tmp_path / "scout.onnx"
     assert swarm.robot_type(swarm.robots[0]).radius == 0.18
+    assert swarm.frame == "map"
     assert [robot.name for robot in swarm.only(["scout_2"]).robots] == ["scout_2"]
     with pytest.raises(KdmarlError, match="no robot 'x'; the swarm has scout_1, scout_2"):
         swarm.only(["x"])
@@ -62,6 +63,9 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
         (lambda d: d["policies"].update(scout="gone.onnx"), "gone.onnx: no such file"),
         (lambda d: d.update(robot_types="gone.yaml"), "gone.yaml: no such file"),
         (lambda d: d["world"].update(size=[6, -1]), "> 0"),
+        (lambda d: d.update(frame=""), r"\$\.frame"),
+        (lambda d: d.update(defaults={"sensor_timeout": 0.01}), r"\$\.defaults\.sensor_timeout: .*0\.05"),
+        (lambda d: d.update(defaults={"sensor_timeout": 11}), r"\$\.defaults\.sensor_timeout: .*10"),
     ],
 )
 def test_mistakes_are_named(tmp_path, swarm_data, edit, message):

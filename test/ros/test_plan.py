@@ -14,7 +14,7 @@ NAMES = ["scout_1", "scout_2", "carrier_1", "carrier_2", "mini_1", "mini_2"]
 
 @pytest.fixture
 def swarm(tmp_path):
-    return load_checked_swarm(write_swarm(tmp_path), [])
+    return load_checked_swarm(write_swarm(tmp_path, frame="hall"), [])
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
     assert parameters["policy"].endswith("mini.onnx")
     assert parameters["robot_type"] == "mini"
     assert parameters["goal"] == [-0.8, -3.1]
+    assert parameters["goal_frame"] == "hall"
     assert parameters["autostart"] is True
     assert parameters["sensor_timeout"] == swarm.defaults.sensor_timeout
 

@@ -302,6 +302,17 @@ def test_goal_in_another_frame_stops_the_robot(robot, policy):
         assert robot.drives()
 
 
+def test_first_goal_in_another_frame_stops_the_robot_until_a_good_one_comes(robot, policy):
+    with node(policy, goal_frame="hall"):
+        assert robot.says("goal_pose is in frame 'hall', odom is in 'map'")
+        assert not robot.moving()
+        goal = PoseStamped()
+        goal.header.frame_id = "map"
+        goal.pose.position.x = 3.0
+        robot.goals.publish(goal)
+        assert robot.drives()
+
+
 def test_policy_output_that_is_not_finite_stops_the_robot(robot, tmp_path):
     """A square root instead of the tanh: NaN once the goal is to the right."""
     root = helper.make_node("Sqrt", ["raw"], ["unit"])

@@ -24,7 +24,7 @@ ROBOTS = [robot("scout_1", goal=(-2.0, -2.0)), robot("mini_1", "mini", (0.0, 2.0
 
 @pytest.fixture
 def swarm(tmp_path):
-    return write_swarm(tmp_path, ROBOTS, world={"size": [8.0, 8.0], "discs": [[1.5, 0.0, 0.5]]})
+    return write_swarm(tmp_path, ROBOTS, world={"size": [8.0, 8.0], "discs": [[1.5, 0.0, 0.5]]}, frame="hall")
 
 
 @pytest.fixture
@@ -69,10 +69,11 @@ def test_sensors_clock_and_markers_are_what_the_swarm_file_says(swarm, client):
     assert readings[6].range == pytest.approx(2.0 - 0.18, abs=0.06)
     assert (readings[0].field_of_view, readings[0].max_range) == pytest.approx((0.35, 2.0))
     odometry = client.on("/scout_1/odom")[-1]
-    assert (odometry.header.frame_id, odometry.child_frame_id) == ("map", "scout_1/base_link")
+    assert (odometry.header.frame_id, odometry.child_frame_id) == ("hall", "scout_1/base_link")
     markers = client.on("/simulator/markers")[-1].markers
     assert {marker.ns for marker in markers} == {"robots", "headings", "goals", "obstacles"}
     assert len({marker.id for marker in markers}) == len(markers)
+    assert {marker.header.frame_id for marker in markers} == {"hall"}
 
 
 def test_every_sensor_reading_is_sent_before_the_clock_of_its_time(swarm, client):
