@@ -18,7 +18,9 @@ from kdmarl_ros.plan import PACKAGE, Process, Simulator, load_checked_swarm, mak
 
 SHARE = Path(__file__).resolve().parent.parent
 RESPAWN_DELAY = 0.5
-"""From the death of a robot's process to its next start [s]."""
+"""From the death of a process to its next start [s]."""
+MAX_RESPAWNS = 5
+"""A robot or simulator that dies once more than this stays down."""
 SIGTERM_DELAY, SIGKILL_DELAY = "3.0", "1.5"
 """For what has not ended: from SIGINT to SIGTERM, from there to SIGKILL [s]."""
 
@@ -108,6 +110,7 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
         ],
         respawn=process.respawn,
         respawn_delay=RESPAWN_DELAY,
+        respawn_max_retries=MAX_RESPAWNS,
         sigterm_timeout=SIGTERM_DELAY,
         sigkill_timeout=SIGKILL_DELAY,
         output="screen",
