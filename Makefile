@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 DEMO_OUTPUT ?= runs/demo
+# A sourced ROS distribution would mix its Python packages and libraries with those of the environments made here.
+NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
 PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -13,7 +15,7 @@ help: ## show this
 setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
 
 test: setup lint ## lint, then run all tests
-	.venv/bin/python -m pytest
+	$(NO_ROS) .venv/bin/python -m pytest
 
 lint: setup ## ruff, mypy and the import rules
 	.venv/bin/ruff check .
@@ -26,7 +28,8 @@ format: setup ## format the code and mend what ruff can
 	.venv/bin/ruff check --fix .
 
 demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (needs no torch)
-	.venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --output $(DEMO_OUTPUT)
+	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+	  .venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --output $(DEMO_OUTPUT)
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
@@ -38,5 +41,5 @@ clean: ## remove what the other targets made
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "'$(PYTHON)' is no Python 3.10 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]'
+	$(NO_ROS) $(@D)/bin/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]'
 	@touch $@
