@@ -29,7 +29,7 @@ format: setup ## format the code and mend what ruff can
 
 demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (needs no torch)
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
-	  .venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --output $(DEMO_OUTPUT)
+	  .venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --lockstep --output $(DEMO_OUTPUT)
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \

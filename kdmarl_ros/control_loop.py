@@ -190,18 +190,18 @@ class ControlLoop:
         steady = time.monotonic_ns()
         if now != seen:
             self._clock_seen = (now, steady)
-        if now == 0:
-            raise Fault(Cause.WAITING, "waiting for /clock")
-        if seen == 0:  # simulated time has come up: what arrived before has no time of arrival
-            self.inputs.clear()
-            self._begin_waiting()
-        if now < seen:
+        if now < seen:  # to zero, too
             self.inputs.clear()
             self._begin_waiting()
             self._start_timer()
             raise Fault(
                 Cause.CLOCK_JUMPED_BACK, f"ROS time jumped back by {(seen - now) / 1e9:.2f} s; waiting for new inputs"
             )
+        if now == 0:
+            raise Fault(Cause.WAITING, "waiting for /clock")
+        if seen == 0:  # simulated time has come up: what arrived before has no time of arrival
+            self.inputs.clear()
+            self._begin_waiting()
         if now == seen and steady - seen_at > self.inputs.timeout * 1e9:
             raise Fault(
                 Cause.CLOCK_STOPPED,
