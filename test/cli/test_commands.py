@@ -79,11 +79,15 @@ def test_random_arenas_become_swarm_files(run):
     assert "12 held-out episodes in 2 arenas" in check(done)
 
 
-def test_policies_of_another_experiment_are_refused(run):
-    other = ["--set", "task.observations.student.mini=[{term: goal, range: 5.0}]"]
-    done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES, *other)
+def test_what_belongs_to_another_experiment_is_refused(run):
+    for name in ("scout", "carrier", "mini"):
+        write_policy(run / f"others/navigation_{name}.onnx", name)
+    done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "others", *OVERRIDES)
     assert done.returncode == 2
     assert "was made for other observations" in done.stderr
+    done = kdmarl("distill", CONFIG, "--output", run / "run", *OVERRIDES, "--set", "task.goal_tolerance=0.5")
+    assert done.returncode == 2
+    assert "was trained with another task" in done.stderr
 
 
 def test_inspect_needs_no_training_libraries(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 import torch
 
@@ -34,6 +35,8 @@ def test_a_killed_run_continues_the_same_curve(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(CONFIG, Echo, tmp_path / "cut", seed=3)
     monkeypatch.setattr(module, "_iterate", real)
+    with pytest.raises(KdmarlError, match="has 2 of 6 iterations; finish the training first"):
+        load_policy(CONFIG, Echo(1), tmp_path / "cut", 3)
     resumed = train(CONFIG, Echo, tmp_path / "cut", seed=3)
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     for name, value in whole.state_dict().items():
@@ -43,23 +46,28 @@ def test_a_killed_run_continues_the_same_curve(tmp_path, monkeypatch):
 
 def test_a_trained_policy_is_loaded(tmp_path):
     trained = train(CONFIG, Echo, tmp_path, seed=0)
-    loaded = load_policy(CONFIG, Echo(1), tmp_path)
+    loaded = load_policy(CONFIG, Echo(1), tmp_path, 0)
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
 def test_wrong_checkpoints_are_named(tmp_path):
     with pytest.raises(KdmarlError, match="no such checkpoint; train first"):
-        load_policy(CONFIG, Echo(1), tmp_path)
+        load_policy(CONFIG, Echo(1), tmp_path, 0)
     train(CONFIG, Echo, tmp_path, seed=0)
     with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
         train(CONFIG, Echo, tmp_path, seed=1)
     with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
         train(CONFIG, Echo, tmp_path, seed=0, task="another")
+    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
+        load_policy(CONFIG, Echo(1), tmp_path, 1)
+    longer = msgspec.structs.replace(CONFIG, iterations=8)
+    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
+        load_policy(longer, Echo(1), tmp_path, 0)
     other = ExpertConfig(actor=NetworkConfig(hidden=(9,)), critic=SMALL)
     with pytest.raises(KdmarlError, match="does not fit this configuration"):
-        load_policy(other, Echo(1), tmp_path)
+        load_policy(other, Echo(1), tmp_path, 0)
     path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(KdmarlError, match="checkpoint is damaged"):
-        load_policy(CONFIG, Echo(1), tmp_path)
+        load_policy(CONFIG, Echo(1), tmp_path, 0)
