@@ -80,7 +80,8 @@ def evaluate(
             of = {
                 team: {key: value[:, group.agents] for key, value in figure.items()} for team, figure in figures.items()
             }
-            _record(policies[group.name], of, macs["expert"][group.name], experiment.evaluate.seed)
+            cost = {team: by_type[group.name] for team, by_type in macs.items()}
+            _record(policies[group.name], of, cost, experiment.evaluate.seed)
 
 
 def _write(path: Path, rows: list[Row]) -> None:
@@ -183,9 +184,8 @@ def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
     return f"{text} [{estimate['low']:.3f}, {estimate['high']:.3f}]" if interval else text
 
 
-def _record(policy: Policy, of: dict[str, Figures], expert_macs: int, seed: int) -> None:
-    """Put one type's figures (team → figure → (episodes, n)) into its policy file."""
-    macs = onnx_export.macs(policy.path)
+def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: int) -> None:
+    """Put one type's figures (team → figure → (episodes, n)) and MACs (of each team) into its policy file."""
     weights = onnx_export.weight_bytes(policy.path)
     results = Results(
         command=_command(),
@@ -199,15 +199,17 @@ def _record(policy: Policy, of: dict[str, Figures], expert_macs: int, seed: int)
         expert_return=float(of["expert"]["return"].mean()),
         random_return=float(of["random"]["return"].mean()),
         retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
-        macs=macs,
-        expert_macs=expert_macs,
+        macs=macs["students"],
+        expert_macs=macs["expert"],
         parameters=weights // 4,
         bytes=weights,
         latency=_latency(policy),
         cpu=_cpu(),
     )
     onnx_export.record_results(policy.path, msgspec.structs.replace(policy.manifest, results=results))
-    Console().print(f"{policy.path}: results recorded; {expert_macs / macs:.1f}x fewer MACs than the expert")
+    Console().print(
+        f"{policy.path}: results recorded; {macs['expert'] / macs['students']:.1f}x fewer MACs than the expert"
+    )
 
 
 def _latency(policy: Policy, calls: int = 2000) -> float:

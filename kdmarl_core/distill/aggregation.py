@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
-from kdmarl_core.expert.distributions import Distribution, stack
+from kdmarl_core.expert.distributions import Distribution, apply, stack
 from kdmarl_core.expert.networks import TeamPolicy
 
 
@@ -24,6 +24,11 @@ class Labelled(NamedTuple):
     """(M, O)"""
     expert: Distribution
     """over (M,) states"""
+
+
+def merge(parts: list[Labelled]) -> Labelled:
+    """All states of ``parts``, in their order."""
+    return Labelled(torch.cat([part.observation for part in parts]), stack([part.expert for part in parts]))
 
 
 class Aggregate:
@@ -39,10 +44,9 @@ class Aggregate:
 
     def all(self) -> Labelled:
         """The latest states, at most ``capacity``, oldest first."""
-        observation = torch.cat([part.observation for part in self._parts])[-self.capacity :]
-        expert = stack([part.expert for part in self._parts])
-        latest = type(expert)(*(x[-self.capacity :] for x in expert))
-        self._parts = [Labelled(observation, latest)]
+        merged = merge(self._parts)
+        latest = apply(merged.expert, lambda x: x[-self.capacity :])
+        self._parts = [Labelled(merged.observation[-self.capacity :], latest)]
         return self._parts[0]
 
 
@@ -75,11 +79,8 @@ def gather(
             for name in advice
         }
         for name, distribution in advice.items():
-            flat = type(distribution)(*(x.flatten(0, 1) for x in distribution))
+            flat = apply(distribution, lambda x: x.flatten(0, 1))
             rows[name].append(Labelled(student_sees[name].flatten(0, 1), flat))
         env.step({name: command.numpy() for name, command in expert.command(samples).items()})
         env.reset_ended()
-    return {
-        name: Labelled(torch.cat([part.observation for part in parts]), stack([part.expert for part in parts]))
-        for name, parts in rows.items()
-    }
+    return {name: merge(parts) for name, parts in rows.items()}

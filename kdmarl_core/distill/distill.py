@@ -16,7 +16,7 @@ from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
 from kdmarl_core.distill.losses import LossWeights, distillation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
-from kdmarl_core.expert.distributions import Distribution
+from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.log import append_row, progress_bar
 from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy
 
@@ -140,7 +140,7 @@ def _fit(
 
 def _draw(states: Labelled, batch: int) -> tuple[Distribution, Tensor]:
     chosen = torch.randint(states.observation.shape[0], (batch,))
-    return type(states.expert)(*(x[chosen] for x in states.expert)), states.observation[chosen]
+    return apply(states.expert, lambda x: x[chosen]), states.observation[chosen]
 
 
 def _save(folder: Path, students: DecentralizedPolicy, finished: bool) -> None:

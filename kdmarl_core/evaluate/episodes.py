@@ -8,7 +8,7 @@ import numpy as np
 
 from kdmarl_core.contract import DiffDrive
 from kdmarl_core.contract.spaces import Discrete
-from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.runtime import Policy
 
 Act = Callable[[BatchedEnv], dict[str, np.ndarray]]
@@ -68,6 +68,3 @@ def random_commands(seed: int) -> Act:
         return commands
 
     return act
-
-
-__all__ = ["EXPERT", "STUDENT", "Act", "policy_files", "random_commands", "run"]

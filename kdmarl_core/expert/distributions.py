@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -79,6 +80,11 @@ class Categorical(NamedTuple):
 
 
 Distribution = SquashedGaussian | Categorical
+
+
+def apply(distribution: Distribution, function: Callable[[Tensor], Tensor]) -> Distribution:
+    """The distribution whose parameters are ``function`` of these, such as some of its rows."""
+    return type(distribution)(*(function(parameter) for parameter in distribution))
 
 
 def stack(distributions: list[Distribution]) -> Distribution:
