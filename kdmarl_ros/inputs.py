@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan, Range
 
-from kdmarl_core.contract import Readings, Term
+from kdmarl_core.contract import KdmarlError, Readings, Term
 from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, RangeSensors, Velocity
 from kdmarl_ros.faults import Cause, Fault
 from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan
@@ -26,7 +26,11 @@ GOAL_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def required_topics(terms: list[Term]) -> dict[str, type]:
-    """Topics, relative to the robot's namespace, that the terms need: name → message type."""
+    """Topics, relative to the robot's namespace, that the terms need: name → message type.
+
+    Raises:
+        KdmarlError: no topic can give what a term needs.
+    """
     topics: dict[str, type] = {}
     for term in terms:
         match term:
@@ -38,6 +42,8 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
                 topics |= {"odom": Odometry, "goal_pose": PoseStamped}
             case Velocity():
                 topics["odom"] = Odometry
+            case Neighbors(motion=True):
+                raise KdmarlError("the policy's neighbors term has motion: true, which only simulation gives; retrain")
             case Neighbors():
                 topics["neighbors"] = PoseArray
     return topics

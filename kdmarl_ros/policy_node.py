@@ -178,7 +178,9 @@ class PolicyNode(LifecycleNode):
                 f"robot_type '{self._robot_type}' is not in {self._robot_types} ({', '.join(sorted(types))}); "
                 "add it there"
             )
-        return Controller(Policy.load(path), self._robot_type, types[self._robot_type])
+        controller = Controller(Policy.load(path), self._robot_type, types[self._robot_type])
+        required_topics(controller.terms)  # refuses terms that no topic can feed
+        return controller
 
     def _validate_policy(self, parameters: list[Parameter]) -> SetParametersResult:
         """Load a new policy beside the one that drives; refuse the parameter if it cannot be used."""

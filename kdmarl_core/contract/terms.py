@@ -51,7 +51,8 @@ class Readings(NamedTuple):
     velocity: np.ndarray | None = None
     """(..., 2) measured forward speed and yaw rate [m/s, rad/s]"""
     neighbors: np.ndarray | None = None
-    """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent"""
+    """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent; with
+    (..., robots, 6) also their velocity over ground along x and y of that frame [m/s] and their radius [m]"""
     previous_action: np.ndarray | None = None
     """(..., action) last command given, in the action space's units"""
     history: tuple[Readings, ...] = ()
@@ -150,20 +151,25 @@ class Velocity(_Term, frozen=True, tag="velocity"):
 
 
 class Neighbors(_Term, frozen=True, tag="neighbors"):
-    """The nearest ``count`` robots within ``range``: x, y [m], cos yaw, sin yaw, present (0 or 1) each."""
+    """The nearest ``count`` robots within ``range``: x, y [m], cos yaw, sin yaw, present (0 or 1) each.
+
+    With ``motion`` also each one's velocity along x and y [m/s] and radius [m], which simulation knows.
+    """
 
     count: Count
     range: Positive
     """robots farther than this are not seen [m]"""
+    motion: bool = False
 
     @property
     def size(self) -> int:
         """Number of values."""
-        return 5 * self.count
+        return (8 if self.motion else 5) * self.count
 
     def compute(self, readings: Readings) -> np.ndarray:
         """See :func:`neighbors`."""
-        return neighbors(_given(readings.neighbors, "neighbors", "neighbor poses"), self.count, self.range)
+        poses = _given(readings.neighbors, "neighbors", "neighbor poses")
+        return neighbors(poses, self.count, self.range, self.motion)
 
 
 class PreviousAction(_Term, frozen=True, tag="previous_action"):
@@ -315,18 +321,26 @@ def goal(position: np.ndarray, max_range: float) -> np.ndarray:
     )
 
 
-def neighbors(poses: np.ndarray, count: int, max_range: float) -> np.ndarray:
+def neighbors(poses: np.ndarray, count: int, max_range: float, motion: bool = False) -> np.ndarray:
     """The nearest ``count`` robots within ``max_range``, nearest first, zero-padded.
 
     Args:
-        poses: (..., robots, 3) x, y, yaw in the robot frame [m, m, rad]; rows with NaN are absent.
+        poses: (..., robots, 3) x, y, yaw in the robot frame [m, m, rad], or (..., robots, 6) with velocity
+            along x and y [m/s] and radius [m]; rows with NaN are absent.
         count: how many to keep.
         max_range: [m].
+        motion: give velocities and radii too.
 
     Returns:
-        (..., 5 * count) float32: x, y [m], cos yaw, sin yaw, present, for each.
+        (..., 5 * count) float32: x, y [m], cos yaw, sin yaw, present, for each; with ``motion``
+        (..., 8 * count), velocity along x and y [m/s] and radius [m] after those.
+
+    Raises:
+        KdmarlError: ``motion`` is asked of poses alone.
     """
     poses = np.asarray(poses, np.float32)
+    if motion and poses.shape[-1] != 6:
+        raise KdmarlError("neighbors: the term has motion: true, and only poses are given; only simulation has more")
     distance = np.hypot(poses[..., 0], poses[..., 1])
     distance = np.where(np.isfinite(poses).all(-1) & (distance <= max_range), distance, np.inf)
     order = np.argsort(distance, axis=-1, kind="stable")[..., :count]
@@ -334,9 +348,11 @@ def neighbors(poses: np.ndarray, count: int, max_range: float) -> np.ndarray:
     present = np.isfinite(np.take_along_axis(distance, order, axis=-1))
     yaw = poses[..., 2]
     rows = np.stack([poses[..., 0], poses[..., 1], np.cos(yaw), np.sin(yaw), np.ones_like(yaw)], axis=-1)
-    out = np.zeros((*poses.shape[:-2], count, 5), np.float32)
+    if motion:
+        rows = np.concatenate([rows, poses[..., 3:]], axis=-1)
+    out = np.zeros((*poses.shape[:-2], count, rows.shape[-1]), np.float32)
     out[..., : order.shape[-1], :] = np.where(present[..., None], rows, 0)
-    return out.reshape(*poses.shape[:-2], 5 * count)
+    return out.reshape(*poses.shape[:-2], -1)
 
 
 def _now_and_past(term: Lidar | RangeSensors, readings: Readings) -> np.ndarray:

@@ -145,6 +145,17 @@ def test_neighbors_are_sorted_and_masked():
     assert (got[2] == 0).all()
 
 
+def test_neighbors_with_motion_carry_velocity_and_radius():
+    rows = np.array([[3.0, 0, 0, 0.5, -0.1, 0.3], [1.0, 0, math.pi / 2, 0.2, 0.4, 0.12]])
+    got = neighbors(rows, 3, 10.0, motion=True).reshape(3, 8)
+    np.testing.assert_allclose(got[0], [1, 0, 0, 1, 1, 0.2, 0.4, 0.12], atol=1e-6)
+    np.testing.assert_allclose(got[1, 5:], [0.5, -0.1, 0.3], atol=1e-6)
+    assert (got[2] == 0).all()
+    assert Neighbors(3, 10.0, motion=True).size == 24
+    with pytest.raises(KdmarlError, match="motion: true, and only poses are given"):
+        neighbors(rows[:, :3], 3, 10.0, motion=True)
+
+
 def test_past_readings_follow_the_present_ones():
     def readings(distance, history=()):
         scan = Scan(np.full(36, distance, np.float32), -math.pi, TURN / 36, 0.05, 10.0)

@@ -119,3 +119,25 @@ def test_robots_push_each_other_apart():
     pose, _, gaps = move([(-0.5, 0, 0), (0.5, 0, math.pi)], (0.5, 0), 40)
     assert np.hypot(*(pose[0, :2] - pose[1, :2])) >= 0.4 - 1e-6
     assert (gaps.min(0) < kernels.CONTACT).all()
+
+
+def test_on_course_finds_the_most_urgent_approach():
+    pose = np.array([[[0, 0, 0], [2, 0.1, 0], [0, 5, 0], [-1, 0, 0]]], float)
+    velocity = np.array([[[1.0, 0], [0, 0], [0, 0.5], [0.8, 0]]])
+    radius = np.array([0.2, 0.2, 0.2, 0.2])
+    got = np.empty((1, 4))
+    kernels.on_course(pose, velocity, radius, 0.3, 4.0, got)
+    both = 1 * (1 - 2 / 4)  # 0 and 1 meet after 2 s
+    assert got[0, :2].tolist() == pytest.approx([both, both])
+    assert got[0, 2] == 0  # drives away from everyone
+    assert got[0, 3] == pytest.approx(1 * (1 - 3 / 0.8 / 4))  # slower than 0, faster than 1
+    kernels.on_course(pose, velocity, radius, 0.3, 1.0, got)
+    assert (got == 0).all()  # all of it is too far ahead
+
+
+def test_on_course_weighs_the_gap_in_passing():
+    pose = np.array([[[0, 0, 0], [1, 0.55, 0]]], float)
+    velocity = np.array([[[1.0, 0], [0, 0]]])
+    got = np.empty((1, 2))
+    kernels.on_course(pose, velocity, np.array([0.2, 0.2]), 0.3, 2.0, got)
+    assert got[0].tolist() == pytest.approx([0.5 * 0.5] * 2)

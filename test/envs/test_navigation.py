@@ -99,6 +99,22 @@ def test_episode_figures():
     assert all(step.episodes["return"].shape == (0, 6) for step in steps[:4])
 
 
+def test_the_expert_sees_how_the_others_move():
+    env = make(3, discs=[0, 0], walls=[0, 0])
+    list(drive(env, 20))
+    before, yaw = env.pose[:, 1, :2].copy(), env.pose[:, 0, 2]
+    seen = env._neighbors(slice(0, 1))[:, 0, 0]  # robot 1 as robot 0 sees it
+    velocity = env._ground_velocity()[:, 1]
+    turned = np.stack([np.cos(yaw) * velocity[:, 0] + np.sin(yaw) * velocity[:, 1],
+                       np.cos(yaw) * velocity[:, 1] - np.sin(yaw) * velocity[:, 0]], -1)  # fmt: skip
+    np.testing.assert_allclose(seen[:, 3:5], turned, atol=1e-12)
+    np.testing.assert_allclose(seen[:, 5], env._radius[1])
+    commands = {g.name: np.zeros((3, g.count, 2)) for g in env.groups}
+    env.step(commands)
+    moved = env.pose[:, 1, :2] - before
+    assert np.abs(moved - velocity * env.control_period).max() < 0.05  # it brakes meanwhile
+
+
 def test_a_lasting_touch_is_one_collision():
     env = make(1, discs=[0, 0], walls=[0, 0], arena=[6, 6], max_steps=100)
     env.reset(0)
@@ -121,7 +137,7 @@ def test_desynchronized_episodes_are_not_reported():
 def test_views_see_through_their_own_sensors():
     env = make(4)
     expert, student = env.observe(EXPERT), env.observe(STUDENT)
-    assert expert["mini"].shape == (4, 2, 68)
+    assert expert["mini"].shape == (4, 2, 83)
     assert student["mini"].shape == (4, 2, 23)
     np.testing.assert_array_equal(expert["scout"][..., :36], student["scout"][..., :36])
     with pytest.raises(KdmarlError, match="mini: has a lidar term, the robot has no lidar"):

@@ -23,7 +23,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Readings, Scan, observe
-from kdmarl_core.contract.terms import Goal, Velocity
+from kdmarl_core.contract.terms import Goal, Neighbors, Velocity
 from kdmarl_core.runtime import Policy
 from node_process import DOMAIN, Client
 from support import ROBOT_TYPES, write_policy
@@ -336,6 +336,10 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
             (cut, "is truncated"),
             (tmp_path / "none.onnx", "no such policy file"),
             (write_policy(tmp_path / "mini.onnx", "mini"), "for robot type 'mini', this robot is a 'scout'"),
+            (
+                write_policy(tmp_path / "motion.onnx", observation=[Goal(5.0), Neighbors(2, 4.0, motion=True)]),
+                "motion: true, which only simulation gives",
+            ),
             ("", "parameter 'policy' is empty"),
         ):
             if path != cut:  # that one was tried at start

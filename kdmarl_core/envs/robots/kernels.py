@@ -139,6 +139,41 @@ def advance(
             _separate(pose[b], velocity[b], radius, discs[b], walls[b], robot_gap[b], gap[b])
 
 
+@njit(cache=True)
+def on_course(
+    pose: np.ndarray, velocity: np.ndarray, radius: np.ndarray, gap: float, time: float, out: np.ndarray
+) -> None:
+    """How urgent it is for each robot that present motion brings it near another one.
+
+    For two robots that approach each other: 1 − (gap at their closest approach) / ``gap``, from 0 to 1, times
+    1 − (time until then) / ``time``; the most urgent of all others.
+
+    Args:
+        pose: (B, N, 3) [m, m, rad].
+        velocity: (B, N, 2) along the world's x and y [m/s].
+        radius: (N,) [m].
+        gap: passing at this gap is no concern [m].
+        time: nor is what happens after this time [s].
+        out: (B, N) out, from 0 to 1.
+    """
+    for b in range(pose.shape[0]):
+        out[b] = 0.0
+        for i in range(pose.shape[1]):
+            for j in range(i + 1, pose.shape[1]):
+                dx, dy = pose[b, j, 0] - pose[b, i, 0], pose[b, j, 1] - pose[b, i, 1]
+                vx, vy = velocity[b, j, 0] - velocity[b, i, 0], velocity[b, j, 1] - velocity[b, i, 1]
+                closing = -(dx * vx + dy * vy)
+                if closing <= 1e-9:
+                    continue
+                soon = closing / (vx * vx + vy * vy)
+                if soon >= time:
+                    continue
+                near = math.hypot(dx + soon * vx, dy + soon * vy) - radius[i] - radius[j]
+                urgency = min(1.0, max(0.0, 1 - near / gap)) * (1 - soon / time)
+                out[b, i] = max(out[b, i], urgency)
+                out[b, j] = max(out[b, j], urgency)
+
+
 @njit(cache=True, fastmath=FAST)
 def _cast_disc(
     ranges: np.ndarray, cos: np.ndarray, sin: np.ndarray, x: float, y: float, radius: float, first: int, last: int

@@ -62,12 +62,19 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """for each step, rising from 0 at ``crowd_gap`` from another robot to this at contact"""
     crowd_gap: Positive = 0.35
     """[m]"""
+    course: float = -0.2
+    """for each step on which its own motion will lead to a touch with another robot: times its share of its top
+    speed, falling to 0 at ``course_time`` before and at ``course_gap`` between them when they pass"""
+    course_gap: Positive = 0.3
+    """[m]"""
+    course_time: Positive = 2.0
+    """[s]"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
     restless: float = -0.05
     """for the commanded speed at the goal, as a share of its limit"""
     first_caution: Share = 0.25
-    """share of collision, contact, close and crowd at the beginning of training, so that robots dare to move"""
+    """share of collision, contact, close, crowd and course at the beginning of training, so that robots dare to move"""
     caution_ramp: Share = 0.5
     """share of the training after which they have their full weight"""
 
@@ -389,7 +396,11 @@ class Navigation(BatchedEnv):
         close = np.clip(1 - self.obstacle_gap / weights.close_gap, 0, 1)
         crowd = np.clip(1 - self.robot_gap / weights.crowd_gap, 0, 1)
         danger = (
-            weights.collision * collided + weights.contact * touching + weights.close * close + weights.crowd * crowd
+            weights.collision * collided
+            + weights.contact * touching
+            + weights.close * close
+            + weights.crowd * crowd
+            + weights.course * self._on_course()
         )
         return (
             weights.progress * (before - after)
@@ -398,6 +409,20 @@ class Navigation(BatchedEnv):
             + weights.turning * turn**2
             + weights.restless * at_goal * np.abs(command).sum(-1)
         )
+
+    def _on_course(self) -> np.ndarray:
+        """(B, N) from 0 to 1: how soon and how near present motion brings another robot, times one's own speed."""
+        weights = self.config.reward
+        urgency = np.empty((self.num_envs, self.num_agents))
+        kernels.on_course(
+            self.pose, self._ground_velocity(), self._radius, weights.course_gap, weights.course_time, urgency
+        )
+        return urgency * np.abs(self.velocity[..., 0]) / self._limits[:, 0]
+
+    def _ground_velocity(self) -> np.ndarray:
+        """(B, N, 2) along the world's x and y [m/s]."""
+        yaw = self.pose[..., 2]
+        return self.velocity[..., :1] * np.stack([np.cos(yaw), np.sin(yaw)], -1)
 
     def _sense(self, fresh: np.ndarray | None) -> None:
         """Take new readings; ``fresh`` lists environments that must not keep an old scan (None: drop at random).
@@ -471,13 +496,15 @@ class Navigation(BatchedEnv):
         )
 
     def _neighbors(self, agents: slice) -> np.ndarray:
-        """(B, n, N − 1, 3) poses of the other robots in each robot's frame."""
+        """(B, n, N − 1, 6) poses, ground velocities and radii of the other robots in each robot's frame."""
         relative = self.pose[:, None, :, :] - self.pose[:, agents, None, :]
         yaw = (relative[..., 2] + math.pi) % (2 * math.pi) - math.pi
-        xy = _rotate(relative[..., :2], self.pose[:, agents, None, 2])
-        poses = np.concatenate([xy, yaw[..., None]], -1)
+        own_yaw = self.pose[:, agents, None, 2]
+        velocity = _rotate(self._ground_velocity()[:, None], own_yaw)
+        radius = np.broadcast_to(self._radius[:, None], (*yaw.shape, 1))
+        rows = np.concatenate([_rotate(relative[..., :2], own_yaw), yaw[..., None], velocity, radius], -1)
         others = ~np.eye(self.num_agents, dtype=bool)[agents]
-        return poses[:, others].reshape(self.num_envs, others.shape[0], self.num_agents - 1, 3)
+        return rows[:, others].reshape(self.num_envs, others.shape[0], self.num_agents - 1, 6)
 
     def observe(self, view: str) -> dict[str, np.ndarray]:
         """Group → observation (B, n, O) float32 as ``view`` sees it now."""
@@ -495,7 +522,7 @@ class Navigation(BatchedEnv):
         return {group.name: self._group_state(group.agents) for group in self.groups}
 
     def _group_state(self, agents: slice) -> np.ndarray:
-        """(B, n, S): the other robots' poses, speeds, goals and radii and the nearest pillars, robot frame."""
+        """(B, n, S): the other robots' poses, velocities, radii and goals and the nearest pillars, robot frame."""
         envs, count = self.num_envs, agents.stop - agents.start
         others = ~np.eye(self.num_agents, dtype=bool)[agents]
 
@@ -505,13 +532,9 @@ class Navigation(BatchedEnv):
             return wide[:, others].reshape(envs, count, self.num_agents - 1, -1)
 
         yaw = self.pose[:, agents, None, 2]
-        poses = self._neighbors(agents)
+        xy, turned, motion = np.split(self._neighbors(agents), (2, 3), -1)
         goals = _rotate(of_others(self.goal) - self.pose[:, agents, None, :2], yaw)
-        radius = of_others(np.broadcast_to(self._radius[:, None], (envs, self.num_agents, 1)))
-        robots = np.concatenate(
-            [poses[..., :2], np.cos(poses[..., 2:]), np.sin(poses[..., 2:]), of_others(self.velocity), goals, radius],
-            -1,
-        )
+        robots = np.concatenate([xy, np.cos(turned), np.sin(turned), motion, goals], -1)
         offset = self.discs[:, None, :, :2] - self.pose[:, agents, None, :2]
         distance = np.where(self.discs[:, None, :, 2] > 0, np.hypot(offset[..., 0], offset[..., 1]), np.inf)
         order = np.argsort(distance, -1)[..., :NEIGHBOR_DISCS]
