@@ -21,7 +21,7 @@ from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
-from kdmarl_core.expert.networks import TeamPolicy
+from kdmarl_core.expert.networks import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
@@ -118,7 +118,7 @@ def _act(policy: TeamPolicy, view: str) -> episodes.Act:
 
     @torch.no_grad()
     def act(env: BatchedEnv) -> dict[str, np.ndarray]:
-        distributions = policy({name: torch.from_numpy(x) for name, x in env.observe(view).items()})
+        distributions = policy(observe(env, view))
         commands = policy.command({name: d.mode() for name, d in distributions.items()})
         return {name: command.numpy() for name, command in commands.items()}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply, stack
-from kdmarl_core.expert.networks import TeamPolicy
+from kdmarl_core.expert.networks import TeamPolicy, observe
 
 
 class Labelled(NamedTuple):
@@ -67,9 +67,8 @@ def gather(
     expert_drives = {g.name: torch.rand(env.num_envs, g.count, 1) < expert_share for g in env.groups}
     explores = (torch.arange(env.num_envs) % 2 == 0)[:, None, None]
     for _ in range(steps):
-        expert_sees = {name: torch.from_numpy(x) for name, x in env.observe(EXPERT).items()}
-        student_sees = {name: torch.from_numpy(x) for name, x in env.observe(STUDENT).items()}
-        advice, own = expert(expert_sees), students(student_sees)
+        student_sees = observe(env, STUDENT)
+        advice, own = expert(observe(env, EXPERT)), students(student_sees)
         samples = {
             name: torch.where(
                 expert_drives[name],

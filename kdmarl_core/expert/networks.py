@@ -138,6 +138,11 @@ class Actor(nn.Module):
         return sum(layer.weight.numel() for layer in self.net if isinstance(layer, nn.Linear))
 
 
+def observe(env: BatchedEnv, view: str) -> dict[str, Tensor]:
+    """What a team policy is called with: group → (B, n, O) as ``view`` sees it now; shares the environment's memory."""
+    return {name: torch.from_numpy(x) for name, x in env.observe(view).items()}
+
+
 class TeamPolicy(nn.Module):
     """Base of team policies: observations of all groups in, distributions of all groups out."""
 

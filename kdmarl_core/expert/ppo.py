@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.envs.base import BatchedEnv
-from kdmarl_core.expert.networks import Critic, TeamPolicy
+from kdmarl_core.expert.networks import Critic, TeamPolicy, observe
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -98,7 +98,7 @@ class Rollout:
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The present observations and critic inputs, group → (B, n, ·)."""
-        observation = {name: torch.from_numpy(x) for name, x in self.env.observe(self.view).items()}
+        observation = observe(self.env, self.view)
         state = self.env.state()
         return observation, {
             name: torch.cat([observation[name], torch.from_numpy(state[name])], -1) for name in observation

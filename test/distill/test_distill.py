@@ -8,7 +8,7 @@ from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
 from kdmarl_core.distill.distill import DistillConfig, distill, load_students, make_students
 from kdmarl_core.envs.base import EXPERT
 from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
-from kdmarl_core.expert.networks import NetworkConfig, make_policy
+from kdmarl_core.expert.networks import NetworkConfig, make_policy, observe
 from toy import DRIVE, Echo
 
 SMALL = NetworkConfig(hidden=(32,))
@@ -72,7 +72,7 @@ def test_the_wheel_is_shared_agent_by_agent(share):
 def test_students_learn_the_expert_and_are_loaded_again(tmp_path):
     env = Echo(64)
     students = distill(CONFIG, perfect_expert(env), Echo, tmp_path, seed=0)
-    observation = {name: torch.from_numpy(x.copy()) for name, x in env.observe(EXPERT).items()}
+    observation = observe(env, EXPERT)
     command = students.actor("wheeled").greedy(observation["wheeled"])
     assert (command - observation["wheeled"]).abs().mean() < 0.12  # of spans of 2 and 4
     assert (students.actor("chooser").greedy(observation["chooser"])[..., 0].numpy() == env.index).all()

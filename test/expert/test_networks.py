@@ -6,7 +6,7 @@ import torch
 
 from kdmarl_core.contract import Discrete
 from kdmarl_core.envs.base import EXPERT
-from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy
+from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy, observe
 from toy import DRIVE, Echo
 
 SMALL = NetworkConfig(hidden=(16, 16))
@@ -43,7 +43,7 @@ def test_macs_count_linear_layers():
 
 def test_decentralized_agents_ignore_each_other_and_centralized_ones_do_not():
     env = Echo(4)
-    observation = {name: torch.from_numpy(x.copy()) for name, x in env.observe(EXPERT).items()}
+    observation = observe(env, EXPERT)
     changed = {name: x.clone() for name, x in observation.items()}
     changed["wheeled"][:, 1] += 1.0
     for kind, sees in (("decentralized", False), ("centralized", True)):
@@ -58,6 +58,6 @@ def test_decentralized_agents_ignore_each_other_and_centralized_ones_do_not():
 def test_agents_of_one_type_are_exchangeable_in_the_centralized_policy():
     env = Echo(4)
     policy = make_policy("centralized", env.groups, SMALL)
-    observation = {name: torch.from_numpy(x.copy()) for name, x in env.observe(EXPERT).items()}
+    observation = observe(env, EXPERT)
     swapped = {**observation, "wheeled": observation["wheeled"].flip(1)}
     torch.testing.assert_close(policy(observation)["wheeled"].mean.flip(1), policy(swapped)["wheeled"].mean)
