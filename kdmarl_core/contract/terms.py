@@ -55,6 +55,8 @@ class Readings(NamedTuple):
     (..., robots, 6) also their velocity over ground along x and y of that frame [m/s] and their radius [m]"""
     previous_action: np.ndarray | None = None
     """(..., action) last command given, in the action space's units"""
+    vector: np.ndarray | None = None
+    """(..., values) what a simulator gives as it is, in its own units"""
     history: tuple[Readings, ...] = ()
     """readings of earlier control periods, the most recent first"""
 
@@ -187,7 +189,20 @@ class PreviousAction(_Term, frozen=True, tag="previous_action"):
         return np.asarray(_given(readings.previous_action, "previous_action", "the last command"), np.float32)
 
 
-Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | PreviousAction
+class Vector(_Term, frozen=True, tag="vector"):
+    """A vector that a simulator gives as it is, in its own order and units; no sensor of a robot gives it.
+
+    Benchmark tasks of other projects define their observations this way.
+    """
+
+    size: Count
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """The vector as float32, (..., size)."""
+        return np.asarray(_given(readings.vector, "vector", "a simulator's vector"), np.float32)
+
+
+Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | PreviousAction | Vector
 
 
 def observation_size(terms: Sequence[Term]) -> int:

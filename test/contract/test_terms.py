@@ -15,6 +15,7 @@ from kdmarl_core.contract.terms import (
     Neighbors,
     PreviousAction,
     RangeSensors,
+    Vector,
     Velocity,
     goal,
     lidar,
@@ -107,8 +108,17 @@ def test_terms_are_batched_over_leading_dimensions():
         velocity=rng.normal(size=(4, 3, 2)),
         neighbors=rng.normal(size=(4, 3, 5, 3)),
         previous_action=rng.normal(size=(4, 3, 2)),
+        vector=rng.normal(size=(4, 3, 7)),
     )
-    terms = [Lidar(30, 3.5), RangeSensors(8, 2.0), Goal(5.0), Velocity(), Neighbors(2, 9.0), PreviousAction()]
+    terms = [
+        Lidar(30, 3.5),
+        RangeSensors(8, 2.0),
+        Goal(5.0),
+        Velocity(),
+        Neighbors(2, 9.0),
+        PreviousAction(),
+        Vector(7),
+    ]
     got = observe(terms, readings)
     assert got.shape == (4, 3, observation_size(terms))
     assert got.dtype == np.float32
@@ -121,6 +131,10 @@ def test_missing_and_misshapen_readings_are_named():
         observe([Lidar(8, 3.5)], Readings())
     with pytest.raises(KdmarlError, match="velocity: got 3 values, the policy expects 2"):
         observe([Velocity()], Readings(velocity=np.zeros(3)))
+    with pytest.raises(KdmarlError, match="'vector' needs a simulator's vector, which this robot does not give"):
+        observe([Vector(7)], Readings())
+    with pytest.raises(KdmarlError, match="vector: got 6 values, the policy expects 7"):
+        observe([Vector(7)], Readings(vector=np.zeros(6)))
     with pytest.raises(KdmarlError, match="got 7 sensors, the policy expects 8"):
         range_sensors(np.zeros(7), 8, 2.0)
 
