@@ -8,7 +8,8 @@ import yaml
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.contract.swarm import World, world_clearance
 from kdmarl_core.envs.base import EXPERT, STUDENT
-from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig, Randomization
+from kdmarl_core.envs.robots.config import Randomization
+from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from support import REPOSITORY, write_policy
 
 TASK = yaml.safe_load((REPOSITORY / "config/navigation.yaml").read_text())["task"]

@@ -1,0 +1,115 @@
+"""What all robot tasks have in common in a config file: team, arena, dangers, randomisation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from kdmarl_core.contract import Term
+from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.envs.base import EXPERT, STUDENT
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+FloatRange = tuple[NonNegative, NonNegative]
+IntRange = tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
+
+
+def ordered(name: str, pair: tuple[float, float]) -> None:
+    """Refuse a range whose lowest is above its highest.
+
+    Raises:
+        ValueError: it is.
+    """
+    if pair[0] > pair[1]:
+        raise ValueError(f"{name} is [{pair[0]}, {pair[1]}]; give [lowest, highest]")
+
+
+class Danger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights of what a robot is charged for in one step when it touches something or is about to."""
+
+    collision: float = -10.0
+    """when it begins to touch anything"""
+    contact: float = -0.05
+    """for each step that it touches"""
+    close: float = -0.2
+    """for each step, rising from 0 at ``close_gap`` from a wall or pillar to this at contact"""
+    close_gap: Positive = 0.15
+    """[m]"""
+    crowd: float = -0.3
+    """for each step, rising from 0 at ``crowd_gap`` from another robot to this at contact"""
+    crowd_gap: Positive = 0.35
+    """[m]"""
+    course: float = -0.2
+    """for each step on which its own motion will lead to a touch with another robot: times its share of its top
+    speed, falling to 0 at ``course_time`` before and at ``course_gap`` between them when they pass"""
+    course_gap: Positive = 0.3
+    """[m]"""
+    course_time: Positive = 2.0
+    """[s]"""
+    first_caution: Share = 0.25
+    """share of collision, contact, close, crowd and course at the beginning of training, so that robots dare to move"""
+    caution_ramp: Share = 0.5
+    """share of the training after which they have their full weight"""
+
+
+class Randomization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Drawn anew for every robot and episode, uniformly between lowest and highest."""
+
+    noise: FloatRange = (0.0, 0.03)
+    """standard deviation of distances [m]"""
+    dropout: tuple[Share, Share] = (0.0, 0.1)
+    """chance that a robot gets no new scan in a step and sees the last one"""
+    delay: FloatRange = (0.0, 0.15)
+    """from command to motion [s]"""
+    gain: tuple[Positive, Positive] = (0.95, 1.05)
+    """true speed for a commanded speed of 1"""
+    odometry_noise: FloatRange = (0.0, 0.02)
+    """standard deviation of measured speeds [m/s, rad/s]"""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            ordered(name, getattr(self, name))
+
+
+class RobotsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The part of a task that does not depend on what the robots are to do."""
+
+    robot_types: str
+    """YAML file of robot types, relative to the config file"""
+    team: dict[str, Annotated[int, msgspec.Meta(ge=1, le=64)]]
+    """robot type → number of robots"""
+    observations: dict[str, dict[str, list[Term]]]
+    """view → robot type → terms"""
+    control_period: Positive = 0.1
+    """[s]"""
+    max_steps: Count = 300
+    arena: tuple[Positive, Positive] = (7.0, 9.5)
+    """side of the square arena [m]"""
+    discs: IntRange = (2, 8)
+    """number of pillars"""
+    disc_radius: tuple[Positive, Positive] = (0.12, 0.45)
+    """[m]"""
+    walls: IntRange = (0, 2)
+    """number of inner walls"""
+    margin: Positive = 0.4
+    """free space around places for robots [m]"""
+    privileged_beams: Annotated[int, msgspec.Meta(ge=8, le=4096)] = 120
+    """beams of the lidar that simulation lends to robots without one"""
+    privileged_range: Positive = 3.5
+    """its range [m]"""
+    randomization: Randomization = Randomization()
+
+    def __post_init__(self) -> None:
+        if not self.team:
+            raise ValueError("team has no robots; name at least one robot type")
+        for name in (EXPERT, STUDENT):
+            if not all(self.observations.get(name, {}).get(robot_type) for robot_type in self.team):
+                raise ValueError(f"observations.{name} must list terms for {', '.join(self.team)}")
+        for name in ("arena", "discs", "disc_radius", "walls"):
+            ordered(name, getattr(self, name))
+        if self.randomization.delay[1] > 2 * self.control_period:
+            raise ValueError(
+                f"randomization.delay is up to {self.randomization.delay[1]} s; at most two control periods"
+            )
