@@ -57,7 +57,7 @@ def evaluate(
     expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, experiment.task_json)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
-    acts = {"expert": _act(expert, experiment.expert.view), "students": episodes.policy_files(policies)}
+    acts = {"expert": _act(expert), "students": episodes.policy_files(policies)}
     macs = {
         "expert": {name: expert.macs(name) for name in policies},
         "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
@@ -65,7 +65,7 @@ def evaluate(
     if direct:
         other = load_experiment(direct / "expert" / "config.yaml", [])
         own = load_policy(other.expert, env, direct / "expert", other.seed, other.task_json)
-        acts["direct"] = _act(own, other.expert.view)
+        acts["direct"] = _act(own)
         macs["direct"] = {name: own.macs(name) for name in policies}
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
     figures = {
@@ -113,12 +113,12 @@ def _pool(parts: list[Figures]) -> Figures:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _act(policy: TeamPolicy, view: str) -> episodes.Act:
+def _act(policy: TeamPolicy) -> episodes.Act:
     """Greedy commands of a torch policy."""
 
     @torch.no_grad()
     def act(env: BatchedEnv) -> dict[str, np.ndarray]:
-        distributions = policy(observe(env, view))
+        distributions = policy(observe(env, policy.view))
         commands = policy.command({name: d.mode() for name, d in distributions.items()})
         return {name: command.numpy() for name, command in commands.items()}
 

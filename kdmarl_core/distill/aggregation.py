@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply, stack
 from kdmarl_core.expert.networks import TeamPolicy, observe
 
@@ -68,7 +68,7 @@ def gather(
     explores = (torch.arange(env.num_envs) % 2 == 0)[:, None, None]
     for _ in range(steps):
         student_sees = observe(env, STUDENT)
-        advice, own = expert(observe(env, EXPERT)), students(student_sees)
+        advice, own = expert(observe(env, expert.view)), students(student_sees)
         samples = {
             name: torch.where(
                 expert_drives[name],

@@ -146,6 +146,8 @@ def observe(env: BatchedEnv, view: str) -> dict[str, Tensor]:
 class TeamPolicy(nn.Module):
     """Base of team policies: observations of all groups in, distributions of all groups out."""
 
+    view: str
+    """what it sees through"""
     heads: dict[str, Head]
 
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
@@ -170,6 +172,7 @@ class DecentralizedPolicy(TeamPolicy):
 
     def __init__(self, groups: tuple[Group, ...], view: str, configs: dict[str, NetworkConfig]) -> None:
         super().__init__()
+        self.view = view
         self.actors = nn.ModuleDict(
             {g.name: Actor(observation_size(g.observation[view]), g.action, configs[g.name]) for g in groups}
         )
@@ -202,6 +205,7 @@ class CentralizedPolicy(TeamPolicy):
 
     def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig, attention_heads: int = 4) -> None:
         super().__init__()
+        self.view = view
         width = config.hidden[-1]
         sizes = {g.name: observation_size(g.observation[view]) for g in groups}
         self.counts = {g.name: g.count for g in groups}

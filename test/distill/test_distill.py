@@ -1,12 +1,16 @@
 """Student-state aggregation and the whole second stage on a task whose expert is known."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
 from kdmarl_core.distill.distill import DistillConfig, distill, load_students, make_students
-from kdmarl_core.envs.base import EXPERT
+from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
 from kdmarl_core.expert.networks import NetworkConfig, make_policy, observe
 from toy import DRIVE, Echo
@@ -67,6 +71,29 @@ def test_the_wheel_is_shared_agent_by_agent(share):
     assert labelled["chooser"].expert.logits.shape == (3 * 400, 3)
     squashed = torch.tanh(labelled["wheeled"].expert.mean) * torch.from_numpy(DRIVE.high)
     torch.testing.assert_close(squashed, labelled["wheeled"].observation, rtol=0.05, atol=0.05)
+
+
+class Sighted(Echo):
+    """Shows the expert one thing more than the students."""
+
+    def __init__(self, num_envs):
+        super().__init__(num_envs)
+        wheeled, *others = self.groups
+        self.groups = (replace(wheeled, observation={**wheeled.observation, EXPERT: [PreviousAction(3)]}), *others)
+
+    def observe(self, view):
+        seen = super().observe(view)
+        if view == EXPERT:
+            seen["wheeled"] = np.concatenate([seen["wheeled"], seen["wheeled"][..., :1]], -1)
+        return seen
+
+
+@pytest.mark.parametrize("view", [EXPERT, STUDENT])
+def test_an_expert_advises_through_its_own_view(view):
+    env = Sighted(4)
+    expert = make_policy("decentralized", env.groups, SMALL, view)
+    labelled = gather(env, expert, make_students(CONFIG, env.groups), 2, 0.5)
+    assert labelled["wheeled"].observation.shape == (2 * 4 * 2, 2)
 
 
 def test_students_learn_the_expert_and_are_loaded_again(tmp_path):
