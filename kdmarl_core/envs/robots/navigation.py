@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract import Swarm
+from kdmarl_core.contract import Readings, Swarm
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots import layouts
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig, Share
@@ -120,8 +120,8 @@ class Navigation(RobotsEnv):
         self._arrival = np.where(self._at_goal, np.where(np.isnan(self._arrival), now, self._arrival), np.nan)
         return {"success": self._at_goal, "time_to_goal": self._arrival}
 
-    def _task_readings(self, agents: slice) -> dict[str, np.ndarray]:
-        return {"goal": rotate(self.goal[:, agents] - self.pose[:, agents, :2], self.pose[:, agents, 2])}
+    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
+        return readings._replace(goal=rotate(self.goal[:, agents] - self.pose[:, agents, :2], self.pose[:, agents, 2]))
 
     def _task_state(self, agents: slice) -> list[np.ndarray]:
         return [self._in_frames(self._of_others(self.goal, agents), agents)]

@@ -89,8 +89,8 @@ class RobotsEnv(BatchedEnv):
         """The task's figures of the running episodes, (B, N) each."""
 
     @abstractmethod
-    def _task_readings(self, agents: slice) -> dict[str, np.ndarray]:
-        """What the task gives some agents to see, by field of ``Readings``."""
+    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
+        """``readings`` of some agents with what the task gives them to see."""
 
     @abstractmethod
     def _task_state(self, agents: slice) -> list[np.ndarray]:
@@ -288,11 +288,11 @@ class RobotsEnv(BatchedEnv):
         """What the sensors of a group give; the other robots' poses only if a term asks for them."""
         agents = group.agents
         sees_others = any(isinstance(term, Neighbors) for term in terms)
-        return self._sensors.readings(group)._replace(
+        readings = self._sensors.readings(group)._replace(
             neighbors=self._neighbors(agents) if sees_others else None,
             previous_action=self._commands[0][:, agents],
-            **self._task_readings(agents),
         )
+        return self._add_readings(readings, agents)
 
     def state(self) -> dict[str, np.ndarray]:
         """Group → central state (B, n, S) float32, seen from each agent.
