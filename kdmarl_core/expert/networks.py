@@ -15,11 +15,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from kdmarl_core.contract import ActionSpace, DiffDrive, observation_size
+from kdmarl_core.contract import ActionSpace, DiffDrive, KdmarlError, observation_size
 from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ATTENTION_HEADS = 4
+"""of a centralized policy"""
 Width = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
@@ -196,6 +198,52 @@ class DecentralizedPolicy(TeamPolicy):
         return self.actor(group).macs
 
 
+class SharedPolicy(TeamPolicy):
+    """One actor for all types: what one type finds out serves the others too.
+
+    It is told by a one-hot vector which type it acts for; an agent sees its own observation only. Every type
+    needs the same observation terms and as many network outputs.
+
+    Raises:
+        KdmarlError: the types' observations or actions differ.
+    """
+
+    kinds: Tensor
+
+    def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
+        super().__init__()
+        self.head_modules = nn.ModuleDict({g.name: Head(g.action, config) for g in groups})
+        self.heads = dict(self.head_modules.items())  # type: ignore[arg-type]
+        outputs = self.heads[groups[0].name].outputs
+        for group in groups:
+            if group.observation[view] != groups[0].observation[view] or self.heads[group.name].outputs != outputs:
+                raise KdmarlError(
+                    f"expert.policy: shared needs equal observations and actions, '{group.name}' has others than "
+                    f"'{groups[0].name}'; use decentralized"
+                )
+        size = observation_size(groups[0].observation[view])
+        self.counts = {g.name: g.count for g in groups}
+        self.normalizer = Normalizer(size)
+        self.net = mlp([size + len(groups), *config.hidden, outputs], config.activation, 0.01)
+        one_hot = torch.eye(len(groups)).repeat_interleave(torch.tensor(list(self.counts.values())), 0)
+        self.register_buffer("kinds", one_hot, persistent=False)
+
+    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        """All agents through one network, each type's outputs to its head."""
+        seen = self.normalizer(torch.cat([observation[name] for name in self.counts], -2))
+        outputs = self.net(torch.cat([seen, self.kinds.expand(*seen.shape[:-1], -1)], -1))
+        parts = outputs.split(list(self.counts.values()), -2)
+        return {name: self.heads[name].distribution(part) for name, part in zip(self.counts, parts, strict=True)}
+
+    def update_normalizers(self, observation: dict[str, Tensor]) -> None:
+        """Fold all types' observations into the running statistics."""
+        self.normalizer.update(torch.cat([observation[name] for name in self.counts], -2))
+
+    def macs(self, group: str) -> int:
+        """Multiply-accumulates of the actor, whatever the type."""
+        return _linear_macs(self.net)
+
+
 class CentralizedPolicy(TeamPolicy):
     """Attention over all agents' observations: every agent's action depends on the whole team.
 
@@ -203,7 +251,7 @@ class CentralizedPolicy(TeamPolicy):
     al., arXiv 1706.03762). Positions are not encoded: agents of one type are exchangeable.
     """
 
-    def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig, attention_heads: int = 4) -> None:
+    def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
         super().__init__()
         self.view = view
         width = config.hidden[-1]
@@ -214,7 +262,7 @@ class CentralizedPolicy(TeamPolicy):
             {name: mlp([size, *config.hidden], config.activation, math.sqrt(2)) for name, size in sizes.items()}
         )
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, attention_heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(width, ATTENTION_HEADS, batch_first=True)
         self.mix = mlp([width, width, width], config.activation, 1.0)
         self.head_modules = nn.ModuleDict({g.name: Head(g.action, config) for g in groups})
         self.heads = dict(self.head_modules.items())  # type: ignore[arg-type]
@@ -269,9 +317,11 @@ class Critic(nn.Module):
 
 
 def make_policy(kind: str, groups: tuple[Group, ...], config: NetworkConfig, view: str = EXPERT) -> TeamPolicy:
-    """A ``decentralized`` or ``centralized`` policy for a team that sees through ``view``."""
+    """A ``decentralized``, ``shared`` or ``centralized`` policy for a team that sees through ``view``."""
     if kind == "centralized":
         return CentralizedPolicy(groups, view, config)
+    if kind == "shared":
+        return SharedPolicy(groups, view, config)
     return DecentralizedPolicy(groups, view, {group.name: config for group in groups})
 
 

@@ -16,7 +16,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.base import EXPERT, BatchedEnv
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.log import append_row, progress_bar
-from kdmarl_core.expert.networks import NetworkConfig, TeamPolicy, make_critics, make_policy
+from kdmarl_core.expert.networks import ATTENTION_HEADS, NetworkConfig, TeamPolicy, make_critics, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -26,7 +26,8 @@ CHECKPOINT = "checkpoint.safetensors"
 class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the expert is trained."""
 
-    policy: Literal["decentralized", "centralized"] = "decentralized"
+    policy: Literal["decentralized", "shared", "centralized"] = "decentralized"
+    """one actor for each type, one for all types, or attention over the whole team's observations"""
     view: Literal["expert", "student"] = EXPERT  # type: ignore[assignment]
     """what its actors see; ``student`` trains the best policy of the robots' own sensors"""
     actor: NetworkConfig = NetworkConfig()
@@ -38,6 +39,13 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     iterations: Count = 400
     checkpoint_every: Count = 20
     """iterations; environments and random numbers restart there, so that a resumed run is the same run"""
+
+    def __post_init__(self) -> None:
+        if self.policy == "centralized" and (not self.actor.hidden or self.actor.hidden[-1] % ATTENTION_HEADS):
+            raise ValueError(
+                f"actor.hidden is {list(self.actor.hidden)}; a centralized policy needs a last width that its "
+                f"{ATTENTION_HEADS} attention heads can share evenly"
+            )
 
 
 def train(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kdmarl_core.contract import Discrete
-from kdmarl_core.envs.base import EXPERT
+from kdmarl_core.contract import Discrete, KdmarlError
+from kdmarl_core.contract.terms import PreviousAction
+from kdmarl_core.envs.base import EXPERT, Group
 from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy, observe
 from toy import DRIVE, Echo
 
@@ -61,3 +62,24 @@ def test_agents_of_one_type_are_exchangeable_in_the_centralized_policy():
     observation = observe(env, EXPERT)
     swapped = {**observation, "wheeled": observation["wheeled"].flip(1)}
     torch.testing.assert_close(policy(observation)["wheeled"].mean.flip(1), policy(swapped)["wheeled"].mean)
+
+
+def test_a_shared_actor_tells_types_apart_and_agents_still_ignore_each_other():
+    seen = [PreviousAction(2)]
+    groups = tuple(
+        Group(name, slice(2 * index, 2 * index + 2), {EXPERT: seen}, DRIVE) for index, name in enumerate(("one", "two"))
+    )
+    policy = make_policy("shared", groups, SMALL)
+    same = torch.ones(5, 2, 2)
+    one, two = (policy({"one": same, "two": same})[name].mean for name in ("one", "two"))
+    assert (one - two).abs().min() > 0
+    assert (one[:, 0] - one[:, 1]).abs().max() == 0
+    other = policy({"one": same, "two": same + 1})
+    torch.testing.assert_close(other["one"].mean, one)
+    assert policy.macs("one") == sum(p.numel() for p in policy.net.parameters() if p.dim() == 2)
+    assert {name for name, _ in policy.named_parameters()} >= {"head_modules.one.log_std", "head_modules.two.log_std"}
+
+
+def test_a_shared_actor_needs_equal_observations():
+    with pytest.raises(KdmarlError, match="'chooser' has others than 'wheeled'; use decentralized"):
+        make_policy("shared", Echo(1).groups, SMALL)
