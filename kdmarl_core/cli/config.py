@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import BatchedEnv
@@ -36,6 +37,12 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     expert: ExpertConfig = ExpertConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     seed: Annotated[int, msgspec.Meta(ge=0)] = 1
+
+    def __post_init__(self) -> None:
+        known = {name for terms in self.task.observations.values() for name in terms}
+        for name in self.distill.students:
+            if name not in known:
+                raise ValueError(f"distill.students: unknown robot type '{name}'; {did_you_mean(name, known)}")
 
     @property
     def task_json(self) -> str:

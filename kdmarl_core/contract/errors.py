@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class KdmarlError(Exception):
@@ -12,6 +13,12 @@ class KdmarlError(Exception):
     Command lines print the sentence and exit non-zero; nodes log it and stay unconfigured. Anything
     else that escapes is a bug.
     """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The remedy for a word that is not one of ``known``: the nearest of them, or to remove it."""
+    nearest = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    return f"did you mean '{nearest[0]}'?" if nearest else "remove it"
 
 
 def run_command(command: Callable[[], object], name: str) -> int:

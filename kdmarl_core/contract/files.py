@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.errors import KdmarlError, did_you_mean
 
 T = TypeVar("T")
 
@@ -107,10 +106,7 @@ def _explain(message: str, type_: type, source: str) -> str:
     unknown = re.search(r"unknown field `(.*)`", problem)
     if unknown:
         key = unknown.group(1)
-        known = sorted(_field_names(type_, set()))
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        remedy = f"did you mean '{nearest[0]}'?" if nearest else "remove it"
-        return f"{source}: {path}: unknown key '{key}'; {remedy}"
+        return f"{source}: {path}: unknown key '{key}'; {did_you_mean(key, _field_names(type_, set()))}"
     return f"{source}: {path}: {problem[:1].lower()}{problem[1:]}"
 
 

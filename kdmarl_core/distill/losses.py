@@ -22,6 +22,10 @@ class LossWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     temperature: Positive = 1.0
     """softens both distributions in the KL term"""
 
+    def __post_init__(self) -> None:
+        if not (self.kl or self.action):
+            raise ValueError("kl and action are both 0, so that nothing would be learned; give one a weight")
+
 
 def kl_loss(expert: Distribution, student: Distribution, temperature: float) -> Tensor:
     """KL(expert ‖ student) of the distributions softened by tau, averaged.

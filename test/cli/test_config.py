@@ -40,12 +40,31 @@ def test_overrides_change_values_and_the_hash():
         ("task.kind=chess", r"\$\.task"),
         ("seed=[", "not a YAML value"),
         ("expert.policy=central", "invalid enum value 'central'"),
+        ("expert={policy: centralized, actor: {hidden: []}}", r"\$\.expert: actor.hidden is \[\]; a centralized"),
+        ("expert={policy: centralized, actor: {hidden: [64, 18]}}", r"hidden is \[64, 18\]; .* 4 attention heads"),
+        ("distill.loss={kl: 0, action: 0}", r"\$\.distill\.loss: kl and action are both 0"),
+        ("distill.students.scuot={}", "distill.students: unknown robot type 'scuot'; did you mean 'scout'?"),
+        ("distill.students.zeppelin={}", "distill.students: unknown robot type 'zeppelin'; remove it"),
     ],
 )
 def test_wrong_overrides_are_told_in_one_sentence(override, message):
     with pytest.raises(KdmarlError, match=message) as caught:
         load_experiment(CONFIG, [override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "expert={policy: centralized, actor: {hidden: [20]}}",
+        "expert={policy: decentralized, actor: {hidden: []}}",
+        "distill.loss={kl: 0}",
+        "distill.loss={action: 0}",
+        "task.team={scout: 4}",
+    ],
+)
+def test_what_is_near_to_wrong_is_accepted(override):
+    load_experiment(CONFIG, [override])
 
 
 def test_seed_as_a_value_may_be_overridden_in_a_file_without_it(tmp_path: Path):
