@@ -148,9 +148,12 @@ def observe(env: BatchedEnv, view: str) -> dict[str, Tensor]:
 class TeamPolicy(nn.Module):
     """Base of team policies: observations of all groups in, distributions of all groups out."""
 
-    view: str
-    """what it sees through"""
     heads: dict[str, Head]
+
+    def __init__(self, view: str) -> None:
+        super().__init__()
+        self.view = view
+        """what it sees through"""
 
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Group → (..., n, O) to group → distribution over (..., n) agents."""
@@ -173,8 +176,7 @@ class DecentralizedPolicy(TeamPolicy):
     """One actor for each type, each of its own size; an agent sees its own observation only."""
 
     def __init__(self, groups: tuple[Group, ...], view: str, configs: dict[str, NetworkConfig]) -> None:
-        super().__init__()
-        self.view = view
+        super().__init__(view)
         self.actors = nn.ModuleDict(
             {g.name: Actor(observation_size(g.observation[view]), g.action, configs[g.name]) for g in groups}
         )
@@ -211,7 +213,7 @@ class SharedPolicy(TeamPolicy):
     kinds: Tensor
 
     def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
-        super().__init__()
+        super().__init__(view)
         self.head_modules = nn.ModuleDict({g.name: Head(g.action, config) for g in groups})
         self.heads = dict(self.head_modules.items())  # type: ignore[arg-type]
         outputs = self.heads[groups[0].name].outputs
@@ -252,8 +254,7 @@ class CentralizedPolicy(TeamPolicy):
     """
 
     def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
-        super().__init__()
-        self.view = view
+        super().__init__(view)
         width = config.hidden[-1]
         sizes = {g.name: observation_size(g.observation[view]) for g in groups}
         self.counts = {g.name: g.count for g in groups}

@@ -6,7 +6,7 @@ import torch
 
 from kdmarl_core.contract import Discrete, KdmarlError
 from kdmarl_core.contract.terms import PreviousAction
-from kdmarl_core.envs.base import EXPERT, Group
+from kdmarl_core.envs.base import EXPERT, STUDENT, Group
 from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy, observe
 from toy import DRIVE, Echo
 
@@ -54,6 +54,11 @@ def test_decentralized_agents_ignore_each_other_and_centralized_ones_do_not():
         moved = (one["wheeled"].mean[:, 0] - two["wheeled"].mean[:, 0]).abs().max() > 0
         assert bool(moved) == sees
         assert policy.macs("wheeled") > 0
+
+
+@pytest.mark.parametrize("kind", ["decentralized", "shared", "centralized"])
+def test_a_policy_knows_what_it_sees_through(kind):
+    assert make_policy(kind, Echo(1).groups[:1], SMALL, STUDENT).view == STUDENT
 
 
 def test_agents_of_one_type_are_exchangeable_in_the_centralized_policy():
