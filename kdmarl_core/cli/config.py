@@ -40,9 +40,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def __post_init__(self) -> None:
         known = {name for terms in self.task.observations.values() for name in terms}
-        for name in self.distill.students:
-            if name not in known:
-                raise ValueError(f"distill.students: unknown robot type '{name}'; {did_you_mean(name, known)}")
+        for key, networks in (("distill.students", self.distill.students), ("expert.actors", self.expert.actors)):
+            for name in networks:
+                if name not in known:
+                    raise ValueError(f"{key}: unknown robot type '{name}'; {did_you_mean(name, known)}")
 
     @property
     def task_json(self) -> str:

@@ -111,6 +111,7 @@ def _parity(env: BatchedEnv, policies: dict[str, Policy], actors: dict[str, Acto
 
 def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type: str) -> Manifest:
     group = next(group for group in env.groups if group.name == robot_type)
+    actor = experiment.expert.actors.get(robot_type, experiment.expert.actor)
     return Manifest(
         name=f"{task_name(experiment)}_{robot_type}",
         task=task_name(experiment),
@@ -125,7 +126,7 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
             commit=_commit(config.parent),
             config_sha256=experiment.sha256,
             seed=experiment.seed,
-            expert=f"{experiment.expert.policy} MAPPO {list(experiment.expert.actor.hidden)}",
+            expert=f"{experiment.expert.policy} MAPPO {list(actor.hidden)}",
             created=datetime.date.today().isoformat(),
         ),
     )

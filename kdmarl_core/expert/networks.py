@@ -317,13 +317,22 @@ class Critic(nn.Module):
         return self.value_normalizer.inverse(self(inputs).unsqueeze(-1)).squeeze(-1)
 
 
-def make_policy(kind: str, groups: tuple[Group, ...], config: NetworkConfig, view: str = EXPERT) -> TeamPolicy:
-    """A ``decentralized``, ``shared`` or ``centralized`` policy for a team that sees through ``view``."""
+def make_policy(
+    kind: str,
+    groups: tuple[Group, ...],
+    config: NetworkConfig,
+    view: str = EXPERT,
+    own: dict[str, NetworkConfig] | None = None,
+) -> TeamPolicy:
+    """A ``decentralized``, ``shared`` or ``centralized`` policy for a team that sees through ``view``.
+
+    ``own`` are the networks of types that do not get the one of ``config`` (``decentralized`` only).
+    """
     if kind == "centralized":
         return CentralizedPolicy(groups, view, config)
     if kind == "shared":
         return SharedPolicy(groups, view, config)
-    return DecentralizedPolicy(groups, view, {group.name: config for group in groups})
+    return DecentralizedPolicy(groups, view, {group.name: (own or {}).get(group.name, config) for group in groups})
 
 
 def make_critics(env: BatchedEnv, config: NetworkConfig, view: str) -> nn.ModuleDict:

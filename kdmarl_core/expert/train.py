@@ -31,6 +31,8 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     view: Literal["expert", "student"] = EXPERT  # type: ignore[assignment]
     """what its actors see; ``student`` trains the best policy of the robots' own sensors"""
     actor: NetworkConfig = NetworkConfig()
+    actors: dict[str, NetworkConfig] = {}
+    """robot type → its actor instead of ``actor``"""
     critic: NetworkConfig = NetworkConfig()
     ppo: PPOConfig = PPOConfig()
     envs: Count = 128
@@ -41,6 +43,8 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """iterations; environments and random numbers restart there, so that a resumed run is the same run"""
 
     def __post_init__(self) -> None:
+        if self.actors and self.policy != "decentralized":
+            raise ValueError(f"actors are given, but a {self.policy} policy is one network; remove them")
         if self.policy == "centralized" and (not self.actor.hidden or self.actor.hidden[-1] % ATTENTION_HEADS):
             raise ValueError(
                 f"actor.hidden is {list(self.actor.hidden)}; a centralized policy needs a last width that its "
@@ -67,7 +71,7 @@ def train(
     """
     env = make_env(config.envs)
     torch.manual_seed(seed)
-    policy = make_policy(config.policy, env.groups, config.actor, config.view)
+    policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
     critics = make_critics(env, config.critic, config.view)
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
@@ -110,7 +114,7 @@ def load_policy(config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, 
     Raises:
         KdmarlError: there is none, it was trained otherwise, or its training is not finished.
     """
-    policy = make_policy(config.policy, env.groups, config.actor, config.view)
+    policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
     path = folder / CHECKPOINT
     notes = checkpoint.load(path, {"policy": policy})
     if notes.get("fingerprint") != _fingerprint(config, seed, task):

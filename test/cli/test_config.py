@@ -44,6 +44,12 @@ def test_overrides_change_values_and_the_hash():
         ("expert={policy: centralized, actor: {hidden: [64, 18]}}", r"hidden is \[64, 18\]; .* 4 attention heads"),
         ("distill.loss={kl: 0, action: 0}", r"\$\.distill\.loss: kl and action are both 0"),
         ("distill.students.scuot={}", "distill.students: unknown robot type 'scuot'; did you mean 'scout'?"),
+        ("expert.actors.scuot={}", "expert.actors: unknown robot type 'scuot'; did you mean 'scout'?"),
+        (
+            "expert={policy: centralized, actors: {scout: {}}}",
+            "actors are given, but a centralized policy is one network",
+        ),
+        ("expert={policy: shared, actors: {scout: {}}}", "actors are given, but a shared policy is one network"),
         ("distill.students.zeppelin={}", "distill.students: unknown robot type 'zeppelin'; remove it"),
     ],
 )

@@ -51,6 +51,14 @@ def test_a_trained_policy_is_loaded(tmp_path):
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
+def test_a_type_may_have_an_actor_of_its_own_size(tmp_path):
+    config = msgspec.structs.replace(CONFIG, actors={"chooser": NetworkConfig(hidden=(5, 4))})
+    trained = train(config, Echo, tmp_path, seed=0)
+    assert trained.macs("chooser") == 3 * 5 + 5 * 4 + 4 * 3
+    assert trained.macs("wheeled") == 2 * 8 + 8 * 2
+    assert load_policy(config, Echo(1), tmp_path, 0).macs("chooser") == trained.macs("chooser")
+
+
 def test_wrong_checkpoints_are_named(tmp_path):
     with pytest.raises(KdmarlError, match="no such checkpoint; train first"):
         load_policy(CONFIG, Echo(1), tmp_path, 0)
