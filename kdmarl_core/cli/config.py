@@ -16,6 +16,7 @@ from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
+from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from kdmarl_core.expert.train import ExpertConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -32,7 +33,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything from training to evaluation."""
 
-    task: NavigationConfig
+    task: NavigationConfig | PassageConfig
     distill: DistillConfig
     expert: ExpertConfig = ExpertConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -72,6 +73,8 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
 
 def make_env(experiment: Experiment, config_path: Path, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
     """The experiment's environment; ``swarm`` fixes arena, starts and goals."""
+    if isinstance(experiment.task, PassageConfig):
+        return Passage(experiment.task, config_path.parent, num_envs, swarm)
     return Navigation(experiment.task, config_path.parent, num_envs, swarm)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from kdmarl_core.cli.config import load_experiment, make_env
 from kdmarl_core.cli.stages import policy_path, task_name
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.envs.robots.navigation import Navigation
+from kdmarl_core.envs.robots.goals import GoalsEnv
 
 
 def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: int | None, output: Path) -> None:
@@ -23,7 +23,7 @@ def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: 
     """
     experiment = load_experiment(config, overrides)
     env = make_env(experiment, config, count)
-    if not isinstance(env, Navigation):
+    if not isinstance(env, GoalsEnv):
         raise KdmarlError(f"{config}: task '{task_name(experiment)}' has no arenas; give a robot task")
     env.reset(experiment.evaluate.seed if seed is None else seed)
     try:
@@ -48,7 +48,7 @@ def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: 
     Console().print(f"{count} swarm files written to {output}")
 
 
-def _arena(env: Navigation, index: int) -> dict[str, object]:
+def _arena(env: GoalsEnv, index: int) -> dict[str, object]:
     """World and robots of environment ``index`` as in a swarm file."""
     side = float(env.walls[index, 1, 0] * 2)
     discs = [row.tolist() for row in env.discs[index] if row[2] > 0]

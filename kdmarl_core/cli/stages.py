@@ -17,7 +17,7 @@ from kdmarl_core.contract import KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
-from kdmarl_core.envs.robots.navigation import Navigation
+from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.networks import Actor
@@ -120,7 +120,7 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
         action=group.action,
         control_period=env.control_period,
         goal_tolerance=experiment.task.goal_tolerance,
-        domain=env.domain[robot_type] if isinstance(env, Navigation) else None,
+        domain=env.domain[robot_type] if isinstance(env, RobotsEnv) else None,
         provenance=Provenance(
             kdmarl_version=__version__,
             commit=_commit(config.parent),

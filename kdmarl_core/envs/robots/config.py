@@ -87,12 +87,6 @@ class RobotsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     max_steps: Count = 300
     arena: tuple[Positive, Positive] = (7.0, 9.5)
     """side of the square arena [m]"""
-    discs: IntRange = (2, 8)
-    """number of pillars"""
-    disc_radius: tuple[Positive, Positive] = (0.12, 0.45)
-    """[m]"""
-    walls: IntRange = (0, 2)
-    """number of inner walls"""
     margin: Positive = 0.4
     """free space around places for robots [m]"""
     privileged_beams: Annotated[int, msgspec.Meta(ge=8, le=4096)] = 120
@@ -107,8 +101,7 @@ class RobotsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for name in (EXPERT, STUDENT):
             if not all(self.observations.get(name, {}).get(robot_type) for robot_type in self.team):
                 raise ValueError(f"observations.{name} must list terms for {', '.join(self.team)}")
-        for name in ("arena", "discs", "disc_radius", "walls"):
-            ordered(name, getattr(self, name))
+        ordered("arena", self.arena)
         if self.randomization.delay[1] > 2 * self.control_period:
             raise ValueError(
                 f"randomization.delay is up to {self.randomization.delay[1]} s; at most two control periods"

@@ -1,4 +1,4 @@
-"""Random arenas: walls, pillars, starts and goals whose straight paths cross."""
+"""Random arenas: walls, pillars, starts and goals whose straight paths cross, or share one passage."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ PASSAGE = 1.2
 """Least gap between obstacles, wide enough for the largest robot to pass with room to spare [m]."""
 SHORTEST = 2.0
 """Least distance from a start to its goal [m]."""
+APPROACH = 0.8
+"""Starts and goals are at least this far from the wall with the passage [m]."""
 TRIES = 100
 """For one place."""
 ARENA_TRIES = 1000
@@ -177,4 +179,81 @@ def sample(
                 pose[b, i, 2] = (ahead + rng.normal(0.0, 0.8) + math.pi) % (2 * math.pi) - math.pi
             else:
                 pose[b, i, 2] = rng.uniform(-math.pi, math.pi)
+    return True
+
+
+@njit(cache=True)
+def sample_passage(
+    rng: np.random.Generator,
+    chosen: np.ndarray,
+    arena: tuple[float, float],
+    gap: tuple[float, float],
+    margin: float,
+    radius: np.ndarray,
+    pose: np.ndarray,
+    goal: np.ndarray,
+    discs: np.ndarray,
+    walls: np.ndarray,
+) -> bool:
+    """Draw new arenas whose two halves are joined by one narrow gap, in place.
+
+    The dividing wall runs along y at x = 0. Half of the robots, drawn anew each time, start on its left and go
+    to its right, the others the other way.
+
+    Args:
+        rng: the environment's generator.
+        chosen: (K,) indices of environments.
+        arena: side of the square, lowest and highest [m].
+        gap: width of the passage, lowest and highest [m].
+        margin: free space around starts and goals [m].
+        radius: (N,) of the robots [m].
+        pose: (B, N, 3) out, starts [m, m, rad].
+        goal: (B, N, 2) out [m].
+        discs: (B, D, 3) out, radius 0 is no disc [m].
+        walls: (B, W, 4) out, boundary first, then the two parts of the dividing wall [m].
+
+    Returns:
+        Whether every robot found a place in every arena.
+    """
+    robots = radius.shape[0]
+    for b in chosen:
+        placed = False
+        for _ in range(ARENA_TRIES):
+            side = rng.uniform(arena[0], arena[1])
+            _obstacles(rng, side, 0, 0, (0.0, 0.0), discs[b], walls[b])
+            middle, width = rng.uniform(-side / 4, side / 4), rng.uniform(gap[0], gap[1])
+            walls[b, 4] = (0.0, -side / 2, 0.0, middle - width / 2)
+            walls[b, 5] = (0.0, middle + width / 2, 0.0, side / 2)
+            sides = np.where(rng.permutation(robots) < robots / 2, -1.0, 1.0)
+            placed = _place_beside(rng, side, sides, margin, radius, pose[b]) and _place_beside(
+                rng, side, -sides, margin, radius, goal[b]
+            )
+            if placed:
+                break
+        if not placed:
+            return False
+        for i in range(robots):
+            pose[b, i, 2] = rng.uniform(-math.pi, math.pi)
+    return True
+
+
+@njit(cache=True)
+def _place_beside(
+    rng: np.random.Generator, side: float, sides: np.ndarray, margin: float, radius: np.ndarray, out: np.ndarray
+) -> bool:
+    """Put every robot somewhere free, ``sides`` (N,) of the dividing wall: left where -1, right where 1."""
+    for i in range(out.shape[0]):
+        found = False
+        for _ in range(TRIES):
+            reach = side / 2 - radius[i] - margin
+            x, y = sides[i] * rng.uniform(APPROACH + radius[i], reach), rng.uniform(-reach, reach)
+            free = True
+            for j in range(i):
+                free = free and math.hypot(x - out[j, 0], y - out[j, 1]) > radius[i] + radius[j] + margin
+            if free:
+                out[i, 0], out[i, 1] = x, y
+                found = True
+                break
+        if not found:
+            return False
     return True

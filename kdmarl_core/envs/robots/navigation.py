@@ -2,76 +2,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
-
 import numpy as np
 
-from kdmarl_core.contract import Readings, Swarm
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots import layouts
-from kdmarl_core.envs.robots.config import Danger, RobotsConfig, Share
-from kdmarl_core.envs.robots.world import RobotsEnv, rotate
-
-
-class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Weights of a robot's reward in one step."""
-
-    progress: float = 2.0
-    """for each metre nearer to the goal"""
-    facing: float = 0.2
-    """for each radian that it turns towards the goal, while away from it: else those that stand with the goal behind
-    them may learn to stand"""
-    at_goal: float = 0.05
-    """for each step at the goal"""
-    turning: float = -0.01
-    """for the squared change of the commanded yaw rate, as a share of its limit"""
-    restless: float = -0.05
-    """for the commanded speed at the goal, as a share of its limit"""
+from kdmarl_core.envs.robots.config import IntRange, Share, ordered
+from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv
 
 
 class NavigationConfig(
-    RobotsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="navigation"
+    GoalsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="navigation"
 ):
     """The task as written in a config file."""
 
-    goal_tolerance: Positive = 0.3
-    """distance at which a robot counts as at its goal [m]"""
+    discs: IntRange = (2, 8)
+    """number of pillars"""
+    disc_radius: tuple[Positive, Positive] = (0.12, 0.45)
+    """[m]"""
+    walls: IntRange = (0, 2)
+    """number of inner walls"""
     crossing: Share = 0.6
     """share of episodes in which robots start on the rim and go to its far side"""
-    reward: Reward = Reward()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("discs", "disc_radius", "walls"):
+            ordered(name, getattr(self, name))
 
 
-class _Goals(NamedTuple):
-    """Where each robot's goal is in its frame, (B, N) each."""
+class Navigation(GoalsEnv):
+    """Walls, pillars, starts and goals at random; in many episodes all paths cross. See :class:`GoalsEnv`."""
 
-    distance: np.ndarray
-    """[m]"""
-    bearing: np.ndarray
-    """[rad]"""
-
-
-class Navigation(RobotsEnv):
-    """The navigation task; see :class:`RobotsEnv`.
-
-    Adds the figures ``success`` (at the goal at the end) and ``time_to_goal`` [s] (NaN when not at the goal at
-    the end).
-    """
-
-    def __init__(self, config: NavigationConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
-        self.config = config
-        super().__init__(config, folder, num_envs, swarm)
+    config: NavigationConfig
 
     @property
-    def danger(self) -> Danger:
-        """What robots are charged for touching things."""
-        return self.config.reward
-
-    def _allocate(self) -> None:
-        super()._allocate()
-        self.goal = np.zeros((self.num_envs, self.num_agents, 2))
-        self._at_goal = np.zeros((self.num_envs, self.num_agents), bool)
-        self._arrival = np.zeros((self.num_envs, self.num_agents))
+    def _most_obstacles(self) -> tuple[int, int]:
+        return self.config.discs[1], self.config.walls[1]
 
     def _place(self, chosen: np.ndarray) -> bool:
         config = self.config
@@ -90,38 +56,3 @@ class Navigation(RobotsEnv):
             self.discs,
             self.walls,
         )
-
-    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
-        self.goal[chosen] = [robot.goal for robot in ordered]
-
-    def _begin(self, chosen: np.ndarray) -> None:
-        self._arrival[chosen] = np.nan
-
-    def _measure(self) -> _Goals:
-        offset = rotate(self.goal - self.pose[..., :2], self.pose[..., 2])
-        return _Goals(np.hypot(offset[..., 0], offset[..., 1]), np.arctan2(offset[..., 1], offset[..., 0]))
-
-    def _reward(self, before: _Goals, after: _Goals) -> np.ndarray:
-        weights = self.config.reward
-        self._at_goal = after.distance <= self.config.goal_tolerance
-        turned = np.where(self._at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
-        command = self._commands[0] / self._limits
-        turn = command[..., 1] - self._commands[1][..., 1] / self._limits[:, 1]
-        return (
-            weights.progress * (before.distance - after.distance)
-            + weights.facing * turned
-            + weights.at_goal * self._at_goal
-            + weights.turning * turn**2
-            + weights.restless * self._at_goal * np.abs(command).sum(-1)
-        )
-
-    def _task_figures(self) -> dict[str, np.ndarray]:
-        now = np.broadcast_to((self._steps * self.control_period)[:, None], self._at_goal.shape)
-        self._arrival = np.where(self._at_goal, np.where(np.isnan(self._arrival), now, self._arrival), np.nan)
-        return {"success": self._at_goal, "time_to_goal": self._arrival}
-
-    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
-        return readings._replace(goal=rotate(self.goal[:, agents] - self.pose[:, agents, :2], self.pose[:, agents, 2]))
-
-    def _task_state(self, agents: slice) -> list[np.ndarray]:
-        return [self._in_frames(self._of_others(self.goal, agents), agents)]

@@ -68,6 +68,11 @@ class RobotsEnv(BatchedEnv):
     def danger(self) -> Danger:
         """What robots are charged for touching things."""
 
+    @property
+    @abstractmethod
+    def _most_obstacles(self) -> tuple[int, int]:
+        """How many pillars, and walls inside its boundary, an arena may have."""
+
     @abstractmethod
     def _place(self, chosen: np.ndarray) -> bool:
         """Draw arenas and places of the ``chosen`` environments; whether everything found room."""
@@ -108,13 +113,13 @@ class RobotsEnv(BatchedEnv):
         self._caution = weights.first_caution + ramp * (1 - weights.first_caution)
 
     def _allocate(self) -> None:
-        envs, agents, config = self.num_envs, self.num_agents, self._common
-        world = self._swarm.world if self._swarm else None
-        inner_walls = max(config.walls[1], len(world.walls) if world else 0)
-        n_discs = max(config.discs[1], len(world.discs) if world else 0, 1)
+        envs, agents = self.num_envs, self.num_agents
+        n_discs, inner_walls = self._most_obstacles
+        if self._swarm and self._swarm.world:
+            n_discs, inner_walls = len(self._swarm.world.discs), len(self._swarm.world.walls)
         self.pose = np.zeros((envs, agents, 3))
         self.velocity = np.zeros((envs, agents, 2))
-        self.discs = np.zeros((envs, n_discs, 3))
+        self.discs = np.zeros((envs, max(n_discs, 1), 3))
         self.walls = np.full((envs, 4 + inner_walls, 4), np.nan)
         self.gap, self.robot_gap, self.obstacle_gap = (np.zeros((envs, agents)) for _ in range(3))
         self._commands = np.zeros((3, envs, agents, 2))

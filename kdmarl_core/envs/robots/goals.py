@@ -1,0 +1,104 @@
+"""What tasks share in which each robot has a goal of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kdmarl_core.contract import Readings, Swarm
+from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.envs.robots.config import Danger, RobotsConfig
+from kdmarl_core.envs.robots.world import RobotsEnv, rotate
+
+
+class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights of a robot's reward in one step."""
+
+    progress: float = 2.0
+    """for each metre nearer to the goal"""
+    facing: float = 0.2
+    """for each radian that it turns towards the goal, while away from it: else those that stand with the goal behind
+    them may learn to stand"""
+    at_goal: float = 0.05
+    """for each step at the goal"""
+    turning: float = -0.01
+    """for the squared change of the commanded yaw rate, as a share of its limit"""
+    restless: float = -0.05
+    """for the commanded speed at the goal, as a share of its limit"""
+
+
+class GoalsConfig(RobotsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The part of a task with goals that does not depend on where they are."""
+
+    goal_tolerance: Positive = 0.3
+    """distance at which a robot counts as at its goal [m]"""
+    reward: Reward = Reward()
+
+
+class _Goals(NamedTuple):
+    """Where each robot's goal is in its frame, (B, N) each."""
+
+    distance: np.ndarray
+    """[m]"""
+    bearing: np.ndarray
+    """[rad]"""
+
+
+class GoalsEnv(RobotsEnv):
+    """Every robot to its own goal; where those are is left to the task. See :class:`RobotsEnv`.
+
+    Adds the figures ``success`` (at the goal at the end) and ``time_to_goal`` [s] (NaN when not at the goal at
+    the end).
+    """
+
+    def __init__(self, config: GoalsConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
+        self.config = config
+        super().__init__(config, folder, num_envs, swarm)
+
+    @property
+    def danger(self) -> Danger:
+        """What robots are charged for touching things."""
+        return self.config.reward
+
+    def _allocate(self) -> None:
+        super()._allocate()
+        self.goal = np.zeros((self.num_envs, self.num_agents, 2))
+        self._at_goal = np.zeros((self.num_envs, self.num_agents), bool)
+        self._arrival = np.zeros((self.num_envs, self.num_agents))
+
+    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
+        self.goal[chosen] = [robot.goal for robot in ordered]
+
+    def _begin(self, chosen: np.ndarray) -> None:
+        self._arrival[chosen] = np.nan
+
+    def _measure(self) -> _Goals:
+        offset = rotate(self.goal - self.pose[..., :2], self.pose[..., 2])
+        return _Goals(np.hypot(offset[..., 0], offset[..., 1]), np.arctan2(offset[..., 1], offset[..., 0]))
+
+    def _reward(self, before: _Goals, after: _Goals) -> np.ndarray:
+        weights = self.config.reward
+        self._at_goal = after.distance <= self.config.goal_tolerance
+        turned = np.where(self._at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
+        command = self._commands[0] / self._limits
+        turn = command[..., 1] - self._commands[1][..., 1] / self._limits[:, 1]
+        return (
+            weights.progress * (before.distance - after.distance)
+            + weights.facing * turned
+            + weights.at_goal * self._at_goal
+            + weights.turning * turn**2
+            + weights.restless * self._at_goal * np.abs(command).sum(-1)
+        )
+
+    def _task_figures(self) -> dict[str, np.ndarray]:
+        now = np.broadcast_to((self._steps * self.control_period)[:, None], self._at_goal.shape)
+        self._arrival = np.where(self._at_goal, np.where(np.isnan(self._arrival), now, self._arrival), np.nan)
+        return {"success": self._at_goal, "time_to_goal": self._arrival}
+
+    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
+        return readings._replace(goal=rotate(self.goal[:, agents] - self.pose[:, agents, :2], self.pose[:, agents, 2]))
+
+    def _task_state(self, agents: slice) -> list[np.ndarray]:
+        return [self._in_frames(self._of_others(self.goal, agents), agents)]

@@ -1,0 +1,83 @@
+"""Task ``passage``: two groups of robots meet at one narrow gap and must let each other through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.envs.robots import layouts
+from kdmarl_core.envs.robots.config import ordered
+from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv
+
+WAITING = 0.05
+"""Speed below which a robot counts as standing [m/s]."""
+
+
+class PassageConfig(
+    GoalsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="passage"
+):
+    """The task as written in a config file."""
+
+    arena: tuple[Positive, Positive] = (6.0, 8.0)
+    """side of the square arena [m]"""
+    gap: tuple[Positive, Positive] = (0.8, 1.0)
+    """width of the passage [m]"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ordered("gap", self.gap)
+
+
+class Passage(GoalsEnv):
+    """Half of the robots on either side of a wall with one gap, goals on the far side. See :class:`GoalsEnv`.
+
+    Adds the figure ``blocked``: time that a robot stands before it is at its goal for good [s].
+
+    Raises:
+        KdmarlError: the largest robot does not fit through the narrowest gap.
+    """
+
+    config: PassageConfig
+
+    def __init__(self, config: PassageConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
+        super().__init__(config, folder, num_envs, swarm)
+        widest = 2 * float(self._radius.max())
+        if config.gap[0] <= widest:
+            raise KdmarlError(
+                f"task.gap: the narrowest is {config.gap[0]:g} m, the largest robot is {widest:g} m wide; widen it"
+            )
+
+    def _allocate(self) -> None:
+        super()._allocate()
+        self._blocked = np.zeros((self.num_envs, self.num_agents))
+
+    @property
+    def _most_obstacles(self) -> tuple[int, int]:
+        return 0, 2
+
+    def _place(self, chosen: np.ndarray) -> bool:
+        config = self.config
+        return layouts.sample_passage(
+            self._rng,
+            chosen,
+            config.arena,
+            config.gap,
+            config.margin,
+            self._radius,
+            self.pose,
+            self.goal,
+            self.discs,
+            self.walls,
+        )
+
+    def _begin(self, chosen: np.ndarray) -> None:
+        super()._begin(chosen)
+        self._blocked[chosen] = 0
+
+    def _task_figures(self) -> dict[str, np.ndarray]:
+        stands = np.abs(self.velocity[..., 0]) < WAITING
+        self._blocked += self.control_period * (stands & ~self._at_goal)
+        return super()._task_figures() | {"blocked": self._blocked}
