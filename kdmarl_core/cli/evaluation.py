@@ -72,7 +72,8 @@ def evaluate(
         name: _pool([episodes.run(each, act, experiment.evaluate.episodes, experiment.evaluate.seed) for each in envs])
         for name, act in acts.items()
     }
-    rows = _rows(env, figures, macs)
+    arenas = np.arange(len(envs)).repeat(experiment.evaluate.episodes) if len(envs) > 1 else None
+    rows = _rows(env, figures, macs, arenas)
     _print(rows, experiment, swarms)
     _write(run / ("evaluation_swarms.json" if swarms else "evaluation.json"), rows)
     if record:
@@ -137,8 +138,10 @@ def _check_fit(policies: dict[str, Policy], env: BatchedEnv) -> None:
             )
 
 
-def _rows(env: BatchedEnv, figures: dict[str, Figures], macs: dict[str, dict[str, int]]) -> list[Row]:
-    """One row for each team and type, and one for the whole team."""
+def _rows(
+    env: BatchedEnv, figures: dict[str, Figures], macs: dict[str, dict[str, int]], arenas: np.ndarray | None
+) -> list[Row]:
+    """One row for each team and type, and one for the whole team; ``arenas`` as clusters of the statistics."""
     parts = [("team", slice(None)), *((group.name, group.agents) for group in env.groups)]
     rows = []
     for team, figure in figures.items():
@@ -146,18 +149,17 @@ def _rows(env: BatchedEnv, figures: dict[str, Figures], macs: dict[str, dict[str
             row: Row = {"team": team, "robot_type": name, "episodes": len(figure["return"])}
             row["macs"] = macs.get(team, {}).get(name)
             for key in ("success", "collisions", "return", "time_to_goal", "clearance"):
-                if np.isfinite(figure[key][:, agents]).any():
-                    row[key] = msgspec.to_builtins(statistics.mean(_finite(figure[key][:, agents])))
+                values = figure[key][:, agents]
+                # Episodes without any value are left out: a time to goal needs an arrival.
+                kept = np.isfinite(values).any(1)
+                if kept.any():
+                    clusters = None if arenas is None else arenas[kept]
+                    row[key] = msgspec.to_builtins(statistics.mean(values[kept], clusters=clusters))
             returns = {who: values["return"][:, agents] for who, values in figures.items()}
-            kept = statistics.retention(returns[team], returns["expert"], returns["random"])
-            row["retention"] = msgspec.to_builtins(kept)
+            retention = statistics.retention(returns[team], returns["expert"], returns["random"], clusters=arenas)
+            row["retention"] = msgspec.to_builtins(retention)
             rows.append(row)
     return rows
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    """Leave out episodes without any value (a time to goal needs an arrival)."""
-    return values[np.isfinite(values).any(1)]
 
 
 def _print(rows: list[Row], experiment: Experiment, swarms: list[Swarm]) -> None:
