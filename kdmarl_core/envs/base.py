@@ -91,3 +91,19 @@ class BatchedEnv(ABC):
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """Group → central state (B, n, S) float32, seen from each agent; for critics only."""
+
+
+def seen_by_others(observation: dict[str, np.ndarray], groups: tuple[Group, ...]) -> dict[str, np.ndarray]:
+    """A central state for tasks that define none: to each agent, what all others see, in their order.
+
+    Args:
+        observation: group → (B, n, O).
+        groups: of the whole team.
+
+    Returns:
+        group → (B, n, S) float32, S the sum of the others' O.
+    """
+    each = [observation[group.name][:, index] for group in groups for index in range(group.count)]
+    nothing = each[0][:, :0]  # a team of one has no others
+    states = [np.concatenate([nothing, *each[:agent], *each[agent + 1 :]], -1) for agent in range(len(each))]
+    return {group.name: np.stack(states[group.agents], 1) for group in groups}

@@ -1,0 +1,1 @@
+"""The cooperative MPE benchmark tasks, batched and compiled."""

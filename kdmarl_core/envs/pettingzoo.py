@@ -1,0 +1,281 @@
+"""PettingZoo parallel environments, both ways: anybody's as a batch of ours, and ours as one of theirs.
+
+Interface: PettingZoo ``utils/env.py``, ``ParallelEnv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
+
+from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError, Term, observation_size
+from kdmarl_core.contract.terms import Vector
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
+
+
+class PettingZooEnv(BatchedEnv):
+    """B copies of a parallel environment, stepped one after the other: for measuring rather than training.
+
+    Agents must be the same in every episode, observe vectors and choose among numbered actions. One that is out
+    before the others keeps its last observation, earns nothing, and its actions are ignored. Both views see what
+    the environment gives; subclasses may show them other things. The central state of an agent is what it gives
+    all others. Episodes depend on the seed, their copy's and their own number only. Episode figure: ``return``.
+
+    Args:
+        make: makes one copy.
+        num_envs: B.
+        max_steps: an episode that is not over by then is cut off.
+        types: agent → type; None: the agent's name without the number at its end.
+        control_period: [s]; PettingZoo knows none.
+
+    Raises:
+        KdmarlError: agents of one type differ, or a space is of a kind that is not supported.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        num_envs: int,
+        max_steps: int,
+        types: Mapping[str, str] | None = None,
+        control_period: float = 0.1,
+    ) -> None:
+        self.num_envs, self.max_steps, self.control_period = num_envs, max_steps, control_period
+        self.copies = [make() for _ in range(num_envs)]
+        names = list(self.copies[0].possible_agents)
+        by_type: dict[str, list[str]] = {}
+        for name in names:
+            by_type.setdefault(_type_of(name, types), []).append(name)
+        self.agents = [name for members in by_type.values() for name in members]
+        """their names, in the order of all arrays"""
+        self.num_agents = len(self.agents)
+        self._seen: list[dict[str, np.ndarray]] = [{} for _ in range(num_envs)]
+        self._episode = np.zeros(num_envs, np.int64)
+        self._steps = np.zeros(num_envs, np.int64)
+        self._ended, self._whole = np.ones(num_envs, bool), np.ones(num_envs, bool)
+        self._figures = {"return": np.zeros((num_envs, self.num_agents))}
+        actions = {kind: self._action(kind, members) for kind, members in by_type.items()}
+        self._seed = 0
+        self.reset_ended()
+        self.groups = tuple(self._groups(by_type, actions))
+        self._choices = [actions[group.name].n for group in self.groups for _ in range(group.count)]
+        self.state_sizes = {name: state.shape[-1] for name, state in self.state().items()}
+
+    def _action(self, kind: str, members: list[str]) -> Discrete:
+        """The action space of a type, whose members must be alike."""
+        env = self.copies[0]
+        first = members[0]
+        for name in members[1:]:
+            for what, space in (("observation", env.observation_space), ("action", env.action_space)):
+                if space(name) != space(first):
+                    raise KdmarlError(
+                        f"type '{kind}': {what} spaces of {first} and {name} differ; give them types of their own"
+                    )
+        seen, action = env.observation_space(first), env.action_space(first)
+        if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
+            raise KdmarlError(f"{first}: observes {seen}, not a vector; wrap the environment so that it does")
+        if not isinstance(action, spaces.Discrete) or action.start != 0:
+            raise KdmarlError(f"{first}: acts in {action}; only Discrete(n) from 0 is supported, wrap the environment")
+        return Discrete(int(action.n))
+
+    def _groups(self, by_type: dict[str, list[str]], actions: dict[str, Discrete]) -> list[Group]:
+        groups: list[Group] = []
+        for kind, members in by_type.items():
+            start = groups[-1].agents.stop if groups else 0
+            observation: dict[str, list[Term]] = {
+                view: [Vector(self.show(0, members[0], view).size)] for view in (EXPERT, STUDENT)
+            }
+            groups.append(Group(kind, slice(start, start + len(members)), observation, actions[kind]))
+        return groups
+
+    def show(self, index: int, agent: str, view: str) -> np.ndarray:
+        """What an agent of copy ``index`` sees through ``view``, (O,)."""
+        return self._seen[index][agent]
+
+    def tally(self, index: int, figures: dict[str, np.ndarray]) -> None:
+        """After a step of copy ``index``, bring ``figures`` (figure → (B, N)) up to date; for subclasses."""
+
+    def reset(self, seed: int) -> None:
+        """Start B new episodes from ``seed``."""
+        self._seed = seed
+        self._episode[:] = 0
+        self._ended[:] = True
+        self.reset_ended()
+
+    def reset_ended(self) -> None:
+        """Start new episodes where the last step ended one."""
+        for index in np.flatnonzero(self._ended).tolist():
+            self._begin(index)
+        self._ended[:] = False
+
+    def _begin(self, index: int) -> None:
+        seeds = np.random.SeedSequence([self._seed, index, int(self._episode[index])]).generate_state(1)
+        self._seen[index], _ = self.copies[index].reset(seed=int(seeds[0]))
+        self._episode[index] += 1
+        self._steps[index] = 0
+        self._whole[index] = True
+        for figure in self._figures.values():
+            figure[index] = 0
+
+    def desynchronize(self) -> None:
+        """Give the running episodes different ages, by random actions."""
+        rng = np.random.default_rng(self._seed)
+        ages = rng.integers(0, self.max_steps, self.num_envs)
+        for age in range(ages.max()):
+            kept = self._ended.copy()
+            for index in np.flatnonzero(ages > age).tolist():
+                choices = rng.integers(self._choices)
+                self._act(index, choices)
+                if self._ended[index]:
+                    self._begin(index)
+            self._ended = kept
+        self._whole[ages > 0] = False
+
+    def step(self, actions: dict[str, np.ndarray]) -> Step:
+        """Step every copy."""
+        reward = np.zeros((self.num_envs, self.num_agents), np.float32)
+        terminated = np.zeros(self.num_envs, bool)
+        choices = np.concatenate([actions[group.name][..., 0] for group in self.groups], 1).astype(np.int64)
+        for index in range(self.num_envs):
+            reward[index], terminated[index] = self._act(index, choices[index])
+        counted = self._ended & self._whole
+        return Step(
+            reward,
+            terminated,
+            self._ended & ~terminated,
+            {name: figure[counted].astype(np.float64) for name, figure in self._figures.items()},
+        )
+
+    def _act(self, index: int, choices: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Step one copy with (N,) actions; rewards (N,), and whether its episode ended in a state without a future."""
+        env = self.copies[index]
+        places = {agent: place for place, agent in enumerate(self.agents)}
+        observation, earned, _, truncated, _ = env.step({agent: int(choices[places[agent]]) for agent in env.agents})
+        self._seen[index] = {**self._seen[index], **observation}
+        reward = np.zeros(self.num_agents, np.float32)
+        for agent, value in earned.items():
+            reward[places[agent]] = value
+        self._steps[index] += 1
+        self._ended[index] = not env.agents or self._steps[index] >= self.max_steps
+        self._figures["return"][index] += reward
+        self.tally(index, self._figures)
+        return reward, not env.agents and not any(truncated.values())
+
+    def observe(self, view: str) -> dict[str, np.ndarray]:
+        """Group → observation (B, n, O) float32 as ``view`` sees it now."""
+        return self._gather(lambda index, agent: self.show(index, agent, view))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Group → central state (B, n, S) float32: what the environment gives all others."""
+        return seen_by_others(self._gather(lambda index, agent: self._seen[index][agent]), self.groups)
+
+    def _gather(self, seen: Callable[[int, str], np.ndarray]) -> dict[str, np.ndarray]:
+        """Group → (B, n, ·) float32 of what is seen in a copy by an agent."""
+        copies = range(self.num_envs)
+        return {
+            group.name: np.array(
+                [[seen(index, agent) for agent in self.agents[group.agents]] for index in copies], np.float32
+            )
+            for group in self.groups
+        }
+
+
+class ParallelView(ParallelEnv):
+    """One environment of ours as a PettingZoo parallel environment.
+
+    Agents are named by type and number. The last step of an episode gives its figures as ``infos``.
+
+    Args:
+        env: with B = 1.
+        view: what agents observe.
+
+    Raises:
+        KdmarlError: ``env`` is a batch of several.
+    """
+
+    metadata = {"name": "kdmarl", "render_modes": [], "is_parallelizable": True}  # noqa: RUF012 - PettingZoo's form
+    render_mode = None
+
+    def __init__(self, env: BatchedEnv, view: str = STUDENT) -> None:
+        if env.num_envs != 1:
+            raise KdmarlError(f"PettingZoo: the batch has {env.num_envs} environments; make one with num_envs=1")
+        self.env, self.view = env, view
+        self._rng = np.random.default_rng()
+        self._places = {f"{group.name}_{index}": (group, index) for group in env.groups for index in range(group.count)}
+        self.possible_agents = list(self._places)
+        self.agents: list[str] = []
+        self._observation_spaces = {
+            agent: spaces.Box(-np.inf, np.inf, (observation_size(group.observation[view]),), np.float32)
+            for agent, (group, _) in self._places.items()
+        }
+        self._action_spaces = {agent: _space(group) for agent, (group, _) in self._places.items()}
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        """Vectors of the view's length."""
+        return self._observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """Numbered actions, or commands between their limits."""
+        return self._action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
+        """Start an episode: drawn from ``seed``, or else the next one after the last seed given."""
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self.env.reset(int(self._rng.integers(2**31)))
+        self.agents = self.possible_agents[:]
+        return self._observe(), {agent: {} for agent in self.agents}
+
+    def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Observations, rewards, terminations, truncations and infos, by agent."""
+        commands = {
+            group.name: np.array([[np.reshape(actions[agent], -1) for agent in self._members(group)]])
+            for group in self.env.groups
+        }
+        step = self.env.step(commands)
+        agents = self.agents
+        infos = {
+            agent: {name: float(figure[0, place]) for name, figure in step.episodes.items() if len(figure)}
+            for place, agent in enumerate(agents)
+        }
+        if step.terminated[0] or step.truncated[0]:
+            self.agents = []
+        return (
+            self._observe(),
+            {agent: float(step.reward[0, place]) for place, agent in enumerate(agents)},
+            dict.fromkeys(agents, bool(step.terminated[0])),
+            dict.fromkeys(agents, bool(step.truncated[0])),
+            infos,
+        )
+
+    def state(self) -> np.ndarray:
+        """The critics' central states of all agents, one after the other."""
+        return np.concatenate([state.ravel() for state in self.env.state().values()])
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        seen = self.env.observe(self.view)
+        return {agent: seen[group.name][0, index] for agent, (group, index) in self._places.items()}
+
+    def _members(self, group: Group) -> list[str]:
+        return self.possible_agents[group.agents]
+
+
+def _type_of(agent: str, types: Mapping[str, str] | None) -> str:
+    """An agent's type, as given or by its name."""
+    if types is None:
+        return agent.rstrip("0123456789").rstrip("_") or agent
+    if agent not in types:
+        raise KdmarlError(f"types: agent '{agent}' has none; name the types of {', '.join(types)} and of it")
+    return types[agent]
+
+
+def _space(group: Group) -> spaces.Space[Any]:
+    if isinstance(group.action, DiffDrive):
+        return spaces.Box(group.action.low, group.action.high, dtype=np.float32)
+    return spaces.Discrete(group.action.n)
