@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,8 @@ class Robot(_Part, frozen=True, kw_only=True):
     type: str
     pose: tuple[float, float, float]
     """start x, y [m] and yaw [rad] in the swarm's frame"""
-    goal: tuple[float, float]
-    """x, y in the swarm's frame [m]"""
+    goal: tuple[float, float] | None = None
+    """x, y in the swarm's frame [m]; None where the swarm has targets"""
 
 
 class World(_Part, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ class Bars(_Part, frozen=True, kw_only=True):
     """What a judged run must reach to pass."""
 
     goals_reached: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
-    """share of robots at their goal at the end"""
+    """share of robots at their goal, or of targets that are covered, at the end"""
     collisions_per_robot: Annotated[float, msgspec.Meta(ge=0)] = 0.05
 
 
@@ -74,10 +75,12 @@ class SwarmFile(_Part, frozen=True, kw_only=True):
     frame: Annotated[str, msgspec.Meta(min_length=1)] = "map"
     """of all places here, and of every robot's odometry"""
     robots: Annotated[list[Robot], msgspec.Meta(min_length=1, max_length=256)]
+    targets: Annotated[list[tuple[float, float]], msgspec.Meta(max_length=256)] = []
+    """x, y of the places that the robots share out among themselves, instead of goals, in the swarm's frame [m]"""
     world: World | None = None
     """for simulators; None where the world is real"""
     goal_tolerance: Positive = 0.3
-    """distance at which a robot counts as at its goal [m]"""
+    """distance at which a robot counts as at its goal, or at a target [m]"""
     defaults: Defaults = Defaults()
     bars: Bars = Bars()
 
@@ -93,6 +96,7 @@ class Swarm(_Part, frozen=True, kw_only=True):
     policies: dict[str, Path]
     frame: str
     robots: list[Robot]
+    targets: list[tuple[float, float]] = []
     world: World | None
     goal_tolerance: float
     defaults: Defaults
@@ -137,6 +141,7 @@ def load_swarm(path: Path | str) -> Swarm:
         policies={name: (path.parent / policy).resolve() for name, policy in file.policies.items()},
         frame=file.frame,
         robots=file.robots,
+        targets=file.targets,
         world=file.world,
         goal_tolerance=file.goal_tolerance,
         defaults=file.defaults,
@@ -146,6 +151,7 @@ def load_swarm(path: Path | str) -> Swarm:
     for policy in sorted({swarm.policies[robot.type] for robot in swarm.robots}):
         if not policy.is_file():
             raise KdmarlError(f"{path}: policies: {policy}: no such file; check the path")
+    _check_goals(swarm)
     _check_places(swarm)
     return swarm
 
@@ -168,22 +174,39 @@ def _check_names(swarm: Swarm) -> None:
                 )
 
 
+def _check_goals(swarm: Swarm) -> None:
+    """Every robot has a goal, or the swarm has targets."""
+    for robot in swarm.robots:
+        where = f"{swarm.path}: robot '{robot.name}'"
+        if robot.goal is None and not swarm.targets:
+            raise KdmarlError(f"{where} has no goal; give it a goal, or the file targets")
+        if robot.goal is not None and swarm.targets:
+            raise KdmarlError(f"{where} has a goal although the file has targets; take out one of both")
+
+
 def _check_places(swarm: Swarm) -> None:
-    """Starts and goals lie inside the arena, clear of obstacles and of each other."""
-    for what, places in (
-        ("pose", [robot.pose[:2] for robot in swarm.robots]),
-        ("goal", [robot.goal for robot in swarm.robots]),
-    ):
-        for index, (robot, place) in enumerate(zip(swarm.robots, places, strict=True)):
-            where = f"{swarm.path}: robot '{robot.name}': {what} [{place[0]:g}, {place[1]:g}]"
-            radius = swarm.robot_type(robot).radius
-            if not all(math.isfinite(value) for value in (*robot.pose, *robot.goal)):
-                raise KdmarlError(f"{where} is not finite; give numbers in metres")
-            if swarm.world and world_clearance(swarm.world, *place) < radius:
-                raise KdmarlError(f"{where} touches a wall or pillar (radius {radius} m); move it")
-            for other, there in zip(swarm.robots[:index], places, strict=False):
-                if math.dist(place, there) < radius + swarm.robot_type(other).radius:
-                    raise KdmarlError(f"{where} overlaps that of '{other.name}'; move one of them")
+    """Starts, goals and targets lie inside the arena, clear of obstacles and of each other."""
+    radius = {robot.name: swarm.robot_type(robot).radius for robot in swarm.robots}
+    starts = [(f"robot '{robot.name}'", robot.pose, radius[robot.name]) for robot in swarm.robots]
+    goals = [(f"robot '{robot.name}'", robot.goal, radius[robot.name]) for robot in swarm.robots if robot.goal]
+    # Any robot may cover any target.
+    targets = [(f"$.targets[{index}]", place, max(radius.values())) for index, place in enumerate(swarm.targets)]
+    _check_apart(swarm, "pose", starts)
+    _check_apart(swarm, "goal", goals)
+    _check_apart(swarm, "place", targets)
+
+
+def _check_apart(swarm: Swarm, what: str, places: Sequence[tuple[str, tuple[float, ...], float]]) -> None:
+    """``places`` (owner; x, y [m] and maybe yaw [rad]; radius [m]) are free and do not overlap."""
+    for index, (owner, place, radius) in enumerate(places):
+        where = f"{swarm.path}: {owner}: {what} [{place[0]:g}, {place[1]:g}]"
+        if not all(math.isfinite(value) for value in place):
+            raise KdmarlError(f"{where} is not finite; give numbers in metres")
+        if swarm.world and world_clearance(swarm.world, *place[:2]) < radius:
+            raise KdmarlError(f"{where} touches a wall or pillar (radius {radius} m); move it")
+        for other, there, size in places[:index]:
+            if math.dist(place[:2], there[:2]) < radius + size:
+                raise KdmarlError(f"{where} overlaps that of {other}; move one of them")
 
 
 def world_clearance(world: World, x: float, y: float) -> float:

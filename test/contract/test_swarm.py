@@ -56,8 +56,10 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
         (lambda d: d["robots"][0].update(goal=[9, 0]), "goal .* touches a wall or pillar"),
         (lambda d: d["robots"][0].update(goal=[1.5, 1.1]), "goal .* touches a wall or pillar"),
         (lambda d: d["robots"][0].update(goal=[float("nan"), 0]), "not finite"),
-        (lambda d: d["robots"][1].update(pose=[-2, 0.1, 0]), "overlaps that of 'scout_1'"),
-        (lambda d: d["robots"][1].update(goal=[2, 0.2]), "goal .* overlaps that of 'scout_1'"),
+        (lambda d: d["robots"][1].update(pose=[-2, 0.1, 0]), "pose .* overlaps that of robot 'scout_1'"),
+        (lambda d: d["robots"][1].update(goal=[2, 0.2]), "goal .* overlaps that of robot 'scout_1'"),
+        (lambda d: d["robots"][1].pop("goal"), "'scout_2' has no goal; give it a goal, or the file targets"),
+        (lambda d: d.update(targets=[[2, 0], [-2, 1]]), "'scout_1' has a goal although the file has targets"),
         (lambda d: d.update(robots=[]), "length >= 1"),
         (lambda d: d.update(schema_version=9), "schema_version is 9"),
         (lambda d: d["policies"].update(scout="gone.onnx"), "gone.onnx: no such file"),
@@ -73,6 +75,41 @@ def test_mistakes_are_named(tmp_path, swarm_data, edit, message):
     with pytest.raises(KdmarlError, match=message) as caught:
         load_swarm(write(tmp_path, swarm_data))
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def covering(swarm_data):
+    """The same swarm with targets instead of goals."""
+    robots = [{key: value for key, value in robot.items() if key != "goal"} for robot in swarm_data["robots"]]
+    return swarm_data | {"robots": robots, "targets": [[2, 0], [-2, 1], [-2, -1]]}
+
+
+def test_targets_stand_in_for_goals(tmp_path, covering):
+    swarm = load_swarm(write(tmp_path, covering))
+    assert swarm.targets == [(2, 0), (-2, 1), (-2, -1)]
+    assert [robot.goal for robot in swarm.robots] == [None, None]
+    assert swarm.only(["scout_1"]).targets == swarm.targets
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ([0.55, 0], r"\$\.targets\[1\]: place \[0\.55, 0\] touches a wall or pillar \(radius 0\.3 m\); move it"),
+        ([2.8, -1], "touches a wall or pillar"),
+        ([4, 0], "touches a wall or pillar"),
+        ([1.5, 1.2], "touches a wall or pillar"),
+        ([2, 0.45], r"\$\.targets\[1\]: place .* overlaps that of \$\.targets\[0\]; move one of them"),
+        ([float("inf"), 0], r"\$\.targets\[1\]: place .* is not finite"),
+        ([1], r"\$\.targets\[1\]: "),
+    ],
+)
+def test_targets_are_free_for_the_largest_robot(tmp_path, covering, target, message):
+    write_policy(tmp_path / "carrier.onnx", "carrier")
+    covering["policies"]["carrier"] = "carrier.onnx"
+    covering["robots"][1]["type"] = "carrier"
+    covering["targets"][1] = target
+    with pytest.raises(KdmarlError, match=message):
+        load_swarm(write(tmp_path, covering))
 
 
 @pytest.mark.parametrize(
