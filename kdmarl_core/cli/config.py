@@ -15,11 +15,13 @@ from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from kdmarl_core.expert.train import ExpertConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+RobotTask = NavigationConfig | PassageConfig
 
 
 class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,14 +35,14 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything from training to evaluation."""
 
-    task: NavigationConfig | PassageConfig
+    task: RobotTask | ParticleConfig
     distill: DistillConfig
     expert: ExpertConfig = ExpertConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     seed: Annotated[int, msgspec.Meta(ge=0)] = 1
 
     def __post_init__(self) -> None:
-        known = {name for terms in self.task.observations.values() for name in terms}
+        known = _types(self.task)
         for key, networks in (("distill.students", self.distill.students), ("expert.actors", self.expert.actors)):
             for name in networks:
                 if name not in known:
@@ -72,10 +74,41 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
 
 
 def make_env(experiment: Experiment, config_path: Path, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
-    """The experiment's environment; ``swarm`` fixes arena, starts and goals."""
+    """The experiment's environment; ``swarm`` fixes arena, starts and goals.
+
+    Raises:
+        KdmarlError: the task cannot be built, or has no robots for a swarm file to place.
+    """
+    if isinstance(experiment.task, ParticleConfig):
+        _refuse(swarm, experiment.task)
+        return Particle(experiment.task, num_envs)
     if isinstance(experiment.task, PassageConfig):
         return Passage(experiment.task, config_path.parent, num_envs, swarm)
     return Navigation(experiment.task, config_path.parent, num_envs, swarm)
+
+
+def make_evaluation_env(
+    experiment: Experiment, config_path: Path, num_envs: int, swarm: Swarm | None = None
+) -> BatchedEnv:
+    """Where the experiment is measured: on mpe2 itself for its tasks, otherwise as :func:`make_env`."""
+    if not isinstance(experiment.task, ParticleConfig):
+        return make_env(experiment, config_path, num_envs, swarm)
+    _refuse(swarm, experiment.task)
+    from kdmarl_core.envs.particle.official import OfficialParticle  # only measuring needs mpe2, and pygame with it
+
+    return OfficialParticle(experiment.task, num_envs)
+
+
+def _types(task: RobotTask | ParticleConfig) -> set[str]:
+    """Types of robots or agents that the task knows."""
+    if isinstance(task, ParticleConfig):
+        return {kind.name for kind in task.build().kinds}
+    return {name for terms in task.observations.values() for name in terms}
+
+
+def _refuse(swarm: Swarm | None, task: ParticleConfig) -> None:
+    if swarm:
+        raise KdmarlError(f"{swarm.path}: places robots, and task {task.scenario} has none; leave the swarm file out")
 
 
 def _override(data: Any, override: str) -> None:

@@ -63,8 +63,15 @@ def _rows(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
 def _results(results: Results) -> list[tuple[str, str]]:
     return [
         ("measured by", f"{results.command} ({results.episodes} episodes, seed {results.evaluation_seed})"),
-        ("at goal", f"{_estimate(results.success)}; expert {results.expert_success:.3f}"),
-        ("collisions", f"{_estimate(results.collisions)} per robot-episode; expert {results.expert_collisions:.3f}"),
+        *(
+            (name, f"{_estimate(value)}{unit}; expert {expert:.3f}")
+            for name, value, unit, expert in (
+                ("at goal", results.success, "", results.expert_success),
+                ("covered", results.covered, "", results.expert_covered),
+                ("collisions", results.collisions, " per robot-episode", results.expert_collisions),
+            )
+            if value is not None and expert is not None
+        ),
         (
             "return",
             f"{_estimate(results.return_)}; expert {results.expert_return:.2f}, random {results.random_return:.2f}",

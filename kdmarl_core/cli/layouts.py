@@ -34,12 +34,12 @@ def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: 
                 "schema_version": 1,
                 "name": name,
                 "task": task_name(experiment),
-                "robot_types": os.path.relpath(config.parent / experiment.task.robot_types, output),
+                "robot_types": os.path.relpath(config.parent / env.config.robot_types, output),
                 "policies": {
                     group.name: os.path.relpath(policy_path(models, experiment, group.name), output)
                     for group in env.groups
                 },
-                "goal_tolerance": experiment.task.goal_tolerance,
+                "goal_tolerance": env.config.goal_tolerance,
                 **_arena(env, index),
             }
             (output / f"{name}.yaml").write_text(yaml.safe_dump(data, sort_keys=False, default_flow_style=None))

@@ -75,13 +75,16 @@ class Results(_Part, frozen=True, kw_only=True):
     """the command that measured this"""
     episodes: Whole
     evaluation_seed: Whole
-    success: Interval
-    """robots of this type at their goal at episode end"""
-    collisions: Interval
-    """per robot-episode"""
+    success: Interval | None = None
+    """robots of this type at their goal at episode end, if the task has goals"""
+    covered: Interval | None = None
+    """share of the places to cover that are covered at episode end, if the task has such"""
+    collisions: Interval | None = None
+    """per robot-episode, if the task counts them"""
     return_: Interval = msgspec.field(name="return")
-    expert_success: float
-    expert_collisions: float
+    expert_success: float | None = None
+    expert_covered: float | None = None
+    expert_collisions: float | None = None
     expert_return: float
     random_return: float
     retention: Interval
