@@ -53,6 +53,8 @@ class Readings(NamedTuple):
     neighbors: np.ndarray | None = None
     """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent; with
     (..., robots, 6) also their velocity over ground along x and y of that frame [m/s] and their radius [m]"""
+    targets: np.ndarray | None = None
+    """(..., targets, 2) x, y of the places to cover in the robot frame [m]"""
     previous_action: np.ndarray | None = None
     """(..., action) last command given, in the action space's units"""
     vector: np.ndarray | None = None
@@ -174,6 +176,23 @@ class Neighbors(_Term, frozen=True, tag="neighbors"):
         return neighbors(poses, self.count, self.range, self.motion)
 
 
+class Targets(_Term, frozen=True, tag="targets"):
+    """The nearest ``count`` places that the team is to cover: x, y [m], present (0 or 1) each."""
+
+    count: Count
+    range: Positive
+    """farther ones read as at this distance [m]"""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return 3 * self.count
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """See :func:`targets`."""
+        return targets(_given(readings.targets, "targets", "places to cover"), self.count, self.range)
+
+
 class PreviousAction(_Term, frozen=True, tag="previous_action"):
     """The last command, in the action space's units."""
 
@@ -202,7 +221,7 @@ class Vector(_Term, frozen=True, tag="vector"):
         return np.asarray(_given(readings.vector, "vector", "a simulator's vector"), np.float32)
 
 
-Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | PreviousAction | Vector
+Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | Targets | PreviousAction | Vector
 
 
 def observation_size(terms: Sequence[Term]) -> int:
@@ -368,6 +387,28 @@ def neighbors(poses: np.ndarray, count: int, max_range: float, motion: bool = Fa
     out = np.zeros((*poses.shape[:-2], count, rows.shape[-1]), np.float32)
     out[..., : order.shape[-1], :] = np.where(present[..., None], rows, 0)
     return out.reshape(*poses.shape[:-2], -1)
+
+
+def targets(places: np.ndarray, count: int, max_range: float) -> np.ndarray:
+    """The nearest ``count`` places, nearest first, zero-padded.
+
+    Args:
+        places: (..., targets, 2) x, y in the robot frame [m].
+        count: how many to keep.
+        max_range: farther ones are drawn in to this distance [m].
+
+    Returns:
+        (..., 3 * count) float32: x, y [m], present, for each.
+    """
+    places = np.asarray(places, np.float32)
+    distance = np.hypot(places[..., 0], places[..., 1])
+    order = np.argsort(distance, axis=-1, kind="stable")[..., :count]
+    near = np.take_along_axis(places, order[..., None], axis=-2)
+    shrink = max_range / np.maximum(np.take_along_axis(distance, order, axis=-1), max_range)
+    out = np.zeros((*places.shape[:-2], count, 3), np.float32)
+    out[..., : order.shape[-1], :2] = near * shrink[..., None]
+    out[..., : order.shape[-1], 2] = 1
+    return out.reshape(*places.shape[:-2], -1)
 
 
 def _now_and_past(term: Lidar | RangeSensors, readings: Readings) -> np.ndarray:

@@ -15,12 +15,14 @@ from kdmarl_core.contract.terms import (
     Neighbors,
     PreviousAction,
     RangeSensors,
+    Targets,
     Vector,
     Velocity,
     goal,
     lidar,
     neighbors,
     range_sensors,
+    targets,
 )
 
 TURN = 2 * math.pi
@@ -107,6 +109,7 @@ def test_terms_are_batched_over_leading_dimensions():
         goal=rng.normal(size=(4, 3, 2)),
         velocity=rng.normal(size=(4, 3, 2)),
         neighbors=rng.normal(size=(4, 3, 5, 3)),
+        targets=rng.normal(size=(4, 3, 7, 2)),
         previous_action=rng.normal(size=(4, 3, 2)),
         vector=rng.normal(size=(4, 3, 7)),
     )
@@ -116,6 +119,7 @@ def test_terms_are_batched_over_leading_dimensions():
         Goal(5.0),
         Velocity(),
         Neighbors(2, 9.0),
+        Targets(3, 5.0),
         PreviousAction(),
         Vector(7),
     ]
@@ -157,6 +161,13 @@ def test_neighbors_are_sorted_and_masked():
     np.testing.assert_allclose(got[0], [1, 0, 0, 1, 1], atol=1e-6)
     np.testing.assert_allclose(got[1], [3, 0, 1, 0, 1], atol=1e-6)
     assert (got[2] == 0).all()
+
+
+def test_targets_are_sorted_drawn_in_and_padded():
+    got = targets(np.array([[3.0, 4.0], [0.0, -1.0]]), 3, 2.5).reshape(3, 3)
+    np.testing.assert_allclose(got, [[0, -1, 1], [1.5, 2.0, 1], [0, 0, 0]], atol=1e-6)
+    nearest = targets(np.array([[3.0, 4.0], [0.0, -1.0]]), 1, 9.0)
+    np.testing.assert_allclose(nearest, [0, -1, 1])
 
 
 def test_neighbors_with_motion_carry_velocity_and_radius():
