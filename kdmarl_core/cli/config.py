@@ -16,12 +16,13 @@ from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
+from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from kdmarl_core.expert.train import ExpertConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-RobotTask = NavigationConfig | PassageConfig
+RobotTask = NavigationConfig | PassageConfig | CoverageConfig
 
 
 class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +83,8 @@ def make_env(experiment: Experiment, config_path: Path, num_envs: int, swarm: Sw
     if isinstance(experiment.task, ParticleConfig):
         _refuse(swarm, experiment.task)
         return Particle(experiment.task, num_envs)
+    if isinstance(experiment.task, CoverageConfig):
+        return Coverage(experiment.task, config_path.parent, num_envs, swarm)
     if isinstance(experiment.task, PassageConfig):
         return Passage(experiment.task, config_path.parent, num_envs, swarm)
     return Navigation(experiment.task, config_path.parent, num_envs, swarm)

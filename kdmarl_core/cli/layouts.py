@@ -12,6 +12,7 @@ from rich.console import Console
 from kdmarl_core.cli.config import load_experiment, make_env
 from kdmarl_core.cli.stages import policy_path, task_name
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.envs.robots.coverage import Coverage
 from kdmarl_core.envs.robots.goals import GoalsEnv
 
 
@@ -23,7 +24,7 @@ def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: 
     """
     experiment = load_experiment(config, overrides)
     env = make_env(experiment, config, count)
-    if not isinstance(env, GoalsEnv):
+    if not isinstance(env, GoalsEnv | Coverage):
         raise KdmarlError(f"{config}: task '{task_name(experiment)}' has no arenas; give a robot task")
     env.reset(experiment.evaluate.seed if seed is None else seed)
     try:
@@ -48,8 +49,8 @@ def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: 
     Console().print(f"{count} swarm files written to {output}")
 
 
-def _arena(env: GoalsEnv, index: int) -> dict[str, object]:
-    """World and robots of environment ``index`` as in a swarm file."""
+def _arena(env: GoalsEnv | Coverage, index: int) -> dict[str, object]:
+    """World, robots and targets of environment ``index`` as in a swarm file."""
     side = float(env.walls[index, 1, 0] * 2)
     discs = [row.tolist() for row in env.discs[index] if row[2] > 0]
     walls = [row.tolist() for row in env.walls[index, 4:] if not np.isnan(row[0])]
@@ -58,9 +59,13 @@ def _arena(env: GoalsEnv, index: int) -> dict[str, object]:
             "name": f"{group.name}_{number}",
             "type": group.name,
             "pose": env.pose[index, group.agents.start + number - 1].tolist(),
-            "goal": env.goal[index, group.agents.start + number - 1].tolist(),
         }
         for group in env.groups
         for number in range(1, group.count + 1)
     ]
-    return {"world": {"size": [side, side], "discs": discs, "walls": walls}, "robots": robots}
+    arena: dict[str, object] = {"world": {"size": [side, side], "discs": discs, "walls": walls}, "robots": robots}
+    if isinstance(env, Coverage):
+        return arena | {"targets": env.targets[index].tolist()}
+    for robot, goal in zip(robots, env.goal[index].tolist(), strict=True):
+        robot["goal"] = goal
+    return arena

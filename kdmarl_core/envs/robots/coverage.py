@@ -32,7 +32,7 @@ class CoverageConfig(
 ):
     """The task as written in a config file."""
 
-    tolerance: Positive = 0.4
+    goal_tolerance: Positive = 0.4
     """distance at which a robot covers a target [m]"""
     discs: IntRange = (0, 4)
     """number of pillars"""
@@ -114,13 +114,13 @@ class Coverage(RobotsEnv):
         offset = self.targets[:, None] - self.pose[:, :, None, :2]
         distance = np.hypot(offset[..., 0], offset[..., 1])
         nearest = distance.min(1)
-        claims = (distance <= nearest[:, None]) & (distance <= self.config.tolerance)
+        claims = (distance <= nearest[:, None]) & (distance <= self.config.goal_tolerance)
         return _Distances(nearest, claims.any(2))
 
     def _reward(self, before: _Distances, after: _Distances) -> np.ndarray:
         weights = self.config.reward
         self._covers = after.covers
-        covered = (after.nearest <= self.config.tolerance).mean(1, keepdims=True)
+        covered = (after.nearest <= self.config.goal_tolerance).mean(1, keepdims=True)
         turn = (self._commands[0][..., 1] - self._commands[1][..., 1]) / self._limits[:, 1]
         return (
             weights.progress * (before.nearest.mean(1) - after.nearest.mean(1))[:, None]
@@ -130,7 +130,7 @@ class Coverage(RobotsEnv):
         )
 
     def _task_figures(self) -> dict[str, np.ndarray]:
-        covered = (self._measure().nearest <= self.config.tolerance).mean(1, keepdims=True)
+        covered = (self._measure().nearest <= self.config.goal_tolerance).mean(1, keepdims=True)
         return {"success": self._covers, "covered": np.broadcast_to(covered, self._covers.shape)}
 
     def _add_readings(self, readings: Readings, agents: slice) -> Readings:
