@@ -11,7 +11,7 @@ class Cause(Enum):
     WAITING = "waiting"
     """activated, or given a policy with other inputs: they are still coming up"""
     NO_GOAL = "no_goal"
-    """nobody has said yet where to go"""
+    """nobody has said yet where to go, be it a goal or targets"""
     MISSING = "missing_input"
     STALE = "stale_input"
     MALFORMED = "malformed_input"

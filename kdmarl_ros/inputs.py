@@ -14,15 +14,17 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Readings, Term
-from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, RangeSensors, Vector, Velocity
+from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, RangeSensors, Targets, Vector, Velocity
 from kdmarl_ros.faults import Cause, Fault
-from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan
+from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets
 
 FUTURE_TOLERANCE = 200_000_000
 """How far a stamp may lie ahead of our clock [ns]: clocks of two hosts never agree fully."""
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-GOAL_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+ORDER_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+ORDERS = {"goal_pose": "a goal", "targets": "targets"}
+"""Topics that say where to go, and what they give: not measured, so they never go stale."""
 
 
 def required_topics(terms: list[Term]) -> dict[str, type]:
@@ -40,6 +42,8 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
                 topics |= {f"range_{index}": Range for index in range(count)}
             case Goal():
                 topics |= {"odom": Odometry, "goal_pose": PoseStamped}
+            case Targets():
+                topics |= {"odom": Odometry, "targets": PoseArray}
             case Velocity():
                 topics["odom"] = Odometry
             case Neighbors(motion=True):
@@ -69,7 +73,7 @@ class _Latest:
         self.arrived = 0
         self._node = node
         self._clock: ROSClock = node.get_clock()
-        qos = GOAL_QOS if type_ is PoseStamped else SENSOR_QOS
+        qos = ORDER_QOS if topic in ORDERS else SENSOR_QOS
         self._subscription = node.create_subscription(type_, topic, self._receive, qos)
 
     def _receive(self, message: Any) -> None:
@@ -106,22 +110,23 @@ class _Latest:
 class Inputs:
     """All that one robot's policy observes."""
 
-    def __init__(self, node: Node, terms: list[Term], timeout: float, goal: PoseStamped | None) -> None:
+    def __init__(self, node: Node, terms: list[Term], timeout: float, first_orders: dict[str, Any]) -> None:
         """Subscribe to what ``terms`` need, no more.
 
         Args:
             node: the robot's node, in its namespace.
             terms: of the policy.
             timeout: age at which a sensor's message is refused [s].
-            goal: first goal, in the frame of the odometry if it names none; None waits for ``goal_pose``.
+            first_orders: topic of ``ORDERS`` → first message, in the frame of the odometry if it names none; without
+                one the robot waits for that topic.
         """
         self.timeout = timeout
         self._timeout_ns = round(timeout * 1e9)
-        self._first_goal = goal
+        self._first_orders = first_orders
         types = required_topics(terms)
         self.topics = frozenset(types)
         self._latest = {topic: _Latest(node, topic, type_) for topic, type_ in types.items()}
-        self._sensors = [latest for topic, latest in self._latest.items() if topic != "goal_pose"]
+        self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
 
     def destroy(self) -> None:
@@ -130,12 +135,12 @@ class Inputs:
             latest.destroy()
 
     def keep_goal(self, other: Inputs) -> None:
-        """Go on to where ``other`` was told to go, if both have goals."""
-        if "goal_pose" in self._latest and "goal_pose" in other._latest:
-            self._latest["goal_pose"].message = other._latest["goal_pose"].message
+        """Go on to where ``other`` was told to go, if both have goals, or both targets."""
+        for topic in ORDERS.keys() & self.topics & other.topics:
+            self._latest[topic].message = other._latest[topic].message
 
     def clear(self) -> None:
-        """Forget what the sensors said; goals stand."""
+        """Forget what the sensors said; goals and targets stand."""
         for latest in self._sensors:
             latest.message = None
 
@@ -156,17 +161,19 @@ class Inputs:
         """The current readings; arguments as for :meth:`check`.
 
         Raises:
-            Fault: an input is missing, stale, from the future or malformed, or there is no goal.
+            Fault: an input is missing, stale, from the future or malformed, or nobody has said where to go.
         """
         self.check(now, arrival_now)
-        goal = velocity = base_frame = None
+        goal = targets = velocity = base_frame = None
         if "odom" in self._latest:
             odometry = self._latest["odom"].message
             motion = to_motion(odometry)
             velocity = np.array([motion.speed, motion.yaw_rate], np.float32)
             base_frame = odometry.child_frame_id
             if "goal_pose" in self._latest:
-                goal = to_goal(self._goal(odometry.header.frame_id), odometry, motion)
+                goal = to_goal(self._order("goal_pose", odometry), odometry, motion)
+            if "targets" in self._latest:
+                targets = to_targets(self._order("targets", odometry), odometry, motion)
         return Readings(
             scan=to_scan(self._latest["scan"].message) if "scan" in self._latest else None,
             ranges=to_ranges([latest.message for latest in self._ranges]) if self._ranges else None,
@@ -175,14 +182,16 @@ class Inputs:
             neighbors=to_neighbors(self._latest["neighbors"].message, base_frame)
             if "neighbors" in self._latest
             else None,
+            targets=targets,
         )
 
-    def _goal(self, odometry_frame: str) -> PoseStamped:
-        """The goal that was received last, else the first one."""
-        latest = self._latest["goal_pose"]
+    def _order(self, topic: str, odometry: Odometry) -> Any:
+        """What was received last on ``topic``, else the first message."""
+        latest = self._latest[topic]
         if latest.message is None:
-            if self._first_goal is None:
-                raise Fault(Cause.NO_GOAL, f"waiting for a goal on {latest.full_topic}")
-            self._first_goal.header.frame_id = self._first_goal.header.frame_id or odometry_frame
-            latest.message = self._first_goal
+            first = self._first_orders.get(topic)
+            if first is None:
+                raise Fault(Cause.NO_GOAL, f"waiting for {ORDERS[topic]} on {latest.full_topic}")
+            first.header.frame_id = first.header.frame_id or odometry.header.frame_id
+            latest.message = first
         return latest.message

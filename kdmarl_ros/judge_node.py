@@ -184,7 +184,8 @@ def _progress(start: float, now: float, result: Judgement) -> str:
     totals = result.totals
     clearance = "" if totals.minimum_clearance is None else f"  min clearance {totals.minimum_clearance:.2f} m"
     return (
-        f"t={now - start:5.1f} s  goals {totals.goals_reached}/{totals.robots}  "
+        f"t={now - start:5.1f} s  {'targets covered' if totals.targets else 'goals'} "
+        f"{totals.goals_reached}/{totals.goals}  "
         f"collisions {totals.collisions}{clearance}"
     )
 
@@ -192,23 +193,23 @@ def _progress(start: float, now: float, result: Judgement) -> str:
 def _table(result: Judgement) -> Table:
     table = Table(title=f"{result.swarm}, {result.duration:.1f} s", show_footer=True)
     totals = result.totals
-    reached = f"{totals.goals_reached} of {totals.robots}"
+    goal, reached = ("target", "covered") if totals.targets else ("goal", "reached")
     for header, footer in (
         ("robot", "all"),
         ("type", ""),
-        ("goal", reached),
-        ("time to goal", _metric(totals.mean_time_to_goal, ".1f", "s")),
+        (goal, f"{totals.goals_reached} of {totals.goals}"),
+        (f"time to {goal}", _metric(totals.mean_time_to_goal, ".1f", "s")),
         ("collisions", str(totals.collisions)),
         ("min clearance", _metric(totals.minimum_clearance, ".2f", "m")),
         ("path", _metric(totals.path_length, ".1f", "m")),
         ("stops", str(totals.stops)),
     ):
-        table.add_column(header, footer, justify="left" if header in ("robot", "type", "goal") else "right")
+        table.add_column(header, footer, justify="left" if header in ("robot", "type", goal) else "right")
     for robot in result.robots:
         table.add_row(
             robot.name,
             robot.type,
-            "reached" if robot.goal_reached else f"{robot.goal_distance:.2f} m away",
+            reached if robot.goal_reached else f"{robot.goal_distance:.2f} m away",
             _metric(robot.time_to_goal, ".1f", "s"),
             str(robot.collisions),
             _metric(robot.minimum_clearance, ".2f", "m"),

@@ -1,4 +1,4 @@
-"""Judging a run from where its robots were: goals, collisions, clearance, stops."""
+"""Judging a run from where its robots were: goals or targets, collisions, clearance, stops."""
 
 from __future__ import annotations
 
@@ -38,17 +38,27 @@ class Track(NamedTuple):
     """(T,) [rad]"""
 
 
+class Arrival(NamedTuple):
+    """How a robot fares with its goal, or with the targets."""
+
+    distance: np.ndarray
+    """(T,) to the goal, or the nearest target [m]"""
+    there: np.ndarray
+    """(T,) bool: it is at its goal, or covers a target"""
+
+
 class RobotResult(msgspec.Struct, frozen=True, kw_only=True):
     """How one robot did."""
 
     name: str
     type: str
     goal_reached: bool
-    """at the end"""
+    """it is at its goal, or covers a target, at the end"""
     goal_distance: float
-    """at the end [m]"""
+    """to its goal, or the target nearest to it, at the end [m]"""
     time_to_goal: float | None
-    """from the start of the run until it is at its goal for good [s]; None if it is not there at the end"""
+    """from the start of the run until it is at its goal, or covers some target, for good [s]; None if it does not at
+    the end"""
     collisions: int
     """times its clearance to something fell below 0.01 m, having been above 0.05 m; a touch of two robots counts for
     both"""
@@ -57,17 +67,21 @@ class RobotResult(msgspec.Struct, frozen=True, kw_only=True):
     path_length: float
     """[m]"""
     stops: int
-    """times it stood for over a second away from its goal, once it had moved"""
+    """times it stood for over a second away from its goal, or covering no target, once it had moved"""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """How the swarm did."""
 
     robots: int
+    targets: int
+    """places that the swarm is to cover; 0 where each robot has a goal of its own"""
     goals_reached: int
+    """robots at their goal, or targets that are covered"""
     goals_reached_share: float
+    """of the robots, or of the targets"""
     mean_time_to_goal: float | None
-    """of the robots at their goal [s]"""
+    """of the robots at their goal, or covering a target [s]"""
     collisions: int
     collisions_per_robot: float
     minimum_clearance: float | None
@@ -75,6 +89,16 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     path_length: float
     """[m]"""
     stops: int
+
+    @property
+    def goals(self) -> int:
+        """How many there are to reach: targets, or one goal a robot."""
+        return self.targets or self.robots
+
+    @property
+    def outcome(self) -> str:
+        """How many were reached, in words."""
+        return f"{self.goals_reached} of {self.goals} {'targets covered' if self.targets else 'robots at their goal'}"
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +120,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 def judge(swarm: Swarm, tracks: dict[str, Track], start: float, end: float) -> Judgement:
     """Judge the run from ``start`` to ``end`` [s, the tracks' time]; ``tracks`` holds one for every robot."""
     sampled = resample(tracks, start, end)
-    robots = [_robot_result(swarm, robot, sampled) for robot in swarm.robots]
-    totals = _totals(robots)
+    arrivals = _covering(swarm, sampled) if swarm.targets else _at_goals(swarm, sampled)
+    robots = [_robot_result(swarm, robot, sampled, arrivals[robot.name]) for robot in swarm.robots]
+    totals = _totals(robots, len(swarm.targets))
     missed = _missed(swarm.bars, totals) + [
         f"{name} gave no odometry in the last {end - track.times[-1]:.1f} s"
         for name, track in tracks.items()
@@ -127,6 +152,33 @@ def resample(tracks: dict[str, Track], start: float, end: float) -> dict[str, Tr
         )
         for name, track in tracks.items()
     }
+
+
+def _at_goals(swarm: Swarm, tracks: dict[str, Track]) -> dict[str, Arrival]:
+    """Robot → when it is at its own goal."""
+    arrivals = {}
+    for robot in swarm.robots:
+        distance = np.linalg.norm(tracks[robot.name].xy - np.array(robot.goal), axis=1)
+        arrivals[robot.name] = Arrival(distance, distance <= swarm.goal_tolerance)
+    return arrivals
+
+
+def _covering(swarm: Swarm, tracks: dict[str, Track]) -> dict[str, Arrival]:
+    """Robot → when it covers a target; ``tracks`` share their times.
+
+    A robot can cover the target nearest to it only, and a target is covered by one robot: the nearest of these.
+    """
+    nearest, distance = [], []
+    for robot in swarm.robots:
+        distances = np.linalg.norm(tracks[robot.name].xy[:, None] - np.array(swarm.targets), axis=-1)
+        nearest.append(distances.argmin(axis=1))
+        distance.append(distances.min(axis=1))
+    within = np.where(np.array(distance) <= swarm.goal_tolerance, distance, np.inf)
+    covers = np.zeros(within.shape, bool)
+    for target in range(len(swarm.targets)):
+        claims = np.where(np.array(nearest) == target, within, np.inf)
+        covers[claims.argmin(axis=0), np.arange(claims.shape[1])] |= np.isfinite(claims).any(axis=0)
+    return {robot.name: Arrival(distance[index], covers[index]) for index, robot in enumerate(swarm.robots)}
 
 
 def clearances(swarm: Swarm, robot: Robot, tracks: dict[str, Track]) -> np.ndarray:
@@ -165,16 +217,14 @@ def _segment_distance(xy: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.
     return np.asarray(np.linalg.norm(xy - start - share[:, None] * along, axis=1))
 
 
-def _robot_result(swarm: Swarm, robot: Robot, tracks: dict[str, Track]) -> RobotResult:
-    track = tracks[robot.name]
-    goal_distance = np.linalg.norm(track.xy - robot.goal, axis=1)
-    away = goal_distance > swarm.goal_tolerance
+def _robot_result(swarm: Swarm, robot: Robot, tracks: dict[str, Track], arrival: Arrival) -> RobotResult:
+    track, away = tracks[robot.name], ~arrival.there
     clearance = clearances(swarm, robot, tracks)
     return RobotResult(
         name=robot.name,
         type=robot.type,
-        goal_reached=not away[-1],
-        goal_distance=round(float(goal_distance[-1]), 3),
+        goal_reached=bool(arrival.there[-1]),
+        goal_distance=round(float(arrival.distance[-1]), 3),
         time_to_goal=None if away[-1] else _time_to_goal(track.times, away),
         collisions=sum(len(collision_onsets(one)) for one in clearance),
         minimum_clearance=round(float(clearance.min()), 3) if clearance.size else None,
@@ -189,7 +239,7 @@ def _time_to_goal(times: np.ndarray, away: np.ndarray) -> float:
 
 
 def _count_stops(track: Track, away: np.ndarray) -> int:
-    """Stretches of over ``SHORTEST_STOP`` without motion, away from the goal, once the robot has moved."""
+    """Stretches of over ``SHORTEST_STOP`` without motion, while ``away`` (T,), once the robot has moved."""
     period = np.diff(track.times)
     speed = np.linalg.norm(np.diff(track.xy, axis=0), axis=1) / period
     yaw_rate = np.abs(np.diff(track.yaw)) / period
@@ -200,14 +250,15 @@ def _count_stops(track: Track, away: np.ndarray) -> int:
     return int((track.times[ends] - track.times[begins] > SHORTEST_STOP).sum())
 
 
-def _totals(robots: list[RobotResult]) -> Totals:
+def _totals(robots: list[RobotResult], targets: int) -> Totals:
     reached = [robot.time_to_goal for robot in robots if robot.time_to_goal is not None]
     collisions = sum(robot.collisions for robot in robots)
     clearance = [robot.minimum_clearance for robot in robots if robot.minimum_clearance is not None]
     return Totals(
         robots=len(robots),
+        targets=targets,
         goals_reached=len(reached),
-        goals_reached_share=round(len(reached) / len(robots), 4),
+        goals_reached_share=round(len(reached) / (targets or len(robots)), 4),
         mean_time_to_goal=round(sum(reached) / len(reached), 3) if reached else None,
         collisions=collisions,
         collisions_per_robot=round(collisions / len(robots), 4),
@@ -219,10 +270,8 @@ def _totals(robots: list[RobotResult]) -> Totals:
 
 def _missed(bars: Bars, totals: Totals) -> list[str]:
     missed = []
-    if totals.goals_reached < bars.goals_reached * totals.robots - 1e-9:
-        missed.append(
-            f"{totals.goals_reached} of {totals.robots} robots are at their goal, the bar is {bars.goals_reached:.0%}"
-        )
+    if totals.goals_reached < bars.goals_reached * totals.goals - 1e-9:
+        missed.append(f"{totals.outcome}, the bar is {bars.goals_reached:.0%}")
     if totals.collisions > bars.collisions_per_robot * totals.robots + 1e-9:
         bar = f"the bar is {bars.collisions_per_robot:g} a robot"
         missed.append(f"{totals.collisions} collisions of {totals.robots} robots, {bar}")

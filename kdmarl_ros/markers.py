@@ -1,4 +1,4 @@
-"""RViz markers of a simulated swarm: arena, pillars, walls, goals and robots."""
+"""RViz markers of a simulated swarm: arena, pillars, walls, goals or targets, and robots."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class SwarmMarkers:
         colours = type_colours(swarm)
         self._bodies = [_body(swarm, robot, colours[robot.type]) for robot in swarm.robots]
         self._headings = [_heading(swarm, robot) for robot in swarm.robots]
-        goals = [_goal(swarm, robot, colours[robot.type]) for robot in swarm.robots]
+        goals = [
+            _goal(swarm, "goals", robot.goal, colours[robot.type]) for robot in swarm.robots if robot.goal is not None
+        ]
+        targets = [_goal(swarm, "targets", target, GREY) for target in swarm.targets]
         obstacles = _obstacles(swarm.world) if swarm.world else []
-        self._array = MarkerArray(markers=[*obstacles, *goals, *self._bodies, *self._headings])
+        self._array = MarkerArray(markers=[*obstacles, *goals, *targets, *self._bodies, *self._headings])
         for index, marker in enumerate(self._array.markers):
             marker.id = index
             marker.header.frame_id = swarm.frame
@@ -74,9 +77,9 @@ def _heading(swarm: Swarm, robot: Robot) -> Marker:
     return marker
 
 
-def _goal(swarm: Swarm, robot: Robot, colour: tuple[float, ...]) -> Marker:
+def _goal(swarm: Swarm, group: str, place: tuple[float, float], colour: tuple[float, ...]) -> Marker:
     size = (2 * swarm.goal_tolerance, 2 * swarm.goal_tolerance, 0.01)
-    return _place(_marker("goals", Marker.CYLINDER, size, colour, 0.35), *robot.goal)
+    return _place(_marker(group, Marker.CYLINDER, size, colour, 0.35), *place)
 
 
 def _obstacles(world: World) -> list[Marker]:

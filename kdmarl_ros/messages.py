@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from geometry_msgs.msg import PoseArray, PoseStamped, Quaternion
+from geometry_msgs.msg import Point, PoseArray, PoseStamped, Quaternion
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan, Range
 
@@ -85,16 +85,34 @@ def to_goal(goal: PoseStamped, odometry: Odometry, motion: Motion) -> np.ndarray
     Raises:
         Fault: it is not finite, or is given in another frame than the odometry.
     """
-    frame = odometry.header.frame_id
-    if goal.header.frame_id != frame:
-        raise _malformed(
-            f"goal_pose is in frame '{goal.header.frame_id}', odom is in '{frame}'; give the goal in the frame of odom"
-        )
-    dx, dy = goal.pose.position.x - motion.x, goal.pose.position.y - motion.y
+    _same_frame("goal_pose", goal.header.frame_id, odometry.header.frame_id)
+    return np.array(_in_robot_frame("goal_pose", goal.pose.position, motion), np.float32)
+
+
+def to_targets(targets: PoseArray, odometry: Odometry, motion: Motion) -> np.ndarray:
+    """Positions of the places to cover in the robot frame, (targets, 2) float32 [m].
+
+    Raises:
+        Fault: there is none, one is not finite, or they are given in another frame than the odometry.
+    """
+    if not targets.poses:
+        raise Fault(Cause.NO_GOAL, "targets holds no place; the robot stands until one is given")
+    _same_frame("targets", targets.header.frame_id, odometry.header.frame_id)
+    return np.array([_in_robot_frame("targets", pose.position, motion) for pose in targets.poses], np.float32)
+
+
+def _same_frame(topic: str, frame: str, odometry_frame: str) -> None:
+    if frame != odometry_frame:
+        raise _malformed(f"{topic} is in frame '{frame}', odom is in '{odometry_frame}'; give it in the frame of odom")
+
+
+def _in_robot_frame(topic: str, place: Point, motion: Motion) -> tuple[float, float]:
+    """A place in the frame of the odometry as x forward, y left of the robot [m]."""
+    dx, dy = place.x - motion.x, place.y - motion.y
     if not (math.isfinite(dx) and math.isfinite(dy)):
-        raise _malformed(f"goal_pose is at [{goal.pose.position.x}, {goal.pose.position.y}]; give finite metres")
+        raise _malformed(f"{topic} holds [{place.x}, {place.y}], which is not finite; give finite metres")
     cos, sin = math.cos(motion.yaw), math.sin(motion.yaw)
-    return np.array([cos * dx + sin * dy, cos * dy - sin * dx], np.float32)
+    return cos * dx + sin * dy, cos * dy - sin * dx
 
 
 def to_neighbors(message: PoseArray, base_frame: str | None) -> np.ndarray:

@@ -122,7 +122,7 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "policy": str(swarm.policies[robot.type]),
             "robot_type": robot.type,
             "robot_types": str(swarm.robot_types_file),
-            "goal": [float(value) for value in robot.goal],
+            **_destination(swarm, robot),
             "goal_frame": swarm.frame,
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
@@ -131,6 +131,13 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
         },
         respawn=True,
     )
+
+
+def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
+    """The parameter that says where a robot goes: its own goal, or the targets of all."""
+    if robot.goal is not None:
+        return {"goal": [float(value) for value in robot.goal]}
+    return {"targets": [float(value) for place in swarm.targets for value in place]}
 
 
 def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:

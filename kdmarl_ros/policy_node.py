@@ -8,7 +8,7 @@ import traceback
 from typing import Any
 
 import rclpy
-from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Twist, TwistStamped
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
@@ -49,7 +49,15 @@ class PolicyNode(LifecycleNode):
         self._goal = read_parameter(
             self, "goal", Parameter.Type.DOUBLE_ARRAY, "first goal [x, y] in goal_frame [m]; none waits for goal_pose"
         )
-        self._goal_frame = read_parameter(self, "goal_frame", "", "frame of the first goal; that of odom if empty")
+        self._targets = read_parameter(
+            self,
+            "targets",
+            Parameter.Type.DOUBLE_ARRAY,
+            "first places that the team is to cover, x1, y1, x2, y2, … in goal_frame [m]; none waits for targets",
+        )
+        self._goal_frame = read_parameter(
+            self, "goal_frame", "", "frame of the first goal and targets; that of odom if empty"
+        )
         self._timeout = read_parameter(
             self, "sensor_timeout", 0.5, "age at which an input stops the robot [s]", (0.05, 10.0)
         )
@@ -73,9 +81,9 @@ class PolicyNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy, subscribe to its inputs; fails with a reason, staying unconfigured."""
         try:
-            goal = _first_goal(self._goal, self._goal_frame)
+            first_orders = self._first_orders()
             controller = self._load(self.get_parameter("policy").value)
-            inputs = Inputs(self, controller.terms, self._timeout, goal)
+            inputs = Inputs(self, controller.terms, self._timeout, first_orders)
         except KdmarlError as error:
             return self._refuse(str(error))
         except Exception:  # rclpy would drop it without a word
@@ -200,23 +208,38 @@ class PolicyNode(LifecycleNode):
             return
         inputs = self._loop.inputs
         if required_topics(candidate.terms).keys() != inputs.topics:
-            inputs = Inputs(self, candidate.terms, self._timeout, _first_goal(self._goal, self._goal_frame))
+            inputs = Inputs(self, candidate.terms, self._timeout, self._first_orders())
             inputs.keep_goal(self._loop.inputs)
             self._loop.inputs.destroy()
         self._loop.swap(candidate, inputs)
         self._diagnostics.policy = candidate.policy
         self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")
 
+    def _first_orders(self) -> dict[str, PoseStamped | PoseArray]:
+        """Where the parameters say to go first, by topic.
 
-def _first_goal(values: list[float] | None, frame: str) -> PoseStamped | None:
-    if not values:
-        return None
-    if len(values) != 2 or not all(map(math.isfinite, values)):
-        raise KdmarlError(f"parameter 'goal' is {list(values)}; give two finite numbers [x, y] in metres")
-    goal = PoseStamped()
-    goal.header.frame_id = frame
-    goal.pose.position.x, goal.pose.position.y = values
-    return goal
+        Raises:
+            KdmarlError: a parameter holds no places.
+        """
+        orders: dict[str, PoseStamped | PoseArray] = {}
+        if self._goal:
+            if len(self._goal) != 2 or not all(map(math.isfinite, self._goal)):
+                raise KdmarlError(f"parameter 'goal' is {list(self._goal)}; give two finite numbers [x, y] in metres")
+            orders["goal_pose"] = PoseStamped(pose=_pose(*self._goal))
+        if self._targets:
+            if len(self._targets) % 2 or not all(map(math.isfinite, self._targets)):
+                raise KdmarlError(
+                    f"parameter 'targets' is {list(self._targets)}; give finite numbers x1, y1, x2, y2, … in metres"
+                )
+            places = zip(self._targets[::2], self._targets[1::2], strict=True)
+            orders["targets"] = PoseArray(poses=[_pose(*place) for place in places])
+        for order in orders.values():
+            order.header.frame_id = self._goal_frame
+        return orders
+
+
+def _pose(x: float, y: float) -> Pose:
+    return Pose(position=Point(x=x, y=y))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The picture of a run: arena, obstacles, and the way of every robot to its goal, seen from above."""
+"""The picture of a run: arena, obstacles, goals or targets, and the way of every robot, seen from above."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
@@ -33,7 +34,10 @@ def draw_tracks(swarm: Swarm, judgement: Judgement, tracks: dict[str, Track], st
     if swarm.world:
         _draw_world(axes, swarm.world)
     for robot in swarm.robots:
-        _draw_goal(axes, robot, swarm.goal_tolerance, colours[robot.type])
+        if robot.goal is not None:
+            _draw_goal(axes, robot.goal, swarm.goal_tolerance, colours[robot.type])
+    for target in swarm.targets:
+        _draw_goal(axes, target, swarm.goal_tolerance, to_rgb(EDGE))
     for robot in swarm.robots:
         radius = swarm.robot_type(robot).radius
         _draw_robot(axes, robot.name, sampled[robot.name], radius, colours[robot.type])
@@ -61,11 +65,9 @@ def _draw_world(axes: Axes, world: World) -> None:
     axes.set_ylim(-depth / 2 - margin, depth / 2 + margin)
 
 
-def _draw_goal(axes: Axes, robot: Robot, tolerance: float, colour: Colour) -> None:
-    axes.add_patch(
-        Circle(robot.goal, tolerance, fc=(*colour, 0.10), ec=(*colour, 0.7), ls=(0, (3, 2)), lw=1.2, zorder=2)
-    )
-    axes.plot(*robot.goal, marker="*", ms=11, mfc="white", mec=colour, mew=1.3, zorder=8)
+def _draw_goal(axes: Axes, place: tuple[float, float], tolerance: float, colour: Colour) -> None:
+    axes.add_patch(Circle(place, tolerance, fc=(*colour, 0.10), ec=(*colour, 0.7), ls=(0, (3, 2)), lw=1.2, zorder=2))
+    axes.plot(*place, marker="*", ms=11, mfc="white", mec=colour, mew=1.3, zorder=8)
 
 
 def _draw_robot(axes: Axes, name: str, track: Track, radius: float, colour: Colour) -> None:
@@ -96,7 +98,7 @@ def _draw_collisions(axes: Axes, swarm: Swarm, robot: Robot, tracks: dict[str, T
 
 def _label(axes: Axes, swarm: Swarm, judgement: Judgement, colours: dict[str, Colour]) -> None:
     totals = judgement.totals
-    reached = f"{totals.goals_reached} of {totals.robots} robots at their goal after {judgement.duration:.0f} s"
+    reached = f"{totals.outcome} after {judgement.duration:.0f} s"
     outcome = f"{swarm.name}: {reached}, {totals.collisions} collision{'' if totals.collisions == 1 else 's'}"
     axes.set_title(outcome, fontsize=12, fontweight="bold", color=EDGE if judgement.passed else COLLISION, pad=10)
     axes.set_xlabel("x [m]")
@@ -109,7 +111,7 @@ def _label(axes: Axes, swarm: Swarm, judgement: Judgement, colours: dict[str, Co
     handles += [
         _key("start", "o", mfc="none"),
         _key("end", "o"),
-        _key(f"goal (within {swarm.goal_tolerance:g} m)", "*", mfc="white"),
+        _key(f"{'target' if swarm.targets else 'goal'} (within {swarm.goal_tolerance:g} m)", "*", mfc="white"),
     ]
     if totals.collisions:
         handles.append(_key("collision", "X", color=COLLISION))

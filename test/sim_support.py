@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from kdmarl_core.contract import Robot, Swarm, World, load_robot_types
@@ -42,7 +43,7 @@ def write_swarm(directory: Path, robots: list[Robot] | None = None, **changes: o
     policies = {kind: str(write_policy(directory / f"{kind}.onnx", kind)) for kind in data["policies"]}
     data |= {"robot_types": str(ROBOT_TYPES), "policies": policies}
     if robots is not None:
-        data["robots"] = [{"name": r.name, "type": r.type, "pose": list(r.pose), "goal": list(r.goal)} for r in robots]
+        data["robots"] = msgspec.to_builtins(robots)
     data |= changes
     path = directory / "swarm.yaml"
     path.write_text(yaml.safe_dump(data))

@@ -91,7 +91,7 @@ def test_a_run_that_misses_them(swarm, client, tmp_path):
         assert client.until(lambda: process.poll() is not None)
         text = process.communicate()[0]
     assert process.returncode == 1, text
-    assert "missed: 1 of 2 robots are at their goal, the bar is 90%" in text
+    assert "missed: 1 of 2 robots at their goal, the bar is 90%" in text
     assert not json.loads((tmp_path / "summary.json").read_text())["passed"]
 
 

@@ -123,7 +123,7 @@ def test_bars_decide():
     swarm = make_swarm(robots)
     result = judge(swarm, tracks, 0.0, 4.0)
     assert not result.passed
-    assert result.missed == ["1 of 2 robots are at their goal, the bar is 90%"]
+    assert result.missed == ["1 of 2 robots at their goal, the bar is 90%"]
     assert judge(replace(swarm, bars=Bars(goals_reached=0.5)), tracks, 0.0, 4.0).passed
 
 
