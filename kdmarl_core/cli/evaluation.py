@@ -15,11 +15,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.cli.config import Experiment, load_experiment, make_env
-from kdmarl_core.cli.stages import policy_path, run_folder
+from kdmarl_core.cli.config import Experiment, load_experiment, make_evaluation_env
+from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.evaluate import episodes, statistics
 from kdmarl_core.expert.networks import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy
@@ -28,6 +29,8 @@ from kdmarl_core.runtime import Policy
 
 Figures = dict[str, np.ndarray]
 Row = dict[str, Any]
+COLUMNS = {"success": "at goal", "covered": "covered", "collisions": "collisions", "time_to_goal": "time to goal [s]"}
+"""Figures that are printed where a task has them."""
 
 
 def evaluate(
@@ -51,7 +54,7 @@ def evaluate(
     run = run_folder(config, output)
     num_envs = min(experiment.evaluate.envs, experiment.evaluate.episodes)
     places: list[Swarm | None] = [*swarms] or [None]
-    envs = [make_env(experiment, config, num_envs, place) for place in places]
+    envs = [make_evaluation_env(experiment, config, num_envs, place) for place in places]
     _check_teams(envs, swarm_paths)
     env = envs[0]
     expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, experiment.task_json)
@@ -148,8 +151,8 @@ def _rows(
         for name, agents in parts:
             row: Row = {"team": team, "robot_type": name, "episodes": len(figure["return"])}
             row["macs"] = macs.get(team, {}).get(name)
-            for key in ("success", "collisions", "return", "time_to_goal", "clearance"):
-                values = figure[key][:, agents]
+            for key, of_all in figure.items():
+                values = of_all[:, agents]
                 # Episodes without any value are left out: a time to goal needs an arrival.
                 kept = np.isfinite(values).any(1)
                 if kept.any():
@@ -163,14 +166,16 @@ def _rows(
 
 
 def _print(rows: list[Row], experiment: Experiment, swarms: list[Swarm]) -> None:
-    where = "random arenas" if not swarms else f"{len(swarms)} arenas" if len(swarms) > 1 else swarms[0].name
+    random = f"{task_name(experiment)} of mpe2" if isinstance(experiment.task, ParticleConfig) else "random arenas"
+    where = random if not swarms else f"{len(swarms)} arenas" if len(swarms) > 1 else swarms[0].name
     table = Table(title=f"{rows[0]['episodes']} held-out episodes in {where}, seed {experiment.evaluate.seed}")
-    for column in ("team", "robots", "at goal", "collisions", "time to goal [s]", "return", "retention", "MACs"):
+    columns = {key: title for key, title in COLUMNS.items() if any(key in row for row in rows)}
+    for column in ("team", "robots", *columns.values(), "return", "retention", "MACs"):
         table.add_column(column, justify="left" if column in ("team", "robots") else "right")
     last = {row["team"]: row for row in rows}
     for row in rows:
         table.add_row(
-            row["team"], row["robot_type"], *(_cell(row.get(key)) for key in ("success", "collisions", "time_to_goal")),
+            row["team"], row["robot_type"], *(_cell(row.get(key)) for key in columns),
             _cell(row["return"]), _cell(row["retention"], interval=True),
             f"{row['macs']:,}" if row["macs"] else "-", end_section=row is last[row["team"]],
         )  # fmt: skip
@@ -189,15 +194,17 @@ def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
 def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: int) -> None:
     """Put one type's figures (team → figure → (episodes, n)) and MACs (of each team) into its policy file."""
     weights = onnx_export.weight_bytes(policy.path)
+    measured: Row = {}
+    for key in ("success", "covered", "collisions"):
+        if key in of["students"]:
+            measured[key] = statistics.mean(of["students"][key])
+            measured[f"expert_{key}"] = float(of["expert"][key].mean())
     results = Results(
         command=_command(),
         episodes=len(of["students"]["return"]),
         evaluation_seed=seed,
-        success=statistics.mean(of["students"]["success"]),
-        collisions=statistics.mean(of["students"]["collisions"]),
+        **measured,
         return_=statistics.mean(of["students"]["return"]),
-        expert_success=float(of["expert"]["success"].mean()),
-        expert_collisions=float(of["expert"]["collisions"].mean()),
         expert_return=float(of["expert"]["return"].mean()),
         random_return=float(of["random"]["return"].mean()),
         retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),

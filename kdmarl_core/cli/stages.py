@@ -17,6 +17,7 @@ from kdmarl_core.contract import KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
@@ -41,6 +42,8 @@ def policy_path(models: Path, experiment: Experiment, robot_type: str) -> Path:
 
 def task_name(experiment: Experiment) -> str:
     """The task's name, as in manifests."""
+    if isinstance(experiment.task, ParticleConfig):
+        return experiment.task.scenario
     return str(type(experiment.task).__struct_config__.tag)
 
 
@@ -119,7 +122,7 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
         observation=group.observation[STUDENT],
         action=group.action,
         control_period=env.control_period,
-        goal_tolerance=experiment.task.goal_tolerance,
+        goal_tolerance=getattr(experiment.task, "goal_tolerance", None),
         domain=env.domain[robot_type] if isinstance(env, RobotsEnv) else None,
         provenance=Provenance(
             kdmarl_version=__version__,
