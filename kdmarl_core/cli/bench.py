@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 
 SIZES = (1, 64, 1024)
@@ -78,7 +79,10 @@ def envs(vmas: Path | None, seconds: float, rounds: int, output: Path | None) ->
         )
     Console().print(table)
     if output:
-        output.write_text(json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}, indent=1))
+        with replacing(output) as scratch:
+            scratch.write_text(
+                json.dumps({"machine": platform.processor() or platform.machine(), "rows": rows}, indent=1)
+            )
 
 
 def _ours(envs: int, seconds: float) -> float:

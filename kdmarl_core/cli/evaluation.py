@@ -19,6 +19,7 @@ from kdmarl_core.cli.config import Experiment, load_experiment, make_evaluation_
 from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
+from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.evaluate import episodes, statistics
@@ -89,12 +90,8 @@ def evaluate(
 
 
 def _write(path: Path, rows: list[Row]) -> None:
-    try:
-        path.write_text(json.dumps({"command": _command(), "rows": rows}, indent=1))
-    except OSError as error:
-        raise KdmarlError(
-            f"{path}: cannot be written ({error.strerror}); free the disk or choose another --output"
-        ) from None
+    with replacing(path) as scratch:
+        scratch.write_text(json.dumps({"command": _command(), "rows": rows}, indent=1))
 
 
 def _command() -> str:

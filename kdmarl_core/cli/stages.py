@@ -15,6 +15,7 @@ from kdmarl_core import __version__
 from kdmarl_core.cli.config import Experiment, load_experiment, make_env
 from kdmarl_core.contract import KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
+from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
@@ -59,7 +60,8 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
         resume=not fresh,
         task=experiment.task_json,
     )
-    (folder / "config.yaml").write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
+    with replacing(folder / "config.yaml") as scratch:
+        scratch.write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
     Console().print(f"expert written to {folder}")
 
 

@@ -22,7 +22,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def run_command(command: Callable[[], object], name: str) -> int:
-    """Run a command line and return its exit code; errors of the user are one sentence on stderr and code 2.
+    """Run a command line and return its exit code; errors of the user and of files are one sentence and code 2.
 
     Args:
         command: calls a typer application with ``standalone_mode=False``; may return an exit code.
@@ -35,6 +35,10 @@ def run_command(command: Callable[[], object], name: str) -> int:
         sentence = str(error)
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        # Where a command touches many files it does not say for each what the operating system may refuse.
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        sentence = f"{what}; check that it is there and yours, and the disk"
     except Exception as error:
         # Bad options: typer raises click's errors or, since it holds a copy of click, its own. Both format themselves.
         if not hasattr(error, "format_message"):

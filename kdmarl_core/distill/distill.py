@@ -17,7 +17,7 @@ from kdmarl_core.distill.losses import LossWeights, distillation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.distributions import Distribution, apply
-from kdmarl_core.expert.log import append_row, progress_bar
+from kdmarl_core.expert.log import Rows, progress_bar
 from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -75,8 +75,7 @@ def distill(
     students = make_students(config, env.groups)
     stores = {group.name: Aggregate(config.capacity) for group in env.groups}
     optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.jsonl").write_text("")
+    rows = Rows(folder, 0)
     handover = max(config.handover * config.rounds, 1e-9)
     with progress_bar() as progress:
         bar = progress.add_task("students", total=config.rounds + 1, figures="")
@@ -86,7 +85,7 @@ def distill(
                 stores[name].add(part)
                 students.actor(name).normalizer.update(part.observation)
             figures = _fit(students, optimizer, stores, config, config.updates)
-            append_row(folder / "metrics.jsonl", {"round": round_, "expert_share": share, **figures})
+            rows.append({"round": round_, "expert_share": share, **figures})
             _save(folder, students, finished=False)
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(students, optimizer, stores, config, config.final_updates, decay=True)

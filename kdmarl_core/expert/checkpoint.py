@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import torch
@@ -12,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.writing import replacing
 
 
 def save(
@@ -26,17 +25,11 @@ def save(
     if optimizer:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
-    scratch = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, scratch, notes)
-        os.replace(scratch, path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise KdmarlError(
-            f"{path}: checkpoint cannot be written ({error}); free the disk or choose another folder"
-        ) from None
+    with replacing(path) as scratch:
+        try:
+            save_file({key: value.contiguous().clone() for key, value in tensors.items()}, scratch, notes)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
 
 
 def load(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer | None = None) -> dict[str, str]:
@@ -45,13 +38,15 @@ def load(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optim
     Raises:
         KdmarlError: the file is missing, damaged, or was made by another configuration.
     """
-    if not path.is_file():
-        raise KdmarlError(f"{path}: no such checkpoint; train first")
     try:
         with safe_open(path, "pt") as file:
             notes = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as error:
+    except FileNotFoundError:
+        raise KdmarlError(f"{path}: no such checkpoint; train first") from None
+    except OSError as error:
+        raise KdmarlError(f"{path}: cannot be read ({error.strerror or error}); give another folder") from None
+    except SafetensorError as error:
         raise KdmarlError(f"{path}: checkpoint is damaged ({error}); delete it and train again") from None
     for name, module in modules.items():
         try:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import time
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from kdmarl_core.contract.writing import writing
 
 
 def progress_bar() -> Progress:
@@ -19,7 +27,56 @@ def progress_bar() -> Progress:
     )
 
 
-def append_row(path: Path, row: dict[str, float]) -> None:
-    """Append one line of JSON."""
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+class Rows:
+    """``metrics.jsonl`` in ``folder``: one line of JSON each, of which the first ``kept`` stay from an earlier run.
+
+    Raises:
+        KdmarlError: the folder or the file cannot be written.
+    """
+
+    def __init__(self, folder: Path, kept: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        with writing(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab+") as file:
+                file.seek(0)
+                # Cut in place: a full disk has no room for a copy.
+                file.truncate(sum(len(line) for line in file.readlines()[:kept]))
+
+    def append(self, row: dict[str, float]) -> None:
+        """Write one line.
+
+        Raises:
+            KdmarlError: it cannot be written.
+        """
+        with writing(self.path), self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+class Events:
+    """A new TensorBoard file in ``folder`` that takes the place of what earlier ones hold from step ``start`` on.
+
+    The usual writers work in a thread of their own, which tells of a full disk by a traceback.
+
+    Raises:
+        KdmarlError: the file cannot be written.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        self.path = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._write(Event(file_version="brain.Event:2"))
+        self._write(Event(step=start, session_log=SessionLog(status=SessionLog.START)))
+
+    def append(self, row: dict[str, float], step: int) -> None:
+        """Write one value for each tag.
+
+        Raises:
+            KdmarlError: they cannot be written.
+        """
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in row.items()]
+        self._write(Event(step=step, summary=Summary(value=values)))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        with writing(self.path), self.path.open("ab") as file:
+            RecordWriter(file).write(event.SerializeToString())

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.writing import writing
 from kdmarl_core.envs.base import EXPERT, BatchedEnv
 from kdmarl_core.expert import checkpoint
-from kdmarl_core.expert.log import append_row, progress_bar
+from kdmarl_core.expert.log import Events, Rows, progress_bar
 from kdmarl_core.expert.networks import ATTENTION_HEADS, NetworkConfig, TeamPolicy, make_critics, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
 
@@ -67,7 +67,8 @@ def train(
     Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line an iteration) and TensorBoard events.
 
     Raises:
-        KdmarlError: the checkpoint is damaged or belongs to another configuration, or a loss is not finite.
+        KdmarlError: the checkpoint is damaged or belongs to another configuration, a loss is not finite, or a file
+            cannot be written (the last checkpoint stays).
     """
     env = make_env(config.envs)
     torch.manual_seed(seed)
@@ -77,20 +78,20 @@ def train(
     modules = {"policy": policy, "critics": critics}
     path = folder / CHECKPOINT
     fingerprint = _fingerprint(config, seed, task)
-    if not resume:
-        path.unlink(missing_ok=True)
     start = 0
-    if path.is_file():
+    if resume and path.exists():
         notes = checkpoint.load(path, modules, learner.optimizer)
         if notes.get("fingerprint") != fingerprint:
             raise KdmarlError(
                 f"{path}: was trained with another task, expert configuration or seed; use --fresh or another --output"
             )
         start = int(notes["iteration"])
-    folder.mkdir(parents=True, exist_ok=True)
-    _trim_metrics(folder / "metrics.jsonl", start)
+    rows, events = Rows(folder, start), Events(folder, start)
+    if not resume:
+        with writing(path):
+            path.unlink(missing_ok=True)
     rollout = Rollout(env, config.view)
-    with SummaryWriter(str(folder), purge_step=start) as writer, progress_bar() as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("expert", total=config.iterations, completed=start, figures="")
         for iteration in range(start, config.iterations):
             if iteration == start or iteration % config.checkpoint_every == 0:
@@ -99,8 +100,9 @@ def train(
                 _warm_up(rollout, policy, config)
             learner.set_progress(iteration / config.iterations)
             env.set_progress(iteration / config.iterations)
-            row = _iterate(rollout, learner, config) | {"iteration": iteration}
-            _log(writer, folder / "metrics.jsonl", row)
+            row = _iterate(rollout, learner, config)
+            rows.append(row | {"iteration": iteration})
+            events.append(row, iteration)
             progress.update(bar, completed=iteration + 1, figures=_figures(row))
             if (iteration + 1) % config.checkpoint_every == 0 or iteration + 1 == config.iterations:
                 notes = {"iteration": str(iteration + 1), "fingerprint": fingerprint}
@@ -164,19 +166,6 @@ def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None
 def _fingerprint(config: ExpertConfig, seed: int, task: str) -> str:
     """What must be equal for a run to be the same run."""
     return f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed} {task}"
-
-
-def _trim_metrics(path: Path, start: int) -> None:
-    """Drop the lines that a killed run wrote after its last checkpoint."""
-    if path.is_file():
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[:start]))
-
-
-def _log(writer: SummaryWriter, path: Path, row: dict[str, float]) -> None:
-    for name, value in row.items():
-        if name != "iteration":
-            writer.add_scalar(name, value, row["iteration"])
-    append_row(path, row)
 
 
 def _figures(row: dict[str, float]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.contract import Discrete, Manifest
 from kdmarl_core.contract.manifest import METADATA_KEY
+from kdmarl_core.contract.writing import replacing
 from kdmarl_core.expert.networks import Actor
 
 OPSET = 18
@@ -80,17 +80,8 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
     Raises:
         KdmarlError: the file cannot be written.
     """
-    scratch = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as scratch:
         scratch.write_bytes(model.SerializeToString(deterministic=True))
-        os.replace(scratch, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise KdmarlError(
-            f"{path}: policy file cannot be written ({error.strerror}); free the disk or choose another folder"
-        ) from None
 
 
 def macs(path: Path) -> int:

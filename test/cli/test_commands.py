@@ -1,6 +1,7 @@
 """The ``kdmarl`` command as a user runs it: the whole chain in small, and every kind of bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ TINY = {
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
     "distill.final_updates": 5, "task.max_steps": 20, "evaluate.episodes": 6, "evaluate.envs": 3,
 }  # fmt: skip
+REMEDY = "free the disk or choose another folder"
 OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]
 
 
@@ -69,6 +71,20 @@ def test_a_finished_training_has_nothing_left_to_do(run):
     assert (run / "run/expert/checkpoint.safetensors").read_bytes() == before
 
 
+def test_what_cannot_be_written_is_one_sentence_and_nothing_is_lost(run, tmp_path):
+    shutil.copytree(run / "run", tmp_path / "run")
+    config = tmp_path / "run/expert/config.yaml"
+    config.unlink()
+    config.mkdir()
+    done = kdmarl("train", CONFIG, "--output", tmp_path / "run", *OVERRIDES)
+    assert done.returncode == 2
+    assert done.stderr == f"kdmarl: {config}: cannot be written (Is a directory); {REMEDY}\n"
+    config.rmdir()
+    check(kdmarl("train", CONFIG, "--output", tmp_path / "run", *OVERRIDES))
+    for name in ("config.yaml", "checkpoint.safetensors"):
+        assert (config.parent / name).read_bytes() == (run / "run/expert" / name).read_bytes()
+
+
 def test_random_arenas_become_swarm_files(run):
     check(kdmarl("layouts", CONFIG, "--output", run / "arenas", "--models", run / "models", "--count", "3"))
     swarms = [load_swarm(path) for path in sorted((run / "arenas").glob("*.yaml"))]
@@ -108,6 +124,8 @@ def test_inspect_needs_no_training_libraries(tmp_path):
         (["train"], "Missing argument"),
         (["bench", "envs", "--rounds", "0"], "--rounds"),
         (["layouts", CONFIG, "--output", CONFIG], "cannot be written"),
+        (["train", CONFIG, "--output", CONFIG], "navigation.yaml/expert/metrics.jsonl: cannot be written"),
+        (["bench", "envs", "--seconds", "0.1", "--rounds", "1", "--json", CONFIG / "x"], "cannot be written"),
         (["train", "gone.yaml"], "gone.yaml: no such file"),
         (["train", CONFIG, "--set", "expert.iteration=1"], "did you mean 'iterations'"),
         (["distill", CONFIG, "--output", "empty"], "no such checkpoint; train first"),

@@ -1,14 +1,20 @@
 """Training runs: a killed one that is resumed is the same run; damaged files are named."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.expert import train as module
 from kdmarl_core.expert.networks import NetworkConfig
+from kdmarl_core.expert.ppo import PPOConfig
 from kdmarl_core.expert.train import CHECKPOINT, ExpertConfig, load_policy, train
 from toy import Echo
 
@@ -49,6 +55,62 @@ def test_a_trained_policy_is_loaded(tmp_path):
     loaded = load_policy(CONFIG, Echo(1), tmp_path, 0)
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from kdmarl_core.contract.errors import run_command
+from kdmarl_core.expert.train import train
+from test_train import LONG
+from toy import Echo
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+sys.exit(run_command(lambda: train(LONG, Echo, Path(sys.argv[1]), seed=3) and None, "kdmarl"))
+"""
+LONG = msgspec.structs.replace(CONFIG, iterations=50, checkpoint_every=10, ppo=PPOConfig(epochs=1, minibatches=1))
+
+
+@pytest.mark.parametrize(("bytes_", "full", "kept"), [(16_000, "metrics.jsonl", 30), (8_000, "checkpoint.safet", 0)])
+def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(tmp_path, bytes_, full, kept):
+    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path / "cut"), str(bytes_)],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": here},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"cut/{full}" in done.stderr
+    assert "cannot be written (" in done.stderr
+    assert not list(tmp_path.glob("cut/*.tmp"))
+    whole, resumed = (train(LONG, Echo, tmp_path / name, seed=3) for name in ("whole", "cut"))
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    purges = [event.step for path in tmp_path.glob("cut/events*") for event in LegacyEventFileLoader(str(path)).Load()
+              if event.HasField("session_log")]  # fmt: skip
+    assert sorted(purges) == sorted([0, kept])
+
+
+@pytest.mark.parametrize(
+    ("in_the_way", "resume", "message"),
+    [
+        ("run/metrics.jsonl", True, r"run/metrics.jsonl: cannot be written \(Is a directory\)"),
+        ("run/checkpoint.safetensors", True, r"run/checkpoint.safetensors: cannot be read"),
+        ("run/checkpoint.safetensors", False, r"run/checkpoint.safetensors: cannot be written \(Is a directory\)"),
+    ],
+)
+def test_a_folder_where_a_file_should_be_is_named(tmp_path, in_the_way, resume, message):
+    (tmp_path / in_the_way).mkdir(parents=True)
+    with pytest.raises(KdmarlError, match=message):
+        train(CONFIG, Echo, tmp_path / "run", seed=0, resume=resume)
+
+
+def test_an_expert_outlives_a_fresh_start_that_cannot_write(tmp_path):
+    train(CONFIG, Echo, tmp_path, seed=0)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(KdmarlError, match="cannot be written"):
+        train(CONFIG, Echo, tmp_path, seed=0, resume=False)
+    load_policy(CONFIG, Echo(1), tmp_path, 0)
 
 
 def test_a_type_may_have_an_actor_of_its_own_size(tmp_path):

@@ -1,0 +1,42 @@
+"""What a command line prints and returns for each way of ending."""
+
+from pathlib import Path
+
+import pytest
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import did_you_mean, run_command
+
+
+def fail(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "printed"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 3, 3, ""),
+        (lambda: fail(KdmarlError("speed: is 3\n  m/s; lower it")), 2, "tool: speed: is 3 m/s; lower it\n"),
+        (lambda: fail(KeyboardInterrupt()), 130, ""),
+        (Path("/nowhere/file").read_text, 2, "tool: /nowhere/file: No such file or directory; check"),
+        (lambda: fail(OSError(28, "No space left on device")), 2, "tool: [Errno 28] No space left on device; check"),
+    ],
+)
+def test_every_end_has_its_code_and_sentence(capsys, command, code, printed):
+    assert run_command(command, "tool") == code
+    err = capsys.readouterr().err
+    assert err.startswith(printed)
+    assert err.count("\n") == bool(printed)
+
+
+def test_bugs_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0, "tool")
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"), [("scuot", "did you mean 'scout'?"), ("zeppelin", "remove it"), ("", "remove it")]
+)
+def test_the_nearest_word(word, remedy):
+    assert did_you_mean(word, {"scout", "carrier", "mini"}) == remedy
