@@ -66,11 +66,11 @@ def test_what_the_team_gains_is_shared_and_danger_is_not():
 
 def test_views_see_targets_in_the_robots_frames():
     env = make(3)
-    seen = env.observe(STUDENT)["scout"][:, 0, 72:90].reshape(3, 6, 3)
+    seen = env.observe(STUDENT)["scout"][:, 0, 90:108].reshape(3, 6, 3)
     assert (seen[..., 2] == 1).all()
     near = np.hypot(*(env.targets - env.pose[:, :1, :2]).transpose(2, 0, 1)).min(1)
     np.testing.assert_allclose(np.hypot(seen[:, 0, 0], seen[:, 0, 1]), np.minimum(near, 8.0), rtol=1e-5)
-    assert env.observe(EXPERT)["mini"].shape == (3, 2, 36 + 18 + 4 + 40)
+    assert env.observe(EXPERT)["mini"].shape == (3, 2, 72 + 18 + 4 + 40)
 
 
 def test_same_seed_same_bytes():

@@ -138,8 +138,8 @@ def test_desynchronized_episodes_are_not_reported():
 def test_views_see_through_their_own_sensors():
     env = make(4)
     expert, student = env.observe(EXPERT), env.observe(STUDENT)
-    assert expert["mini"].shape == (4, 2, 83)
-    assert student["mini"].shape == (4, 2, 23)
+    assert expert["mini"].shape == (4, 2, 119)
+    assert student["mini"].shape == (4, 2, 31)
     np.testing.assert_array_equal(expert["scout"][..., :36], student["scout"][..., :36])
     with pytest.raises(KdmarlError, match="mini: has a lidar term, the robot has no lidar"):
         make(observations={"expert": TASK["observations"]["expert"], "student": TASK["observations"]["expert"]})

@@ -29,26 +29,26 @@ def ordered(name: str, pair: tuple[float, float]) -> None:
 class Danger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weights of what a robot is charged for in one step when it touches something or is about to."""
 
-    collision: float = -10.0
+    collision: float = -30.0
     """when it begins to touch anything"""
     contact: float = -0.05
     """for each step that it touches"""
-    close: float = -0.2
+    close: float = -0.3
     """for each step, rising from 0 at ``close_gap`` from a wall or pillar to this at contact"""
-    close_gap: Positive = 0.15
+    close_gap: Positive = 0.25
     """[m]"""
     crowd: float = -0.3
     """for each step, rising from 0 at ``crowd_gap`` from another robot to this at contact"""
     crowd_gap: Positive = 0.35
     """[m]"""
-    course: float = -0.2
+    course: float = -0.5
     """for each step on which its own motion will lead to a touch with another robot: times its share of its top
     speed, falling to 0 at ``course_time`` before and at ``course_gap`` between them when they pass"""
     course_gap: Positive = 0.3
     """[m]"""
     course_time: Positive = 2.0
     """[s]"""
-    first_caution: Share = 0.25
+    first_caution: Share = 0.1
     """share of collision, contact, close, crowd and course at the beginning of training, so that robots dare to move"""
     caution_ramp: Share = 0.5
     """share of the training after which they have their full weight"""

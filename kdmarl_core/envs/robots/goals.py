@@ -21,7 +21,7 @@ class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
     facing: float = 0.2
     """for each radian that it turns towards the goal, while away from it: else those that stand with the goal behind
     them may learn to stand"""
-    at_goal: float = 0.05
+    at_goal: float = 0.1
     """for each step at the goal"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
