@@ -2,10 +2,9 @@
 
 import json
 
-import msgspec
 import numpy as np
 import pytest
-from mpe2.simple_speaker_listener.simple_speaker_listener import parallel_env
+from mpe2.simple_spread.simple_spread import parallel_env
 
 from kdmarl_core.cli.config import load_experiment, make_env, make_evaluation_env
 from kdmarl_core.cli.main import app
@@ -17,12 +16,13 @@ from sim_support import make_swarm, robot
 from support import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "config").glob("mpe_*.yaml"))
+SPREAD = REPOSITORY / "config/mpe_spread.yaml"
 SPEAKER = REPOSITORY / "config/mpe_speaker_listener.yaml"
 TINY = {
     "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
-    "distill.final_updates": 5, "task.max_steps": 8, "task.observations.student.landmarks": 2,
-    "evaluate.episodes": 4, "evaluate.envs": 2,
+    "distill.final_updates": 5, "task.max_steps": 8,
+    "task.observations.student": {"neighbors": 1, "landmarks": 2}, "evaluate.episodes": 4, "evaluate.envs": 2,
 }  # fmt: skip
 OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]
 
@@ -59,39 +59,35 @@ def test_students_of_unknown_agents_are_refused():
 def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys):
     output, models = ["--output", str(tmp_path / "run")], ["--models", str(tmp_path / "models")]
     for command in (["train"], ["distill"], ["export", *models], ["evaluate", "--record", *models]):
-        app([command[0], str(SPEAKER), *output, *command[1:], *OVERRIDES], standalone_mode=False)
+        app([command[0], str(SPREAD), *output, *command[1:], *OVERRIDES], standalone_mode=False)
     printed = capsys.readouterr().out
-    assert "simple_speaker_listener of mpe2" in printed
+    assert "simple_spread of mpe2" in printed
     assert "covered" in printed
     assert "at goal" not in printed
     rows = json.loads((tmp_path / "run/evaluation.json").read_text())["rows"]
     assert {(row["team"], row["robot_type"]) for row in rows} == {
-        (team, kind) for team in ("expert", "students", "random") for kind in ("team", "speaker", "listener")
+        (team, kind) for team in ("expert", "students", "random") for kind in ("team", "agent")
     }
-    files = {
-        f"{kind}_0": Policy.load(tmp_path / f"models/simple_speaker_listener_{kind}.onnx")
-        for kind in ("speaker", "listener")
-    }
-    found = next(row for row in rows if (row["team"], row["robot_type"]) == ("students", "listener"))
-    expected = np.mean([play(files, index, episode) for index in (0, 1) for episode in (0, 1)])
+    policy = Policy.load(tmp_path / "models/simple_spread_agent.onnx")
+    found = next(row for row in rows if (row["team"], row["robot_type"]) == ("students", "agent"))
+    expected = np.mean([play(policy, index, episode) for index in (0, 1) for episode in (0, 1)])
     assert found["return"]["mean"] == pytest.approx(expected, rel=1e-5)
-    results = files["listener_0"].manifest.results
+    results = policy.manifest.results
     assert results.return_.mean == found["return"]["mean"]
     assert results.success is None
-    assert results.covered == msgspec.convert(found["covered"], type(results.covered))
-    app(["inspect", str(files["listener_0"].path)], standalone_mode=False)
+    for figure in ("covered", "collisions"):
+        assert getattr(results, figure).mean == found[figure]["mean"]
+    app(["inspect", str(policy.path)], standalone_mode=False)
     assert "covered" in capsys.readouterr().out
 
 
-def play(files: dict[str, Policy], index: int, episode: int) -> float:
-    """The listener's return in one episode, on mpe2 without anything of ours but the policy files."""
-    env = parallel_env(max_cycles=8)
+def play(policy: Policy, index: int, episode: int) -> float:
+    """An agent's mean return in one episode, on mpe2 without anything of ours but the policy file."""
+    env = parallel_env(max_cycles=8, num_agent_neighbors=1, num_landmark_neighbors=2)
     seed = np.random.SeedSequence([900_000_000, index, episode]).generate_state(1)[0]
     seen, _ = env.reset(seed=int(seed))
     total = 0.0
     while env.agents:
-        places = seen["listener_0"][2:8].reshape(3, 2)
-        places[np.linalg.norm(places, axis=1).argmax()] = 0  # it sees the nearest two landmarks only
-        seen, reward, *_ = env.step({agent: int(files[agent](seen[agent])[0]) for agent in env.agents})
-        total += reward["listener_0"]
+        seen, reward, *_ = env.step({agent: int(policy(seen[agent])[0]) for agent in env.agents})
+        total += np.mean(list(reward.values()))
     return total
