@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from kdmarl_core.contract import Robot, Swarm, World, load_robot_types
+from kdmarl_core.contract import Robot, Swarm, Term, World, load_robot_types
 from kdmarl_core.contract.swarm import Bars, Defaults
 from support import REPOSITORY, ROBOT_TYPES, write_policy
 
@@ -33,14 +33,25 @@ def make_swarm(robots: list[Robot], **world: object) -> Swarm:
 
 
 def robot(name: str = "scout_1", kind: str = "scout", pose=(0.0, 0.0, 0.0), goal=(2.0, 0.0)) -> Robot:
-    """One robot."""
+    """One robot; ``goal`` is None in a swarm with targets."""
     return Robot(name=name, type=kind, pose=pose, goal=goal)
 
 
-def write_swarm(directory: Path, robots: list[Robot] | None = None, **changes: object) -> Path:
-    """The crossing swarm as a file with hand-made policies beside it; ``robots`` and ``changes`` replace parts."""
-    data = yaml.safe_load(CROSSING.read_text())
-    policies = {kind: str(write_policy(directory / f"{kind}.onnx", kind)) for kind in data["policies"]}
+def write_swarm(
+    directory: Path,
+    robots: list[Robot] | None = None,
+    like: Path = CROSSING,
+    observation: list[Term] | None = None,
+    **changes: object,
+) -> Path:
+    """The swarm of ``like`` as a file with hand-made policies beside it; ``robots`` and ``changes`` replace parts.
+
+    ``observation`` holds the terms of the policies, as for :func:`write_policy`.
+    """
+    data = yaml.safe_load(like.read_text())
+    policies = {
+        kind: str(write_policy(directory / f"{kind}.onnx", kind, observation=observation)) for kind in data["policies"]
+    }
     data |= {"robot_types": str(ROBOT_TYPES), "policies": policies}
     if robots is not None:
         data["robots"] = msgspec.to_builtins(robots)

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from kdmarl_core.contract import ActionSpace, Discrete, Manifest, RobotType, Term, load_robot_types
 from kdmarl_core.contract.manifest import METADATA_KEY, Provenance, RecurrentState
-from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Targets, Velocity
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROBOT_TYPES = REPOSITORY / "config" / "robots.yaml"
@@ -35,7 +35,9 @@ def write_policy(
     edit_manifest: Callable[[dict[str, Any]], None] | None = None,
     edit: Callable[[onnx.ModelProto], None] | None = None,
 ) -> Path:
-    """Write a policy that drives straight at its goal, seeing no obstacle, and return its path.
+    """Write a policy that drives straight at its goal, or at the nearest target, and return its path.
+
+    It sees no obstacle.
 
     Args:
         path: file to write; its directory is made.
@@ -122,12 +124,18 @@ def _model(manifest: Manifest) -> onnx.ModelProto:
 
 
 def _seeking_weights(manifest: Manifest) -> np.ndarray:
-    """(observation, actions) weights: forward speed from cos, yaw rate from sin of the goal's bearing."""
+    """(observation, actions) weights: forward speed from cos, yaw rate from sin of the goal's bearing.
+
+    With targets they are from x and y of the nearest.
+    """
     weights = np.zeros((manifest.observation_size, max(2, getattr(manifest.action, "n", 2))), np.float32)
     start = 0
     for term in manifest.observation:
         if isinstance(term, Goal):
             weights[start + 1, 0] = 0.8
             weights[start + 2, 1] = 1.5
+        if isinstance(term, Targets):
+            weights[start, 0] = 1.0
+            weights[start + 1, 1] = 1.5
         start += term.size
     return weights

@@ -127,6 +127,58 @@ def test_bars_decide():
     assert judge(replace(swarm, bars=Bars(goals_reached=0.5)), tracks, 0.0, 4.0).passed
 
 
+NEAR, FAR = (0.0, 0.0), (0.5, 0.0)
+"""Two targets so close that a robot may be within reach of both."""
+
+
+@pytest.mark.parametrize(
+    ("targets", "places", "covering", "share"),
+    [
+        ([NEAR, (3.0, 0.0)], [(0.1, 0.0), (2.8, 0.0)], "ab", 1.0),
+        ([NEAR, (3.0, 0.0)], [(0.2, 0.0), (0.0, 0.1)], "b", 0.5),  # both at one target: the nearer covers it
+        ([NEAR, (3.0, 0.0)], [(0.4, 0.0), (2.8, 0.0)], "b", 0.5),  # out of tolerance
+        ([NEAR, FAR], [(0.24, 0.0), (3.0, 3.0)], "a", 0.5),  # in reach of both: covers the nearer only
+        ([NEAR, FAR], [(0.22, 0.0), (0.75, 0.0)], "ab", 1.0),
+        ([NEAR], [(0.2, 0.0), (0.0, 0.1)], "b", 1.0),  # fewer targets than robots
+        ([NEAR, (3.0, 0.0), (-3.0, 0.0)], [(0.1, 0.0), (2.8, 0.0)], "ab", 0.6667),  # more of them
+    ],
+)
+def test_a_target_is_covered_by_the_nearest_of_the_robots_that_have_it_nearest(targets, places, covering, share):
+    robots = [robot(name, goal=None) for name in "ab"]
+    swarm = replace(make_swarm(robots), targets=targets)
+    tracks = {name: track(place, place) for name, place in zip("ab", places, strict=True)}
+    result = judge(swarm, tracks, 0.0, 2.0)
+    assert "".join(one.name for one in result.robots if one.goal_reached) == covering
+    assert [one.time_to_goal for one in result.robots] == [0.0 if name in covering else None for name in "ab"]
+    assert [one.goal_distance for one in result.robots] == [
+        pytest.approx(min(math.dist(place, target) for target in targets), abs=1e-3) for place in places
+    ]
+    assert (result.totals.goals_reached, result.totals.targets) == (len(covering), len(targets))
+    assert result.totals.goals_reached_share == share
+    missed = [f"{len(covering)} of {len(targets)} targets covered, the bar is 90%"] if share < 0.9 else []
+    assert [sentence for sentence in result.missed if "bar is 90%" in sentence] == missed
+
+
+def test_time_to_goal_is_since_when_a_robot_covers_some_target():
+    """One that moves on to another counts from its second arrival, one that is displaced does not count."""
+    targets = [(2.0, 0.0), (2.0, 2.0)]
+    swarm = replace(make_swarm([robot(name, goal=None) for name in "ab"]), targets=targets)
+    moves_on = track((0, 0), (2, 0), (2, 2), (2, 2), (2, 2))
+    one, other = judge(swarm, {"a": moves_on, "b": track((0, -3), (0, -3), (0, -2))}, 0.0, 12.0).robots
+    assert one.time_to_goal == pytest.approx((2.0 + 1.7) / 0.5, abs=0.06)
+    assert other.time_to_goal is None
+    displaced = track((1.8, 0.0), (1.8, 0.0))
+    one, other = judge(swarm, {"a": displaced, "b": track((2, -2), (2, 0), (2, 0))}, 0.0, 6.0).robots
+    assert (one.goal_reached, one.time_to_goal, one.goal_distance) == (False, None, 0.2)
+    assert other.time_to_goal == pytest.approx(1.8 / 0.5, abs=0.06)
+
+
+def test_rests_at_no_target_are_stops_and_rests_at_one_are_not():
+    swarm = replace(make_swarm([robot("a", goal=None)]), targets=[(2.0, 0.0), (-2.0, 0.0)])
+    (a,) = judge(swarm, {"a": track((0, 0), (1, 0), (1, 0), (2, 0), (2, 0))}, 0.0, 8.0).robots
+    assert a.stops == 1
+
+
 def test_a_robot_whose_odometry_ended_early_does_not_pass():
     result = judged([robot("a", goal=(2.0, 0.0))], [track((0, 0), (2, 0))], 10.0)
     assert result.robots[0].goal_reached
@@ -141,6 +193,21 @@ def test_without_world_and_others_there_is_no_clearance():
     assert result.totals.minimum_clearance is None
 
 
+def stars(axes):
+    """Where goals or targets are drawn."""
+    return [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "*"]
+
+
+def test_the_picture_shows_targets():
+    swarm = replace(make_swarm([robot("a", goal=None)]), targets=[(2.0, 0.0), (-2.0, 1.0)])
+    tracks = {"a": track((0, 0), (2, 0))}
+    result = judge(swarm, tracks, 0.0, 4.0)
+    axes = draw_tracks(swarm, result, tracks, 0.0, 4.0).axes[0]
+    assert stars(axes) == swarm.targets
+    assert "1 of 2 targets covered after 4 s" in axes.get_title()
+    assert "target (within 0.3 m)" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_the_picture_shows_robots_and_collisions_in_metres(tmp_path):
     robots = [robot("a"), robot("m", "mini", (0.0, 2.0, 0.0), goal=(0.0, -2.0))]
     swarm = make_swarm(robots, discs=[(1.0, 0.0, 0.3)], walls=[(1.0, 1.0, 2.0, 1.0)])
@@ -151,5 +218,6 @@ def test_the_picture_shows_robots_and_collisions_in_metres(tmp_path):
     assert {text.get_text() for text in axes.texts} == {"a", "m"}
     assert axes.get_title().endswith(" 1 collision")
     assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "collision"
+    assert len(stars(axes)) == len(robots)
     save_tracks(tmp_path / "tracks.png", swarm, result, tracks, 0.0, 2.0)
     assert (tmp_path / "tracks.png").read_bytes().startswith(b"\x89PNG")

@@ -7,7 +7,7 @@ import pytest
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.plan import Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import command
-from sim_support import write_swarm
+from sim_support import robot, write_swarm
 
 NAMES = ["scout_1", "scout_2", "carrier_1", "carrier_2", "mini_1", "mini_2"]
 
@@ -44,9 +44,19 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
     assert parameters["policy"].endswith("mini.onnx")
     assert parameters["robot_type"] == "mini"
     assert parameters["goal"] == [-0.8, -3.1]
+    assert "targets" not in parameters
     assert parameters["goal_frame"] == "hall"
     assert parameters["autostart"] is True
     assert parameters["sensor_timeout"] == swarm.defaults.sensor_timeout
+
+
+def test_with_targets_every_robot_gets_them_all_and_no_goal(tmp_path):
+    robots = [robot(goal=None), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=None)]
+    swarm = load_checked_swarm(write_swarm(tmp_path, robots, world=None, targets=[[2, 0], [1.5, -2]]), [])
+    plan = make_plan(swarm, simulator=Simulator.NONE)
+    assert [process.parameters["targets"] for process in plan] == [[2.0, 0.0, 1.5, -2.0]] * 2
+    assert not any("goal" in process.parameters for process in plan)
+    assert "targets:=[2.0, 0.0, 1.5, -2.0]" in command(plan[0])  # floats, else the node refuses them
 
 
 def test_only_the_chosen_robots(tmp_path):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Twist, TwistStamped
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from onnx import helper
@@ -23,7 +23,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Readings, Scan, observe
-from kdmarl_core.contract.terms import Goal, Neighbors, Vector, Velocity
+from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, Targets, Vector, Velocity
 from kdmarl_core.runtime import Policy
 from node_process import DOMAIN, Client
 from support import ROBOT_TYPES, write_policy
@@ -53,6 +53,7 @@ class Robot(Client):
             for topic, kind in kinds.items()
         }
         self.goals = node.create_publisher(PoseStamped, "/r1/goal_pose", 1)
+        self.targets = node.create_publisher(PoseArray, "/r1/targets", 1)
         self.clock = node.create_publisher(Clock, "/clock", 1)
         node.create_subscription(command_type, "/r1/cmd_vel", self._command, 10)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnose, 10)
@@ -313,6 +314,67 @@ def test_first_goal_in_another_frame_stops_the_robot_until_a_good_one_comes(robo
         assert robot.drives()
 
 
+@pytest.fixture(scope="module")
+def covering(tmp_path_factory):
+    """A policy that sees two targets, and goes to the nearest."""
+    observation = [Targets(count=2, range=8.0), Velocity()]
+    return write_policy(tmp_path_factory.mktemp("policies") / "covering.onnx", observation=observation)
+
+
+def places(*xy, frame="map"):
+    message = PoseArray(poses=[Pose(position=Point(x=float(x), y=float(y))) for x, y in xy])
+    message.header.frame_id = frame
+    return message
+
+
+def test_commands_what_the_policy_says_of_targets(robot, covering):
+    """More places than the policy sees, then fewer; one message is enough."""
+    manifest = Policy.load(covering).manifest
+    with node(covering, goal="[]", targets="[2.0, 4.0, 1.0, -7.0, 0.0, 5.0]"):
+        # As seen by one at (1, 2) who looks along +y.
+        for in_robot_frame in ([[2, -1], [-9, 0], [3, 1]], [[1, 1]]):
+            assert robot.drives()
+            robot.spin(1.5)
+            readings = Readings(targets=np.array(in_robot_frame), velocity=np.zeros(2))
+            expected = Policy.load(covering)(observe(manifest.observation, readings))
+            np.testing.assert_allclose(robot.commands[-1][1:], expected, rtol=1e-4)
+            robot.targets.publish(places((0, 3)))
+    assert robot.diagnostics[-1][:2] == (b"\x00", "driving")
+
+
+def test_waits_for_targets_and_stops_at_bad_ones(robot, covering):
+    with node(covering):  # its parameter 'goal' is of no use to this policy
+        waiting = "waiting for targets on /r1/targets"
+        assert robot.says(waiting)
+        before = robot.stop_counts()
+        robot.spin(1.2)
+        assert robot.diagnostics[-1][:2] == (b"\x01", waiting)
+        assert not robot.moving()
+        assert robot.stop_counts() == before
+        for bad, text in (
+            (
+                places((2, 4), frame="odom"),
+                "targets is in frame 'odom', odom is in 'map'; give it in the frame of odom",
+            ),
+            (places((2, 4), (0, math.nan)), "targets holds [0.0, nan], which is not finite; give finite metres"),
+            (places(), "targets holds no place"),
+        ):
+            robot.targets.publish(places((2, 4)))
+            assert robot.drives(), text
+            since = time.monotonic()
+            robot.targets.publish(bad)
+            assert robot.halts(since) < 1.5 * PERIOD + SLACK, text
+            assert robot.says(text), robot.diagnostics
+        robot.spin(0.2)
+        assert robot.stop_counts()["stops_malformed_input"] == "2"
+
+
+def test_first_targets_are_in_the_frame_that_is_given(robot, covering):
+    with node(covering, targets="[2.0, 4.0]", goal_frame="hall"):
+        assert robot.says("targets is in frame 'hall', odom is in 'map'")
+        assert not robot.moving()
+
+
 def test_policy_output_that_is_not_finite_stops_the_robot(robot, tmp_path):
     """A square root instead of the tanh: NaN once the goal is to the right."""
     root = helper.make_node("Sqrt", ["raw"], ["unit"])
@@ -366,6 +428,8 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
     [
         ({"robot_type": "tank"}, "robot_type 'tank' is not in"),
         ({"goal": "[1.0, .nan]"}, "give two finite numbers"),
+        ({"targets": "[1.0, 2.0, 3.0]"}, "'targets' is [1.0, 2.0, 3.0]; give finite numbers x1, y1, x2, y2"),
+        ({"targets": "[1.0, .inf]"}, "give finite numbers x1, y1, x2, y2"),
     ],
 )
 def test_bad_parameters_leave_it_unconfigured(robot, policy, parameters, reason):
@@ -497,3 +561,18 @@ def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(ro
         assert robot.set_policy(policy).successful
         assert robot.drives()
         assert robot.commands[-1][2] > 0
+
+
+def test_a_new_policy_keeps_the_targets(robot, policy, covering, tmp_path):
+    """To one that sees them by a lidar too; one that goes to a goal knows none of them, and starts anew."""
+    seeing = write_policy(tmp_path / "seeing.onnx", observation=[Lidar(36, 3.5), Targets(count=1, range=8.0)])
+    with node(covering, goal="[2.0, 4.0]", targets="[2.0, 4.0]"):
+        assert robot.drives()
+        assert robot.commands[-1][2] < 0
+        robot.targets.publish(places((0, 4)))
+        assert robot.until(lambda: robot.commands[-1][2] > 0)
+        for path, side in ((seeing, 1), (policy, -1), (covering, -1)):
+            assert robot.set_policy(path).successful
+            robot.commands.clear()
+            assert robot.drives()
+            assert np.sign(robot.commands[-1][2]) == side, path

@@ -7,7 +7,9 @@ import time
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist, TwistStamped
+from msgspec.structs import replace
 from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.subscription import MessageInfo
@@ -16,8 +18,10 @@ from sensor_msgs.msg import LaserScan, Range
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from kdmarl_ros.markers import SwarmMarkers
+from kdmarl_ros.mujoco_world import MujocoWorld
 from node_process import Client, node_process
-from sim_support import robot, write_swarm
+from sim_support import make_swarm, robot, write_swarm
 
 ROBOTS = [robot("scout_1", goal=(-2.0, -2.0)), robot("mini_1", "mini", (0.0, 2.0, 0.0), goal=(0.0, -2.0))]
 
@@ -74,6 +78,15 @@ def test_sensors_clock_and_markers_are_what_the_swarm_file_says(swarm, client):
     assert {marker.ns for marker in markers} == {"robots", "headings", "goals", "obstacles"}
     assert len({marker.id for marker in markers}) == len(markers)
     assert {marker.header.frame_id for marker in markers} == {"hall"}
+
+
+def test_targets_are_drawn_where_they_are():
+    swarm = replace(make_swarm([robot(goal=None)]), targets=[(2.0, 0.0), (-2.0, 1.0)])
+    markers = SwarmMarkers(swarm).at(MujocoWorld(swarm), Time()).markers
+    targets = [marker for marker in markers if marker.ns == "targets"]
+    assert [(marker.pose.position.x, marker.pose.position.y) for marker in targets] == swarm.targets
+    assert {marker.scale.x for marker in targets} == {2 * swarm.goal_tolerance}
+    assert not [marker for marker in markers if marker.ns == "goals"]
 
 
 def test_every_sensor_reading_is_sent_before_the_clock_of_its_time(swarm, client):

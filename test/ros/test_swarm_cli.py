@@ -14,6 +14,7 @@ from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 
+from kdmarl_core.contract.terms import Targets, Velocity
 from kdmarl_ros import swarm_cli
 from node_process import DOMAIN, Client
 from running import alive
@@ -130,6 +131,21 @@ def test_a_judged_run(tmp_path, world, exit_code):
     assert summary["passed"] == (exit_code == 0)
     assert (tmp_path / "out" / "tracks.png").stat().st_size > 1000
     assert alive(str(tmp_path)) == []
+
+
+def test_a_judged_run_with_targets(tmp_path):
+    """Two robots that each drive at the nearest of two targets; the policies have room for three."""
+    robots = [robot(goal=None), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=None)]
+    terms = [Targets(count=3, range=8.0), Velocity()]
+    path = write_swarm(tmp_path, robots, observation=terms, targets=[[1.5, 0.3], [-0.8, 2.0]], world=EMPTY)
+    options = ["--duration", "8", "--lockstep", "--real-time-factor", "0", "--output", str(tmp_path / "out")]
+    with swarm(path, *options) as popen:
+        assert popen.wait(timeout=60) == 0
+    totals = json.loads((tmp_path / "out" / "summary.json").read_text())["totals"]
+    assert (totals["goals_reached"], totals["targets"], totals["collisions"]) == (2, 2, 0)
+    log = (tmp_path / "log").read_text()
+    assert re.search(r"t=  5\.\d s  targets covered \d/2  ", log)
+    assert re.search(r"covered .* covered ", log, re.DOTALL)
 
 
 class Operator(Client):

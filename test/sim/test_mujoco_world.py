@@ -5,11 +5,13 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 from msgspec.structs import replace
 
-from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract import KdmarlError, World, load_robot_types, load_swarm
+from kdmarl_core.contract.swarm import world_clearance
 from kdmarl_ros.mujoco_world import MujocoWorld
-from sim_support import CROSSING, make_swarm, robot
+from sim_support import CROSSING, make_swarm, robot, write_swarm
 from support import REPOSITORY
 
 KINDS = ["scout", "carrier", "mini"]
@@ -218,11 +220,6 @@ def test_a_swarm_without_world_is_refused():
 
 def test_the_demo_arena_can_be_crossed():
     """Every start and goal leaves room, and the paths are short enough for the slowest robot."""
-    import yaml
-
-    from kdmarl_core.contract import World, load_robot_types
-    from kdmarl_core.contract.swarm import world_clearance
-
     data = yaml.safe_load(CROSSING.read_text())
     world = World(**data["world"])
     types = load_robot_types(REPOSITORY / "config" / "robots.yaml")
@@ -232,3 +229,25 @@ def test_the_demo_arena_can_be_crossed():
         assert world_clearance(world, *one["pose"][:2]) > types[one["type"]].radius + 0.2
         assert world_clearance(world, *one["goal"]) >= 0.6
         assert sorted(math.dist(one["goal"], goal) for goal in goals)[1] >= 1.0
+
+
+@pytest.mark.parametrize("name", ["passage", "coverage"])
+def test_the_other_arenas_leave_as_much_room_as_in_training(tmp_path, name):
+    """Margins and distances of ``envs/robots/layouts.py``; any robot may cover any target."""
+    margin, approach = 0.4, 0.8
+    swarm = load_swarm(write_swarm(tmp_path, like=CROSSING.with_name(f"{name}.yaml")))
+    radius = [swarm.robot_type(one).radius for one in swarm.robots]
+    starts = [one.pose[:2] for one in swarm.robots]
+    ends = swarm.targets or [one.goal for one in swarm.robots]
+    assert len(ends) == len(starts)
+    for places, sizes in ((starts, radius), (ends, [max(radius)] * len(ends) if swarm.targets else radius)):
+        for index, (place, size) in enumerate(zip(places, sizes, strict=True)):
+            assert world_clearance(swarm.world, *place) > size + margin
+            for other, there in zip(sizes[:index], places, strict=False):
+                assert math.dist(place, there) > size + other + margin
+    if swarm.world.walls:
+        for start, end, size in zip(starts, ends, radius, strict=True):
+            assert start[0] * end[0] < 0
+            assert min(abs(start[0]), abs(end[0])) >= approach + size
+        assert sum(start[0] < 0 for start in starts) == 3
+    MujocoWorld(swarm).step(0.1)
