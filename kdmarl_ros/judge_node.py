@@ -193,7 +193,10 @@ def _progress(start: float, now: float, result: Judgement) -> str:
 def _table(result: Judgement) -> Table:
     table = Table(title=f"{result.swarm}, {result.duration:.1f} s", show_footer=True)
     totals = result.totals
-    goal, reached = ("target", "covered") if totals.targets else ("goal", "reached")
+    # A robot may stand at a target that another covers.
+    goal, reached, missed = (
+        ("target", "covered", "none, nearest {:.2f} m") if totals.targets else ("goal", "reached", "{:.2f} m away")
+    )
     for header, footer in (
         ("robot", "all"),
         ("type", ""),
@@ -209,7 +212,7 @@ def _table(result: Judgement) -> Table:
         table.add_row(
             robot.name,
             robot.type,
-            reached if robot.goal_reached else f"{robot.goal_distance:.2f} m away",
+            reached if robot.goal_reached else missed.format(robot.goal_distance),
             _metric(robot.time_to_goal, ".1f", "s"),
             str(robot.collisions),
             _metric(robot.minimum_clearance, ".2f", "m"),
