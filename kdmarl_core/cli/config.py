@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import yaml
 
-from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract import KdmarlError, Swarm, load_robot_types
 from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
@@ -19,6 +19,7 @@ from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
 from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
+from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.train import ExpertConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -48,11 +49,6 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             for name in networks:
                 if name not in known:
                     raise ValueError(f"{key}: unknown robot type '{name}'; {did_you_mean(name, known)}")
-
-    @property
-    def task_json(self) -> str:
-        """The task, to tell runs of one from those of another."""
-        return msgspec.json.encode(self.task, order="sorted").decode()
 
     @property
     def sha256(self) -> str:
@@ -100,6 +96,25 @@ def make_evaluation_env(
     from kdmarl_core.envs.particle.official import OfficialParticle  # only measuring needs mpe2, and pygame with it
 
     return OfficialParticle(experiment.task, num_envs)
+
+
+def task_facts(experiment: Experiment, config_path: Path, *views: str) -> Facts:
+    """What a run depends on of a task that it sees through ``views``: of the robots' file, what it says of the team.
+
+    Raises:
+        KdmarlError: the file of the robot types is missing or does not fit.
+    """
+    task = experiment.task
+    facts: dict[str, Any] = msgspec.to_builtins(task)
+    facts["observations"] = {view: seen for view, seen in facts["observations"].items() if view in views}
+    if not isinstance(task, ParticleConfig):
+        types = msgspec.to_builtins(load_robot_types(config_path.parent / task.robot_types))
+        # Its height and its computer's budget change nothing in this simulator.
+        relevant = ("radius", "action", "sensors")
+        facts["robot_types"] = {
+            name: {key: types[name][key] for key in relevant} for name in task.team if name in types
+        }
+    return facts
 
 
 def _types(task: RobotTask | ParticleConfig) -> set[str]:

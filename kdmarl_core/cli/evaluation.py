@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.cli.config import Experiment, load_experiment, make_evaluation_env
+from kdmarl_core.cli.config import Experiment, load_experiment, make_evaluation_env, task_facts
 from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
@@ -58,7 +58,8 @@ def evaluate(
     envs = [make_evaluation_env(experiment, config, num_envs, place) for place in places]
     _check_teams(envs, swarm_paths)
     env = envs[0]
-    expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, experiment.task_json)
+    task = task_facts(experiment, config, experiment.expert.view)
+    expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
     acts = {"expert": _act(expert), "students": episodes.policy_files(policies)}
@@ -68,7 +69,8 @@ def evaluate(
     }
     if direct:
         other = load_experiment(direct / "expert" / "config.yaml", [])
-        own = load_policy(other.expert, env, direct / "expert", other.seed, other.task_json)
+        task = task_facts(experiment, config, other.expert.view)
+        own = load_policy(other.expert, env, direct / "expert", other.seed, task)
         acts["direct"] = _act(own)
         macs["direct"] = {name: own.macs(name) for name in policies}
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)

@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 from kdmarl_core import __version__
-from kdmarl_core.cli.config import Experiment, load_experiment, make_env
+from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.writing import replacing
@@ -22,6 +22,7 @@ from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
+from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import Actor
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
@@ -58,7 +59,7 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
         folder,
         experiment.seed,
         resume=not fresh,
-        task=experiment.task_json,
+        task=task_facts(experiment, config, experiment.expert.view),
     )
     with replacing(folder / "config.yaml") as scratch:
         scratch.write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
@@ -70,9 +71,15 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
     experiment = load_experiment(config, overrides)
     run = run_folder(config, output)
     env = make_env(experiment, config, 1)
-    expert = stage_1.load_policy(experiment.expert, env, run / "expert", experiment.seed, experiment.task_json)
+    task = task_facts(experiment, config, experiment.expert.view)
+    expert = stage_1.load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
     stage_2.distill(
-        experiment.distill, expert, lambda envs: make_env(experiment, config, envs), run / "students", experiment.seed
+        experiment.distill,
+        expert,
+        lambda envs: make_env(experiment, config, envs),
+        run / "students",
+        experiment.seed,
+        _origin(experiment, config),
     )
     Console().print(f"students written to {run / 'students'}")
 
@@ -81,7 +88,8 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
     """Write ``<run>/students`` as policy files and compare them with the networks over whole episodes."""
     experiment = load_experiment(config, overrides)
     env = make_env(experiment, config, 4)
-    students = stage_2.load_students(experiment.distill, env, run_folder(config, output) / "students")
+    folder = run_folder(config, output) / "students"
+    students = stage_2.load_students(experiment.distill, env, folder, _origin(experiment, config))
     policies, actors = {}, {}
     for group in env.groups:
         path = policy_path(models, experiment, group.name)
@@ -95,6 +103,12 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
             path.unlink()
             raise KdmarlError(f"{path}: differs from its network by {difference:.2g}; removed, report this")
         Console().print(f"{path}  {path.stat().st_size} bytes, differs from its network by at most {difference:.1e}")
+
+
+def _origin(experiment: Experiment, config: Path) -> Facts:
+    """What students depend on beside their own configuration."""
+    task = task_facts(experiment, config, STUDENT, experiment.expert.view)
+    return stage_1.expert_facts(experiment.expert, experiment.seed, task)
 
 
 def _parity(env: BatchedEnv, policies: dict[str, Policy], actors: dict[str, Actor], seed: int) -> dict[str, float]:

@@ -17,6 +17,7 @@ from kdmarl_core.distill.losses import LossWeights, distillation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.distributions import Distribution, apply
+from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Rows, progress_bar
 from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy
 
@@ -61,12 +62,20 @@ def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> Decentral
 
 
 def distill(
-    config: DistillConfig, expert: TeamPolicy, make_env: Callable[[int], BatchedEnv], folder: Path, seed: int
+    config: DistillConfig,
+    expert: TeamPolicy,
+    make_env: Callable[[int], BatchedEnv],
+    folder: Path,
+    seed: int,
+    origin: Facts | None = None,
 ) -> DecentralizedPolicy:
     """Distil; writes ``students.safetensors`` and ``metrics.jsonl`` (one line a round) into ``folder``.
 
+    ``origin`` says what task, expert and seed these are, so that the students are not taken for others.
+
     Raises:
-        KdmarlError: a type has no student, or a loss is not finite (the last good students are kept).
+        KdmarlError: a type has no student, a loss is not finite, or a file cannot be written; students of an earlier
+            distillation stay.
     """
     torch.manual_seed(seed)
     env = make_env(config.envs)
@@ -86,25 +95,28 @@ def distill(
                 students.actor(name).normalizer.update(part.observation)
             figures = _fit(students, optimizer, stores, config, config.updates)
             rows.append({"round": round_, "expert_share": share, **figures})
-            _save(folder, students, finished=False)
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(students, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
-    _save(folder, students, finished=True)
+    checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students
 
 
-def load_students(config: DistillConfig, env: BatchedEnv, folder: Path) -> DecentralizedPolicy:
-    """The distilled students in ``folder``.
+def load_students(
+    config: DistillConfig, env: BatchedEnv, folder: Path, origin: Facts | None = None
+) -> DecentralizedPolicy:
+    """The distilled students in ``folder``; ``origin`` as in :func:`distill`.
 
     Raises:
-        KdmarlError: there are none, they do not fit the configuration, or their distillation was cut off.
+        KdmarlError: there are none, or they were distilled otherwise, from another expert or for another task.
     """
     students = make_students(config, env.groups)
-    notes = checkpoint.load(folder / CHECKPOINT, {"students": students})
-    if notes.get("finished") != "True":
-        raise KdmarlError(f"{folder / CHECKPOINT}: its distillation was cut off; distil again")
+    checkpoint.load(folder / CHECKPOINT, {"students": students}, _facts(config, origin), "distill")
     return students.eval()
+
+
+def _facts(config: DistillConfig, origin: Facts | None) -> Facts:
+    return {"distill": msgspec.to_builtins(config), **(origin or {})}
 
 
 def _fit(
@@ -140,10 +152,6 @@ def _fit(
 def _draw(states: Labelled, batch: int) -> tuple[Distribution, Tensor]:
     chosen = torch.randint(states.observation.shape[0], (batch,))
     return apply(states.expert, lambda x: x[chosen]), states.observation[chosen]
-
-
-def _save(folder: Path, students: DecentralizedPolicy, finished: bool) -> None:
-    checkpoint.save(folder / CHECKPOINT, {"students": students}, None, {"finished": str(finished)})
 
 
 def _short(figures: dict[str, float]) -> str:

@@ -11,12 +11,23 @@ from torch import Tensor, nn
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import replacing
+from kdmarl_core.expert.fingerprint import Facts, differences, encode
+
+FACTS = "facts"
+AGAIN = {"train": "train again with --fresh or another --output", "distill": "distill again"}
+"""Command that makes a checkpoint → how to start anew."""
 
 
 def save(
-    path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer | None, notes: dict[str, str]
+    path: Path,
+    modules: dict[str, nn.Module],
+    optimizer: torch.optim.Optimizer | None,
+    facts: Facts,
+    notes: dict[str, str],
 ) -> None:
-    """Write modules, optimiser state and short notes; a reader sees the old file or the new one, never a part.
+    """Write modules, optimiser state, what they depend on, and short notes.
+
+    A reader sees the old file or the new one, never a part.
 
     Raises:
         KdmarlError: the file cannot be written.
@@ -27,27 +38,45 @@ def save(
             tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
     with replacing(path) as scratch:
         try:
-            save_file({key: value.contiguous().clone() for key, value in tensors.items()}, scratch, notes)
+            save_file(
+                {key: value.contiguous().clone() for key, value in tensors.items()},
+                scratch,
+                notes | {FACTS: encode(facts)},
+            )
         except SafetensorError as error:
             raise OSError(str(error)) from None
 
 
-def load(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer | None = None) -> dict[str, str]:
+def load(
+    path: Path,
+    modules: dict[str, nn.Module],
+    facts: Facts,
+    command: str,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> dict[str, str]:
     """Read a checkpoint into modules (and the optimiser) and return its notes.
 
+    Args:
+        path: the file.
+        modules: name → network to fill.
+        facts: what the checkpoint must depend on.
+        command: ``train`` or ``distill``: what makes such checkpoints.
+        optimizer: to fill.
+
     Raises:
-        KdmarlError: the file is missing, damaged, or was made by another configuration.
+        KdmarlError: the file is missing, damaged, or depends on other facts; the first that differ are named.
     """
     try:
         with safe_open(path, "pt") as file:
             notes = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
-        raise KdmarlError(f"{path}: no such checkpoint; train first") from None
+        raise KdmarlError(f"{path}: no such checkpoint; {command} first") from None
     except OSError as error:
         raise KdmarlError(f"{path}: cannot be read ({error.strerror or error}); give another folder") from None
     except SafetensorError as error:
-        raise KdmarlError(f"{path}: checkpoint is damaged ({error}); delete it and train again") from None
+        raise KdmarlError(f"{path}: checkpoint is damaged ({error}); delete it and {command} again") from None
+    _check(path, notes.get(FACTS, ""), facts, command)
     for name, module in modules.items():
         try:
             module.load_state_dict(_part(tensors, name))
@@ -59,6 +88,15 @@ def load(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optim
     if optimizer:
         _load_optimizer(optimizer, _part(tensors, "optimizer"))
     return notes
+
+
+def _check(path: Path, kept: str, facts: Facts, command: str) -> None:
+    try:
+        different = differences(kept, facts)
+    except ValueError:
+        raise KdmarlError(f"{path}: does not say what it was made with; {AGAIN[command]}") from None
+    if different:
+        raise KdmarlError(f"{path}: was made with {different}; set that back, or {AGAIN[command]}")
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import writing
 from kdmarl_core.envs.base import EXPERT, BatchedEnv
 from kdmarl_core.expert import checkpoint
+from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Events, Rows, progress_bar
 from kdmarl_core.expert.networks import ATTENTION_HEADS, NetworkConfig, TeamPolicy, make_critics, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
@@ -58,11 +59,11 @@ def train(
     folder: Path,
     seed: int,
     resume: bool = True,
-    task: str = "",
+    task: Facts | None = None,
 ) -> TeamPolicy:
     """Train, or go on from the checkpoint in ``folder``; returns the trained policy.
 
-    ``task`` says what ``make_env`` makes, so that a run is not resumed with another task.
+    ``task`` says what ``make_env`` makes as ``config.view`` sees it, so that a run is not resumed with another task.
 
     Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line an iteration) and TensorBoard events.
 
@@ -77,15 +78,10 @@ def train(
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
     path = folder / CHECKPOINT
-    fingerprint = _fingerprint(config, seed, task)
+    facts = expert_facts(config, seed, task)
     start = 0
     if resume and path.exists():
-        notes = checkpoint.load(path, modules, learner.optimizer)
-        if notes.get("fingerprint") != fingerprint:
-            raise KdmarlError(
-                f"{path}: was trained with another task, expert configuration or seed; use --fresh or another --output"
-            )
-        start = int(notes["iteration"])
+        start = int(checkpoint.load(path, modules, facts, "train", learner.optimizer)["iteration"])
     rows, events = Rows(folder, start), Events(folder, start)
     if not resume:
         with writing(path):
@@ -105,12 +101,13 @@ def train(
             events.append(row, iteration)
             progress.update(bar, completed=iteration + 1, figures=_figures(row))
             if (iteration + 1) % config.checkpoint_every == 0 or iteration + 1 == config.iterations:
-                notes = {"iteration": str(iteration + 1), "fingerprint": fingerprint}
-                checkpoint.save(path, modules, learner.optimizer, notes)
+                checkpoint.save(path, modules, learner.optimizer, facts, {"iteration": str(iteration + 1)})
     return policy
 
 
-def load_policy(config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: str = "") -> TeamPolicy:
+def load_policy(
+    config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: Facts | None = None
+) -> TeamPolicy:
     """The trained policy in ``folder``, ready to act; ``seed`` and ``task`` as in :func:`train`.
 
     Raises:
@@ -118,14 +115,17 @@ def load_policy(config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, 
     """
     policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
     path = folder / CHECKPOINT
-    notes = checkpoint.load(path, {"policy": policy})
-    if notes.get("fingerprint") != _fingerprint(config, seed, task):
-        raise KdmarlError(f"{path}: was trained with another task, expert configuration or seed; give that one")
+    notes = checkpoint.load(path, {"policy": policy}, expert_facts(config, seed, task), "train")
     if int(notes["iteration"]) < config.iterations:
         raise KdmarlError(
             f"{path}: has {notes['iteration']} of {config.iterations} iterations; finish the training first"
         )
     return policy.eval()
+
+
+def expert_facts(config: ExpertConfig, seed: int, task: Facts | None) -> Facts:
+    """What must be equal for a run to be the same run."""
+    return {"expert": msgspec.to_builtins(config), "seed": seed, "task": task or {}}
 
 
 def _iterate(rollout: Rollout, learner: PPO, config: ExpertConfig) -> dict[str, float]:
@@ -161,11 +161,6 @@ def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None
         samples = {name: d.sample() for name, d in policy(observation).items()}
         rollout.env.step({name: command.numpy() for name, command in policy.command(samples).items()})
         rollout.env.reset_ended()
-
-
-def _fingerprint(config: ExpertConfig, seed: int, task: str) -> str:
-    """What must be equal for a run to be the same run."""
-    return f"{msgspec.json.encode(config, order='sorted').decode()} seed={seed} {task}"
 
 
 def _figures(row: dict[str, float]) -> str:

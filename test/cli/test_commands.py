@@ -1,6 +1,7 @@
 """The ``kdmarl`` command as a user runs it: the whole chain in small, and every kind of bad input."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from kdmarl_core.contract import load_swarm
+from kdmarl_core.cli import stages
+from kdmarl_core.contract import KdmarlError, load_swarm
+from kdmarl_core.runtime import Policy
 from support import REPOSITORY, write_policy
 
 CONFIG = REPOSITORY / "config/navigation.yaml"
 TINY = {
     "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
-    "distill.final_updates": 5, "task.max_steps": 20, "evaluate.episodes": 6, "evaluate.envs": 3,
+    "distill.final_updates": 5, "distill.students.mini.hidden": [32, 32], "task.max_steps": 20,
+    "evaluate.episodes": 6, "evaluate.envs": 3,
 }  # fmt: skip
 REMEDY = "free the disk or choose another folder"
-OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+ASSIGNMENTS = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]
+OVERRIDES = [part for assignment in ASSIGNMENTS for part in ("--set", assignment)]
 
 
 def kdmarl(*arguments, cwd=None, blocked=()) -> subprocess.CompletedProcess:
@@ -60,7 +65,8 @@ def test_the_whole_chain(run):
     assert expert["retention"]["mean"] == 1.0
     manifest = json.loads(check(kdmarl("inspect", run / "models/navigation_mini.onnx", "--json")))
     assert manifest["results"]["episodes"] == 6
-    assert manifest["results"]["macs"] == 23 * 32 + 32 * 32 + 32 * 2
+    inputs = Policy.load(run / "models/navigation_mini.onnx").manifest.observation_size
+    assert manifest["results"]["macs"] == inputs * 32 + 32 * 32 + 32 * 2
     assert manifest["robot_type"] == "mini"
     assert str(run) not in json.dumps(manifest["provenance"])
 
@@ -103,7 +109,22 @@ def test_what_belongs_to_another_experiment_is_refused(run):
     assert "was made for other observations" in done.stderr
     done = kdmarl("distill", CONFIG, "--output", run / "run", *OVERRIDES, "--set", "task.goal_tolerance=0.5")
     assert done.returncode == 2
-    assert "was trained with another task" in done.stderr
+    assert "expert/checkpoint.safetensors: was made with task.goal_tolerance = 0.3 (now 0.5); set that" in done.stderr
+    for change, told in (
+        ("distill.rounds=3", "distill.rounds = 2 (now 3)"),
+        ("task.goal_tolerance=0.5", "task.goal_tolerance = 0.3 (now 0.5)"),
+        ("task.observations.student.mini=[{term: goal, range: 5}]", "task.observations.student.mini[0]."),
+    ):
+        with pytest.raises(KdmarlError, match=re.escape(f"students.safetensors: was made with {told}")):
+            stages.export(CONFIG, [*ASSIGNMENTS, change], run / "run", run / "models")
+
+
+def test_other_students_need_no_other_expert(run, tmp_path):
+    shutil.copytree(run / "run", tmp_path / "run")
+    fewer = [*ASSIGNMENTS, "task.observations.student.mini=[{term: goal, range: 5}]"]
+    stages.distill(CONFIG, fewer, tmp_path / "run")
+    stages.export(CONFIG, fewer, tmp_path / "run", tmp_path / "models")
+    assert Policy.load(tmp_path / "models/navigation_mini.onnx").manifest.observation_size == 3
 
 
 def test_inspect_needs_no_training_libraries(tmp_path):
@@ -129,7 +150,7 @@ def test_inspect_needs_no_training_libraries(tmp_path):
         (["train", "gone.yaml"], "gone.yaml: no such file"),
         (["train", CONFIG, "--set", "expert.iteration=1"], "did you mean 'iterations'"),
         (["distill", CONFIG, "--output", "empty"], "no such checkpoint; train first"),
-        (["export", CONFIG, "--output", "empty"], "no such checkpoint; train first"),
+        (["export", CONFIG, "--output", "empty"], "no such checkpoint; distill first"),
         (["inspect", "gone.onnx"], "no such policy file"),
         (["inspect", CONFIG], "navigation.yaml"),
         (["evaluate", CONFIG, "--swarm", "gone.yaml"], "gone.yaml: no such file"),

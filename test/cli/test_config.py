@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kdmarl_core.cli.config import load_experiment, make_env
+from kdmarl_core.cli.config import load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.expert.fingerprint import differences, encode
 from support import REPOSITORY
 
 CONFIG = REPOSITORY / "config/navigation.yaml"
@@ -44,7 +45,7 @@ def test_overrides_change_values_and_the_hash():
         ("expert={policy: centralized, actor: {hidden: [64, 18]}}", r"hidden is \[64, 18\]; .* 4 attention heads"),
         ("distill.loss={kl: 0, action: 0}", r"\$\.distill\.loss: kl and action are both 0"),
         ("distill.students.scuot={}", "distill.students: unknown robot type 'scuot'; did you mean 'scout'?"),
-        ("expert.actors.scuot={}", "expert.actors: unknown robot type 'scuot'; did you mean 'scout'?"),
+        ("expert={actors: {scuot: {}}}", "expert.actors: unknown robot type 'scuot'; did you mean 'scout'?"),
         (
             "expert={policy: centralized, actors: {scout: {}}}",
             "actors are given, but a centralized policy is one network",
@@ -71,6 +72,47 @@ def test_wrong_overrides_are_told_in_one_sentence(override, message):
 )
 def test_what_is_near_to_wrong_is_accepted(override):
     load_experiment(CONFIG, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "views", "same"),
+    [
+        ("task.goal_tolerance=0.5", ["expert"], False),
+        ("task.reward.collision=-7", ["expert"], False),
+        ("task.observations.student.mini=[{term: goal, range: 5.0}]", ["expert"], True),
+        ("task.observations.student.mini=[{term: goal, range: 5.0}]", ["student"], False),
+        ("task.observations.student.mini=[{term: goal, range: 5.0}]", ["expert", "student"], False),
+        ("task.observations.expert.mini=[{term: goal, range: 5.0}]", ["expert"], False),
+        ("task.observations.expert.mini=[{term: goal, range: 5.0}]", ["student"], True),
+        ("expert.ppo.gamma=0.9", ["expert", "student"], True),
+        ("evaluate.seed=1", ["expert", "student"], True),
+    ],
+)
+def test_a_run_depends_on_its_task_as_it_sees_it(override, views, same):
+    plain, changed = (task_facts(load_experiment(CONFIG, each), CONFIG, *views) for each in ([], [override]))
+    assert (differences(encode(plain), changed) == "") == same
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (("", "# more\n"), ""),
+        (("radius: 0.30", "radius: 0.31"), "task.robot_types.carrier.radius = 0.3 (now 0.31)"),
+        (("range: 3.5}", "range: 3.6}"), "task.robot_types.scout.sensors.lidar.range = 3.5 (now 3.6)"),
+        (("[-0.3, 0.6]", "[-0.3, 0.7]"), "task.robot_types.mini.action.linear = [-0.3, 0.6] (now [-0.3, 0.7])"),
+        (("macs: 2000", "macs: 1000"), ""),
+        (("", "unused: {radius: 1, sensors: {}, action: {kind: diff_drive, linear: [0, 1], angular: [-1, 1], "
+          "linear_acceleration: 1, angular_acceleration: 1}}\n"), ""),
+    ],
+)  # fmt: skip
+def test_a_run_depends_on_what_the_robot_types_are_and_not_on_where(tmp_path, edit, told):
+    text = (CONFIG.parent / "robots.yaml").read_text()
+    (tmp_path / "others.yaml").write_text(text.replace(*edit, 1))
+    (tmp_path / "mine.yaml").write_text(CONFIG.read_text().replace("robots.yaml", "others.yaml"))
+    before, now = (
+        {"task": task_facts(load_experiment(path, []), path, "expert")} for path in (CONFIG, tmp_path / "mine.yaml")
+    )
+    assert differences(encode(before), now) == told
 
 
 def test_seed_as_a_value_may_be_overridden_in_a_file_without_it(tmp_path: Path):

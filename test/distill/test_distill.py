@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace as replace_fields
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.terms import PreviousAction
+from kdmarl_core.distill import distill as module
 from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
 from kdmarl_core.distill.distill import DistillConfig, distill, load_students, make_students
 from kdmarl_core.envs.base import EXPERT, STUDENT
@@ -106,6 +108,42 @@ def test_students_learn_the_expert_and_are_loaded_again(tmp_path):
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == CONFIG.rounds
     again = load_students(CONFIG, env, tmp_path)
     torch.testing.assert_close(again.actor("wheeled").greedy(observation["wheeled"]), command)
+
+
+def test_students_are_not_taken_for_others(tmp_path):
+    short = replace_fields(CONFIG, rounds=2, updates=1, final_updates=1)
+    env, origin = Echo(4), {"seed": 0, "expert": {"envs": 8}}
+    with pytest.raises(KdmarlError, match="students.safetensors: no such checkpoint; distill first"):
+        load_students(short, env, tmp_path, origin)
+    distill(short, perfect_expert(env), Echo, tmp_path, 0, origin)
+    load_students(short, env, tmp_path, origin)
+    for config, now, message in (
+        (replace_fields(short, rounds=3), origin, r"distill.rounds = 2 \(now 3\); set that back, or distill again"),
+        (short, {**origin, "expert": {"envs": 9}}, r"expert.envs = 8 \(now 9\)"),
+        (short, {**origin, "task": {"walls": 2}}, r"task.walls = nothing \(now 2\)"),
+    ):
+        with pytest.raises(KdmarlError, match=message):
+            load_students(config, env, tmp_path, now)
+
+
+def test_students_outlive_a_distillation_that_is_cut_off(tmp_path, monkeypatch):
+    short = replace_fields(CONFIG, rounds=2, updates=1, final_updates=1)
+    env = Echo(4)
+    distill(short, perfect_expert(env), Echo, tmp_path, 0)
+    before = (tmp_path / module.CHECKPOINT).read_bytes()
+    real, calls = module.gather, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "gather", killed)
+    with pytest.raises(KeyboardInterrupt):
+        distill(short, perfect_expert(env), Echo, tmp_path, 0)
+    assert (tmp_path / module.CHECKPOINT).read_bytes() == before
+    load_students(short, env, tmp_path)
 
 
 def test_every_type_needs_a_student():

@@ -125,19 +125,30 @@ def test_wrong_checkpoints_are_named(tmp_path):
     with pytest.raises(KdmarlError, match="no such checkpoint; train first"):
         load_policy(CONFIG, Echo(1), tmp_path, 0)
     train(CONFIG, Echo, tmp_path, seed=0)
-    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(KdmarlError, match=r"made with seed = 0 \(now 1\); set that back, or train again with --fresh"):
         train(CONFIG, Echo, tmp_path, seed=1)
-    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
-        train(CONFIG, Echo, tmp_path, seed=0, task="another")
-    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
+    with pytest.raises(KdmarlError, match=r"made with task.kind = nothing \(now \"another\"\)"):
+        train(CONFIG, Echo, tmp_path, seed=0, task={"kind": "another"})
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    with pytest.raises(KdmarlError, match=r"made with seed = 0 \(now 1\)"):
         load_policy(CONFIG, Echo(1), tmp_path, 1)
     longer = msgspec.structs.replace(CONFIG, iterations=8)
-    with pytest.raises(KdmarlError, match="another task, expert configuration or seed"):
+    with pytest.raises(KdmarlError, match=r"made with expert.iterations = 6 \(now 8\)"):
         load_policy(longer, Echo(1), tmp_path, 0)
-    other = ExpertConfig(actor=NetworkConfig(hidden=(9,)), critic=SMALL)
+    wider = msgspec.structs.replace(CONFIG, actor=NetworkConfig(hidden=(9,)))
+    with pytest.raises(KdmarlError, match=r"made with expert.actor.hidden = \[8\] \(now \[9\]\)"):
+        load_policy(wider, Echo(1), tmp_path, 0)
+    smaller = Echo(1)
+    smaller.groups = smaller.groups[:1]
     with pytest.raises(KdmarlError, match="does not fit this configuration"):
-        load_policy(other, Echo(1), tmp_path, 0)
+        load_policy(CONFIG, smaller, tmp_path, 0)
     path = tmp_path / CHECKPOINT
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"facts", b"fakts"))
+    with pytest.raises(KdmarlError, match="does not say what it was made with; train again"):
+        load_policy(CONFIG, Echo(1), tmp_path, 0)
+    path.write_bytes(whole)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(KdmarlError, match="checkpoint is damaged"):
         load_policy(CONFIG, Echo(1), tmp_path, 0)
