@@ -20,9 +20,10 @@ from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
-from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
@@ -68,9 +69,7 @@ def evaluate(
         "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
     }
     if direct:
-        other = load_experiment(direct / "expert" / "config.yaml", [])
-        task = task_facts(experiment, config, other.expert.view)
-        own = load_policy(other.expert, env, direct / "expert", other.seed, task)
+        own = _directly_trained(direct, env, task_facts(experiment, config, STUDENT))
         acts["direct"] = _act(own)
         macs["direct"] = {name: own.macs(name) for name in policies}
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
@@ -89,6 +88,20 @@ def evaluate(
             }
             cost = {team: by_type[group.name] for team, by_type in macs.items()}
             _record(policies[group.name], of, cost, experiment.evaluate.seed)
+
+
+def _directly_trained(run: Path, env: BatchedEnv, task: Facts) -> TeamPolicy:
+    """The policy of ``--direct``, which must have learnt this task through the students' sensors."""
+    given = f"--direct {run}"
+    path = run / "expert" / "config.yaml"
+    if not path.is_file():
+        raise KdmarlError(
+            f"{given}: has no trained policy; give the --output of kdmarl train --set expert.view=student"
+        )
+    other = load_experiment(path, [])
+    if other.expert.view != STUDENT:
+        raise KdmarlError(f"{given}: its policy sees as the {other.expert.view}; train it with expert.view=student")
+    return load_policy(other.expert, env, run / "expert", other.seed, task)
 
 
 def _write(path: Path, rows: list[Row]) -> None:

@@ -8,9 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from kdmarl_core.cli import stages
+from kdmarl_core.cli import evaluation, stages
+from kdmarl_core.cli.config import load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, load_swarm
+from kdmarl_core.envs.base import STUDENT
+from kdmarl_core.evaluate import episodes
+from kdmarl_core.expert.networks import observe
+from kdmarl_core.expert.train import load_policy
 from kdmarl_core.runtime import Policy
 from support import REPOSITORY, write_policy
 
@@ -125,6 +131,45 @@ def test_other_students_need_no_other_expert(run, tmp_path):
     stages.distill(CONFIG, fewer, tmp_path / "run")
     stages.export(CONFIG, fewer, tmp_path / "run", tmp_path / "models")
     assert Policy.load(tmp_path / "models/navigation_mini.onnx").manifest.observation_size == 3
+
+
+def test_a_policy_trained_directly_is_measured_beside_the_students(run, tmp_path):
+    own = [*ASSIGNMENTS, "expert.policy=decentralized", "expert.view=student"]
+    stages.train(CONFIG, own, tmp_path / "own", fresh=False)
+    check(kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES,
+                 "--direct", tmp_path / "own"))  # fmt: skip
+    written = json.loads((run / "run/evaluation.json").read_text())["rows"]
+    rows = {row["robot_type"]: row for row in written if row["team"] == "direct"}
+    assert set(rows) == {"team", "scout", "carrier", "mini"}
+    experiment = load_experiment(CONFIG, own)
+    env = make_env(experiment, CONFIG, 3)
+    policy = load_policy(experiment.expert, env, tmp_path / "own/expert", 1, task_facts(experiment, CONFIG, STUDENT))
+    assert [rows[group.name]["macs"] for group in env.groups] == [policy.macs(group.name) for group in env.groups]
+
+    def act(env):
+        with torch.no_grad():
+            seen = observe(env, STUDENT).items()
+            return {name: policy.actor(name).greedy(observation).numpy() for name, observation in seen}
+
+    figures = episodes.run(env, act, 6, experiment.evaluate.seed)
+    assert rows["team"]["return"]["mean"] == pytest.approx(figures["return"].mean())
+    assert rows["team"]["return"]["mean"] != next(row for row in written if row["team"] == "expert")["return"]["mean"]
+
+
+def test_what_was_not_trained_directly_on_this_task_is_refused(run, tmp_path):
+    other = ["expert.policy=decentralized", "expert.view=student", "task.reward.progress=3.0"]
+    stages.train(CONFIG, [*ASSIGNMENTS, *other], tmp_path / "other", fresh=False)
+    for folder, message in (
+        (tmp_path / "gone", "--direct .*gone: has no trained policy; give the --output of"),
+        (run / "run/students", "students: has no trained policy"),
+        (run / "run", "run: its policy sees as the expert; train it with expert.view=student"),
+        (
+            tmp_path / "other",
+            r"other/expert/checkpoint.safetensors: was made with task.reward.progress = 3.0 \(now 2.0\)",
+        ),
+    ):
+        with pytest.raises(KdmarlError, match=message):
+            evaluation.evaluate(CONFIG, ASSIGNMENTS, run / "run", run / "models", folder, [], False)
 
 
 def test_inspect_needs_no_training_libraries(tmp_path):
