@@ -12,63 +12,82 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kdmarl_core.distill.relations import Sketch
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply, stack
 from kdmarl_core.expert.networks import TeamPolicy, observe
 
 
 class Labelled(NamedTuple):
-    """Visited states of one type: what the student saw and what the expert would have done."""
+    """M moments of one type's n agents: what the students saw and what the expert would have done.
+
+    Row m of all types is one moment of one team.
+    """
 
     observation: Tensor
-    """(M, O)"""
+    """(M, n, O)"""
     expert: Distribution
-    """over (M,) states"""
+    """over (M, n) agents"""
+    sketch: Tensor
+    """(M, n, F) of the expert's features; F is 0 where no term needs them"""
 
 
 def merge(parts: list[Labelled]) -> Labelled:
-    """All states of ``parts``, in their order."""
-    return Labelled(torch.cat([part.observation for part in parts]), stack([part.expert for part in parts]))
+    """All moments of ``parts``, in their order."""
+    return Labelled(
+        torch.cat([part.observation for part in parts]),
+        stack([part.expert for part in parts]),
+        torch.cat([part.sketch for part in parts]),
+    )
+
+
+def rows(states: Labelled, chosen: Tensor | slice) -> Labelled:
+    """Some of the moments."""
+    return Labelled(states.observation[chosen], apply(states.expert, lambda x: x[chosen]), states.sketch[chosen])
 
 
 class Aggregate:
-    """A growing store of labelled states for one type that forgets the oldest beyond ``capacity``."""
+    """A growing store of labelled moments of one type that forgets the oldest beyond ``capacity``."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._parts: list[Labelled] = []
 
     def add(self, part: Labelled) -> None:
-        """Append states."""
+        """Append moments."""
         self._parts.append(part)
 
     def all(self) -> Labelled:
-        """The latest states, at most ``capacity``, oldest first."""
-        merged = merge(self._parts)
-        latest = apply(merged.expert, lambda x: x[-self.capacity :])
-        self._parts = [Labelled(merged.observation[-self.capacity :], latest)]
+        """The latest moments, at most ``capacity``, oldest first."""
+        self._parts = [rows(merge(self._parts), slice(-self.capacity, None))]
         return self._parts[0]
 
 
 @torch.no_grad()
 def gather(
-    env: BatchedEnv, expert: TeamPolicy, students: TeamPolicy, steps: int, expert_share: float
+    env: BatchedEnv,
+    expert: TeamPolicy,
+    students: TeamPolicy,
+    steps: int,
+    expert_share: float,
+    sketches: dict[str, Sketch] | None = None,
 ) -> dict[str, Labelled]:
     """Run ``steps`` steps and label every state.
 
     Each agent of each environment is driven by the expert with probability ``expert_share`` and by its
     student otherwise, drawn anew for each call. Both act greedily on half the environments and sample on
-    the others, so that recoveries are seen too.
+    the others, so that recoveries are seen too. With ``sketches`` (of each group) the expert's features are kept.
 
     Returns:
-        group → states in (steps · B · n) rows.
+        group → steps · B moments.
     """
-    rows: dict[str, list[Labelled]] = {group.name: [] for group in env.groups}
+    parts: dict[str, list[Labelled]] = {group.name: [] for group in env.groups}
     expert_drives = {g.name: torch.rand(env.num_envs, g.count, 1) < expert_share for g in env.groups}
     explores = (torch.arange(env.num_envs) % 2 == 0)[:, None, None]
     for _ in range(steps):
-        student_sees = observe(env, STUDENT)
-        advice, own = expert(observe(env, expert.view)), students(student_sees)
+        student_sees, expert_sees = observe(env, STUDENT), observe(env, expert.view)
+        advice, own = expert(expert_sees), students(student_sees)
+        features = expert.features(expert_sees) if sketches else {}
         samples = {
             name: torch.where(
                 expert_drives[name],
@@ -77,9 +96,9 @@ def gather(
             )
             for name in advice
         }
-        for name, distribution in advice.items():
-            flat = apply(distribution, lambda x: x.flatten(0, 1))
-            rows[name].append(Labelled(student_sees[name].flatten(0, 1), flat))
+        for name, seen in student_sees.items():
+            sketch = sketches[name](features[name]) if sketches else seen[..., :0]
+            parts[name].append(Labelled(seen, advice[name], sketch))
         env.step({name: command.numpy() for name, command in expert.command(samples).items()})
         env.reset_ended()
-    return {name: merge(parts) for name, parts in rows.items()}
+    return {name: merge(of_group) for name, of_group in parts.items()}

@@ -8,18 +8,17 @@ from typing import Annotated
 
 import msgspec
 import torch
-from torch import Tensor
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.spaces import Positive
-from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
-from kdmarl_core.distill.losses import LossWeights, distillation_loss
+from kdmarl_core.distill.aggregation import Aggregate, gather, rows
+from kdmarl_core.distill.losses import LossWeights
+from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
-from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Rows, progress_bar
-from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy
+from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy, observe
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -43,10 +42,11 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """gradient steps in a round"""
     final_updates: Count = 12000
     """gradient steps after the last round, with the learning rate falling to zero"""
-    batch: Count = 1024
+    batch: Count = 512
+    """moments of the whole team in a gradient step"""
     learning_rate: Positive = 2e-3
-    capacity: Count = 600_000
-    """states kept for each type"""
+    capacity: Count = 300_000
+    """moments kept"""
 
 
 def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> DecentralizedPolicy:
@@ -82,21 +82,26 @@ def distill(
     env.reset(seed)
     env.desynchronize()
     students = make_students(config, env.groups)
+    structure = Structure(expert, students, config.loss, seed)
+    sketches = structure.sketches(expert.features(observe(env, expert.view)))
     stores = {group.name: Aggregate(config.capacity) for group in env.groups}
-    optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
-    rows = Rows(folder, 0)
+    optimizer = torch.optim.Adam(structure.parameters(), lr=config.learning_rate)
+    log = Rows(folder, 0)
     handover = max(config.handover * config.rounds, 1e-9)
     with progress_bar() as progress:
         bar = progress.add_task("students", total=config.rounds + 1, figures="")
         for round_ in range(config.rounds):
             share = max(0.0, 1 - round_ / handover)
-            for name, part in gather(env, expert, students, config.steps, share).items():
+            gathered = gather(env, expert, students, config.steps, share, sketches)
+            for name, part in gathered.items():
                 stores[name].add(part)
                 students.actor(name).normalizer.update(part.observation)
-            figures = _fit(students, optimizer, stores, config, config.updates)
-            rows.append({"round": round_, "expert_share": share, **figures})
+            if round_ == 0:
+                structure.find_roles(gathered)
+            figures = _fit(structure, optimizer, stores, config, config.updates)
+            log.append({"round": round_, "expert_share": share, **figures})
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
-        _fit(students, optimizer, stores, config, config.final_updates, decay=True)
+        _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students
@@ -120,7 +125,7 @@ def _facts(config: DistillConfig, origin: Facts | None) -> Facts:
 
 
 def _fit(
-    students: DecentralizedPolicy,
+    structure: Structure,
     optimizer: torch.optim.Optimizer,
     stores: dict[str, Aggregate],
     config: DistillConfig,
@@ -129,15 +134,13 @@ def _fit(
 ) -> dict[str, float]:
     """Gradient steps on everything gathered; returns the mean of each loss term over the last fifty."""
     data = {name: store.all() for name, store in stores.items()}
+    moments = min(states.observation.shape[0] for states in data.values())
     recent: list[dict[str, float]] = []
     for update in range(updates):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * ((1 - update / updates) if decay else 1.0)
-        losses: dict[str, Tensor] = {}
-        for name, states in data.items():
-            expert, observation = _draw(states, config.batch)
-            terms = distillation_loss(expert, students.actor(name)(observation), config.loss)
-            losses |= {f"{name}/{term}": value for term, value in terms.items()}
+        chosen = torch.randint(moments, (config.batch,))
+        losses = structure.loss({name: rows(states, chosen) for name, states in data.items()})
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise KdmarlError(f"distillation: the loss is {total.item()}; lower distill.learning_rate and run again")
@@ -147,11 +150,6 @@ def _fit(
         if updates - update <= 50:
             recent.append({name: value.item() for name, value in losses.items()})
     return {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
-
-
-def _draw(states: Labelled, batch: int) -> tuple[Distribution, Tensor]:
-    chosen = torch.randint(states.observation.shape[0], (batch,))
-    return apply(states.expert, lambda x: x[chosen]), states.observation[chosen]
 
 
 def _short(figures: dict[str, float]) -> str:

@@ -5,6 +5,8 @@ The formulas of KD-MARL (arXiv 2604.06691) are not public in full; these are a r
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import torch
 from torch import Tensor
@@ -21,37 +23,51 @@ class LossWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     action: NonNegative = 1.0
     temperature: Positive = 1.0
     """softens both distributions in the KL term"""
+    relation: NonNegative = 0.0
+    """distances and angles between agents, and between moments of one type, as in the expert's features"""
+    role: NonNegative = 0.0
+    """prediction of the role that the expert takes"""
+    roles: Annotated[int, msgspec.Meta(ge=2, le=64)] = 8
+    """prototypes of roles for each type"""
+    imitability: NonNegative = 0.0
+    """how sharply advice that cannot be followed from the student's own sensors counts less in kl and action"""
 
     def __post_init__(self) -> None:
         if not (self.kl or self.action):
             raise ValueError("kl and action are both 0, so that nothing would be learned; give one a weight")
 
 
-def kl_loss(expert: Distribution, student: Distribution, temperature: float) -> Tensor:
-    """KL(expert ‖ student) of the distributions softened by tau, averaged.
+def kl_loss(expert: Distribution, student: Distribution, temperature: float, trust: Tensor | float = 1.0) -> Tensor:
+    """KL(expert ‖ student) of the distributions softened by tau, averaged with weights ``trust`` (...).
 
     For categoricals times tau², which keeps the gradient's size independent of tau (Hinton et al., arXiv
     1503.02531, section 2). For Gaussians tau widens both, which weighs spreads against means.
     """
     scale = temperature**2 if isinstance(expert, Categorical) else 1.0
-    return scale * expert.kl_to(student, temperature).mean()  # type: ignore[arg-type]
+    divergence: Tensor = expert.kl_to(student, temperature)  # type: ignore[arg-type]
+    return scale * (trust * divergence).mean()
 
 
-def action_loss(expert: Distribution, student: Distribution) -> Tensor:
-    """Distance to the expert's greedy action, averaged: cross-entropy, or Huber on the squashed command.
+def action_loss(expert: Distribution, student: Distribution, trust: Tensor | float = 1.0) -> Tensor:
+    """Distance to the expert's greedy action, averaged with weights ``trust`` (...).
+
+    Cross-entropy, or Huber on the squashed command.
 
     Squashed commands lie in [−1, 1]; there, differences deep in saturation rightly count for nothing.
     """
     if isinstance(student, Categorical):
-        return functional.cross_entropy(student.logits.flatten(0, -2), expert.mode().flatten())
-    return 10 * functional.huber_loss(torch.tanh(student.mode()), torch.tanh(expert.mode()), delta=0.2)
+        return -(trust * student.log_prob(expert.mode())).mean()
+    missed = functional.huber_loss(torch.tanh(student.mode()), torch.tanh(expert.mode()), delta=0.2, reduction="none")
+    return 10 * (trust * missed.mean(-1)).mean()
 
 
-def distillation_loss(expert: Distribution, student: Distribution, weights: LossWeights) -> dict[str, Tensor]:
-    """The weighted terms by name; their sum is the loss."""
+def imitation_loss(
+    expert: Distribution, student: Distribution, weights: LossWeights, trust: Tensor | float = 1.0
+) -> dict[str, Tensor]:
+    """The weighted terms that compare decisions, by name."""
     terms = {}
     if weights.kl:
-        terms["kl"] = weights.kl * kl_loss(expert, student, weights.temperature)
+        terms["kl"] = weights.kl * kl_loss(expert, student, weights.temperature, trust)
     if weights.action:
-        terms["action"] = weights.action * action_loss(expert, student)
+        terms["action"] = weights.action * action_loss(expert, student, trust)
     return terms

@@ -126,9 +126,18 @@ class Actor(nn.Module):
         self.head = Head(action, config)
         self.net = mlp([observation, *config.hidden, self.head.outputs], config.activation, 0.01)
 
+    def features(self, observation: Tensor) -> Tensor:
+        """(..., O) → the last hidden layer, (..., F)."""
+        hidden: Tensor = self.net[:-1](self.normalizer(observation))
+        return hidden
+
+    def decide(self, features: Tensor) -> Distribution:
+        """Last hidden layer → distribution over this type's actions."""
+        return self.head.distribution(self.net[-1](features))
+
     def forward(self, observation: Tensor) -> Distribution:
         """(..., O) → distribution over this type's actions."""
-        return self.head.distribution(self.net(self.normalizer(observation)))
+        return self.decide(self.features(observation))
 
     def greedy(self, observation: Tensor) -> Tensor:
         """(..., O) → the most probable command, (..., A) in the action space's units."""
@@ -149,15 +158,25 @@ class TeamPolicy(nn.Module):
     """Base of team policies: observations of all groups in, distributions of all groups out."""
 
     heads: dict[str, Head]
+    one_space: bool = True
+    """whether the features of all types come from one network, so that they can be compared"""
 
     def __init__(self, view: str) -> None:
         super().__init__()
         self.view = view
         """what it sees through"""
 
+    def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Group → (..., n, O) to group → what the last layer decides on, (..., n, F)."""
+        raise NotImplementedError
+
+    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Features of all groups to distributions over (..., n) agents."""
+        raise NotImplementedError
+
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Group → (..., n, O) to group → distribution over (..., n) agents."""
-        raise NotImplementedError
+        return self.decide(self.features(observation))
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into the running statistics."""
@@ -181,14 +200,19 @@ class DecentralizedPolicy(TeamPolicy):
             {g.name: Actor(observation_size(g.observation[view]), g.action, configs[g.name]) for g in groups}
         )
         self.heads = {name: actor.head for name, actor in self.actors.items()}  # type: ignore[misc]
+        self.one_space = len(groups) == 1
 
     def actor(self, group: str) -> Actor:
         """The actor of one type."""
         return cast(Actor, self.actors[group])
 
-    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
+    def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each type by its own actor."""
-        return {name: actor(observation[name]) for name, actor in self.actors.items()}
+        return {name: self.actor(name).features(observation[name]) for name in self.actors}
+
+    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Each type by its own actor."""
+        return {name: self.actor(name).decide(features[name]) for name in self.actors}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into every actor's running statistics."""
@@ -230,12 +254,15 @@ class SharedPolicy(TeamPolicy):
         one_hot = torch.eye(len(groups)).repeat_interleave(torch.tensor(list(self.counts.values())), 0)
         self.register_buffer("kinds", one_hot, persistent=False)
 
-    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
-        """All agents through one network, each type's outputs to its head."""
+    def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All agents through one network."""
         seen = self.normalizer(torch.cat([observation[name] for name in self.counts], -2))
-        outputs = self.net(torch.cat([seen, self.kinds.expand(*seen.shape[:-1], -1)], -1))
-        parts = outputs.split(list(self.counts.values()), -2)
-        return {name: self.heads[name].distribution(part) for name, part in zip(self.counts, parts, strict=True)}
+        hidden = self.net[:-1](torch.cat([seen, self.kinds.expand(*seen.shape[:-1], -1)], -1))
+        return dict(zip(self.counts, hidden.split(list(self.counts.values()), -2), strict=True))
+
+    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+        """One last layer, then each type's head."""
+        return {name: self.heads[name].distribution(self.net[-1](features[name])) for name in self.counts}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold all types' observations into the running statistics."""
@@ -271,8 +298,8 @@ class CentralizedPolicy(TeamPolicy):
             {name: mlp([width, head.outputs], config.activation, 0.01) for name, head in self.heads.items()}
         )
 
-    def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
-        """Encode every agent, let them attend to each other, decode each by its type's head."""
+    def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encode every agent and let them attend to each other."""
         encoded = [self.encoders[name](self.normalizers[name](observation[name])) for name in self.counts]
         tokens = torch.cat(encoded, dim=-2)
         batch = tokens.shape[:-2]
@@ -281,10 +308,11 @@ class CentralizedPolicy(TeamPolicy):
         tokens = tokens + self.attention(queries, queries, queries, need_weights=False)[0]
         tokens = tokens + self.mix(self.norm_2(tokens))
         parts = tokens.reshape(*batch, *tokens.shape[-2:]).split(list(self.counts.values()), dim=-2)
-        return {
-            name: self.heads[name].distribution(self.outputs[name](part))
-            for name, part in zip(self.counts, parts, strict=True)
-        }
+        return dict(zip(self.counts, parts, strict=True))
+
+    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Each type by its own last layer and head."""
+        return {name: self.heads[name].distribution(self.outputs[name](features[name])) for name in self.counts}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into every type's running statistics."""

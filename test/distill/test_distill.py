@@ -20,7 +20,7 @@ from toy import DRIVE, Echo
 SMALL = NetworkConfig(hidden=(32,))
 CONFIG = DistillConfig(
     students={"wheeled": SMALL, "chooser": NetworkConfig(hidden=(8,))},
-    envs=16, rounds=4, steps=10, updates=200, final_updates=1500, batch=256,
+    envs=16, rounds=4, steps=10, updates=200, final_updates=1500, batch=128,
 )  # fmt: skip
 
 
@@ -40,17 +40,18 @@ def perfect_expert(env):
 
 
 def part(rows, value):
-    return Labelled(torch.full((rows, 2), float(value)), SquashedGaussian(torch.zeros(rows, 2), torch.zeros(rows, 2)))
+    nothing = torch.zeros(rows, 1, 2)
+    return Labelled(torch.full((rows, 1, 2), float(value)), SquashedGaussian(nothing, nothing), nothing[..., :0])
 
 
 def test_aggregate_forgets_the_oldest():
     store = Aggregate(capacity=10)
     for value in range(5):
         store.add(part(4, value))
-        assert store.all().expert.mean.shape == (min(4 * (value + 1), 10), 2)
-    assert store.all().observation[:, 0].tolist() == [2] * 2 + [3] * 4 + [4] * 4
+        assert store.all().expert.mean.shape == (min(4 * (value + 1), 10), 1, 2)
+    assert store.all().observation[:, 0, 0].tolist() == [2] * 2 + [3] * 4 + [4] * 4
     store.add(part(12, 9))
-    assert store.all().observation[:, 0].tolist() == [9] * 10
+    assert store.all().observation[:, 0, 0].tolist() == [9] * 10
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -69,8 +70,8 @@ def test_the_wheel_is_shared_agent_by_agent(share):
     env.step = watch
     labelled = gather(env, expert, students, 3, share)
     assert sum(drove) / 3 == pytest.approx(share, abs=0.07)
-    assert labelled["wheeled"].observation.shape == (3 * 400 * 2, 2)
-    assert labelled["chooser"].expert.logits.shape == (3 * 400, 3)
+    assert labelled["wheeled"].observation.shape == (3 * 400, 2, 2)
+    assert labelled["chooser"].expert.logits.shape == (3 * 400, 1, 3)
     squashed = torch.tanh(labelled["wheeled"].expert.mean) * torch.from_numpy(DRIVE.high)
     torch.testing.assert_close(squashed, labelled["wheeled"].observation, rtol=0.05, atol=0.05)
 
@@ -95,7 +96,7 @@ def test_an_expert_advises_through_its_own_view(view):
     env = Sighted(4)
     expert = make_policy("decentralized", env.groups, SMALL, view)
     labelled = gather(env, expert, make_students(CONFIG, env.groups), 2, 0.5)
-    assert labelled["wheeled"].observation.shape == (2 * 4 * 2, 2)
+    assert labelled["wheeled"].observation.shape == (2 * 4, 2, 2)
 
 
 def test_students_learn_the_expert_and_are_loaded_again(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdmarl_core.distill.losses import LossWeights, action_loss, distillation_loss, kl_loss
+from kdmarl_core.distill.losses import LossWeights, action_loss, imitation_loss, kl_loss
 from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
 
 
@@ -42,7 +42,7 @@ def test_temperature_keeps_the_size_of_the_gradient():
 
 def test_weights_scale_and_remove_terms():
     pair = gaussian(), gaussian(0.5)
-    both = distillation_loss(*pair, LossWeights(kl=0.5, action=2.0))
+    both = imitation_loss(*pair, LossWeights(kl=0.5, action=2.0))
     assert both["kl"] == pytest.approx(0.5 * kl_loss(*pair, 1.0).item())
     assert both["action"] == pytest.approx(2.0 * action_loss(*pair).item())
-    assert set(distillation_loss(*pair, LossWeights(kl=0.0))) == {"action"}
+    assert set(imitation_loss(*pair, LossWeights(kl=0.0))) == {"action"}

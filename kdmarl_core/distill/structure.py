@@ -1,0 +1,122 @@
+"""Structured supervision: what students learn beside the expert's decisions, and drop when they are exported."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from kdmarl_core.distill.advantage import imitability
+from kdmarl_core.distill.aggregation import Labelled
+from kdmarl_core.distill.losses import LossWeights, imitation_loss
+from kdmarl_core.distill.relations import Sketch, relation_loss
+from kdmarl_core.distill.roles import assignment, prototypes, role_loss
+from kdmarl_core.expert.distributions import SquashedGaussian
+from kdmarl_core.expert.networks import DecentralizedPolicy, TeamPolicy
+
+SKETCH = 32
+"""Numbers kept of the expert's features, and width in which students' features are related."""
+SET = 8
+"""Moments that are related to each other."""
+FOR_ROLES = 4096
+"""Agents from whose features the roles are found."""
+
+
+class _Auxiliary(nn.Module):
+    """Heads on one student's features."""
+
+    def __init__(self, width: int, outputs: int, weights: LossWeights) -> None:
+        super().__init__()
+        self.relate = nn.Linear(width, SKETCH)
+        self.role = nn.Linear(width, weights.roles)
+        self.follow = nn.Linear(width, outputs)
+
+
+class Structure(nn.Module):
+    """The terms of the loss for a whole team, with the heads that they need.
+
+    Args:
+        expert: whose features give relations and roles.
+        students: to be trained.
+        weights: of the terms; what has weight 0 costs nothing.
+        seed: of the sketches.
+    """
+
+    def __init__(self, expert: TeamPolicy, students: DecentralizedPolicy, weights: LossWeights, seed: int) -> None:
+        super().__init__()
+        self.students, self.weights = students, weights
+        self.between_agents = expert.one_space
+        actors = {name: students.actor(name) for name in students.actors}
+        self.auxiliaries = nn.ModuleDict(
+            {name: _Auxiliary(actor.net[-1].in_features, actor.head.outputs, weights) for name, actor in actors.items()}  # type: ignore[arg-type]
+        )
+        self._seed = seed
+        self._centres: dict[str, Tensor] = {}
+
+    def sketches(self, features: dict[str, Tensor]) -> dict[str, Sketch] | None:
+        """Projections for the expert's ``features`` (group → (..., F)); None where no term needs them."""
+        if not (self.weights.relation or self.weights.role):
+            return None
+        return {name: Sketch(x.shape[-1], SKETCH, self._seed) for name, x in features.items()}
+
+    def find_roles(self, data: dict[str, Labelled]) -> None:
+        """Fix the prototypes of every type's roles from the expert's features in ``data``."""
+        if self.weights.role:
+            for name, states in data.items():
+                features = states.sketch.flatten(0, 1)
+                chosen = torch.randperm(features.shape[0])[:FOR_ROLES]
+                self._centres[name] = prototypes(features[chosen], self.weights.roles, self._seed)
+
+    def loss(self, data: dict[str, Labelled]) -> dict[str, Tensor]:
+        """The weighted terms on a batch of moments, by ``group/term``; their sum is the loss."""
+        features = {name: self.students.actor(name).features(states.observation) for name, states in data.items()}
+        terms: dict[str, Tensor] = {}
+        for name, states in data.items():
+            trust: Tensor | float = 1.0
+            if self.weights.imitability:
+                terms[f"{name}/follow"], trust = self._trust(name, features[name], states)
+            decided = self.students.actor(name).decide(features[name])
+            for term, value in imitation_loss(states.expert, decided, self.weights, trust).items():
+                terms[f"{name}/{term}"] = value
+            if self.weights.role:
+                roles = assignment(states.sketch, self._centres[name])
+                predicted = self._auxiliary(name).role(features[name])
+                terms[f"{name}/role"] = self.weights.role * role_loss(roles, predicted)
+        if self.weights.relation:
+            terms |= self._relations(features, data)
+        return terms
+
+    def _trust(self, name: str, features: Tensor, states: Labelled) -> tuple[Tensor, Tensor]:
+        """Loss of the head that only imitates, and how far advice can be followed, (M, n).
+
+        The head learns from the student's features without shaping them.
+        """
+        head = self.students.heads[name]
+        followed = head.distribution(self._auxiliary(name).follow(features.detach()))
+        if isinstance(followed, SquashedGaussian) and not head.state_dependent:
+            followed = followed._replace(log_std=followed.log_std.detach())  # it belongs to the student
+        divergence = states.expert.kl_to(followed)  # type: ignore[arg-type]
+        return divergence.mean(), imitability(divergence, self.weights.imitability)
+
+    def _relations(self, features: dict[str, Tensor], data: dict[str, Labelled]) -> dict[str, Tensor]:
+        related = {name: self._auxiliary(name).relate(x) for name, x in features.items()}
+        terms = {}
+        if self.between_agents and sum(x.shape[-2] for x in related.values()) > 2:
+            team = torch.cat([related[name] for name in data], -2)
+            expert = torch.cat([states.sketch for states in data.values()], -2)
+            terms["team/relation"] = self.weights.relation * relation_loss(expert, team)
+        for name, states in data.items():
+            terms[f"{name}/relation"] = self.weights.relation * relation_loss(
+                _sets(states.sketch), _sets(related[name])
+            )
+        return terms
+
+    def _auxiliary(self, name: str) -> _Auxiliary:
+        return cast(_Auxiliary, self.auxiliaries[name])
+
+
+def _sets(features: Tensor) -> Tensor:
+    """(M, n, F) → (M // SET, n, SET, F): moments of one agent beside each other."""
+    whole = features[: features.shape[0] // SET * SET]
+    return whole.reshape(-1, SET, *features.shape[1:]).transpose(1, 2)
