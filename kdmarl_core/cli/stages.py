@@ -72,10 +72,11 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
     run = run_folder(config, output)
     env = make_env(experiment, config, 1)
     task = task_facts(experiment, config, experiment.expert.view)
-    expert = stage_1.load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
+    expert, critics = stage_1.load_expert(experiment.expert, env, run / "expert", experiment.seed, task)
     stage_2.distill(
         experiment.distill,
         expert,
+        critics,
         lambda envs: make_env(experiment, config, envs),
         run / "students",
         experiment.seed,

@@ -6,32 +6,20 @@ import torch
 from torch import Tensor
 
 
-def advantage_loss(
-    log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, driven: Tensor, clip: float = 0.2
-) -> Tensor:
+def advantage_loss(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip: float = 0.2) -> Tensor:
     """Clipped surrogate (Schulman et al., arXiv 1707.06347, equation 7) on what the student did itself.
 
     Args:
         log_prob: (...) of the students' actions under their present policies.
         old_log_prob: (...) when they were taken.
         advantage: (...) from the expert's critic, normalised.
-        driven: (...) bool: the student was at the wheel.
         clip: of the probability ratio.
 
     Returns:
-        A scalar; 0 where no student drove.
+        A scalar.
     """
     ratio = (log_prob - old_log_prob).exp()
-    gain = torch.min(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
-    return -(gain * driven).sum() / driven.sum().clamp(min=1)
-
-
-def normalised(advantage: Tensor, driven: Tensor) -> Tensor:
-    """Zero mean and unit variance over the steps at which students drove."""
-    values = advantage[driven]
-    if values.numel() < 2:
-        return torch.zeros_like(advantage)
-    return (advantage - values.mean()) / (values.std() + 1e-6)
+    return -torch.min(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage).mean()
 
 
 def imitability(divergence: Tensor, sharpness: float) -> Tensor:

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import msgspec
 import torch
+from torch import nn
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
+from kdmarl_core.distill.polish import PolishConfig, Polisher
 from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
@@ -31,6 +33,7 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     students: dict[str, NetworkConfig]
     """robot type → its student's network"""
     loss: LossWeights = LossWeights()
+    polish: PolishConfig = PolishConfig()
     envs: Count = 64
     rounds: Count = 40
     """of gathering states and fitting"""
@@ -64,6 +67,7 @@ def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> Decentral
 def distill(
     config: DistillConfig,
     expert: TeamPolicy,
+    critics: nn.ModuleDict,
     make_env: Callable[[int], BatchedEnv],
     folder: Path,
     seed: int,
@@ -71,6 +75,7 @@ def distill(
 ) -> DecentralizedPolicy:
     """Distil; writes ``students.safetensors`` and ``metrics.jsonl`` (one line a round) into ``folder``.
 
+    ``critics`` are the expert's, for the distilled advantage (``config.polish``).
     ``origin`` says what task, expert and seed these are, so that the students are not taken for others.
 
     Raises:
@@ -89,7 +94,7 @@ def distill(
     log = Rows(folder, 0)
     handover = max(config.handover * config.rounds, 1e-9)
     with progress_bar() as progress:
-        bar = progress.add_task("students", total=config.rounds + 1, figures="")
+        bar = progress.add_task("students", total=config.rounds + 1 + config.polish.rounds, figures="")
         for round_ in range(config.rounds):
             share = max(0.0, 1 - round_ / handover)
             gathered = gather(env, expert, students, config.steps, share, sketches)
@@ -103,6 +108,10 @@ def distill(
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
+        polisher = Polisher(config.polish, config.loss, env, expert, critics, students)
+        for round_ in range(config.polish.rounds):
+            log.append({"round": config.rounds + round_, **polisher.round(round_)})
+            progress.advance(bar)
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students
 

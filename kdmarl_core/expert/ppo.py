@@ -91,18 +91,20 @@ def gae(
 
 
 class Rollout:
-    """Collects batches from an environment with a team policy, keeping finished episodes' figures."""
+    """Collects batches from an environment with a team policy, keeping finished episodes' figures.
 
-    def __init__(self, env: BatchedEnv, view: str) -> None:
-        self.env, self.view = env, view
+    The policy sees through ``view``, the critics through ``critic_view``, which is the same unless given.
+    """
+
+    def __init__(self, env: BatchedEnv, view: str, critic_view: str | None = None) -> None:
+        self.env, self.view, self.critic_view = env, view, critic_view or view
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The present observations and critic inputs, group → (B, n, ·)."""
         observation = observe(self.env, self.view)
+        seen = observation if self.critic_view == self.view else observe(self.env, self.critic_view)
         state = self.env.state()
-        return observation, {
-            name: torch.cat([observation[name], torch.from_numpy(state[name])], -1) for name in observation
-        }
+        return observation, {name: torch.cat([seen[name], torch.from_numpy(state[name])], -1) for name in seen}
 
     @torch.no_grad()
     def collect(self, policy: TeamPolicy, critics: nn.ModuleDict, steps: int) -> tuple[Batch, list[dict[str, Tensor]]]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import writing
@@ -114,13 +115,27 @@ def load_policy(
         KdmarlError: there is none, it was trained otherwise, or its training is not finished.
     """
     policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    _load({"policy": policy}, config, folder, expert_facts(config, seed, task))
+    return policy.eval()
+
+
+def load_expert(
+    config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: Facts | None = None
+) -> tuple[TeamPolicy, nn.ModuleDict]:
+    """The trained policy and its critics, which need the team of the training; as :func:`load_policy`."""
+    policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    critics = make_critics(env, config.critic, config.view)
+    _load({"policy": policy, "critics": critics}, config, folder, expert_facts(config, seed, task))
+    return policy.eval(), critics.eval()
+
+
+def _load(modules: dict[str, nn.Module], config: ExpertConfig, folder: Path, facts: Facts) -> None:
     path = folder / CHECKPOINT
-    notes = checkpoint.load(path, {"policy": policy}, expert_facts(config, seed, task), "train")
+    notes = checkpoint.load(path, modules, facts, "train")
     if int(notes["iteration"]) < config.iterations:
         raise KdmarlError(
             f"{path}: has {notes['iteration']} of {config.iterations} iterations; finish the training first"
         )
-    return policy.eval()
 
 
 def expert_facts(config: ExpertConfig, seed: int, task: Facts | None) -> Facts:

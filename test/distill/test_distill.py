@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace as replace_fields
+from torch import nn
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.terms import PreviousAction
@@ -101,7 +102,7 @@ def test_an_expert_advises_through_its_own_view(view):
 
 def test_students_learn_the_expert_and_are_loaded_again(tmp_path):
     env = Echo(64)
-    students = distill(CONFIG, perfect_expert(env), Echo, tmp_path, seed=0)
+    students = distill(CONFIG, perfect_expert(env), nn.ModuleDict(), Echo, tmp_path, seed=0)
     observation = observe(env, EXPERT)
     command = students.actor("wheeled").greedy(observation["wheeled"])
     assert (command - observation["wheeled"]).abs().mean() < 0.12  # of spans of 2 and 4
@@ -116,7 +117,7 @@ def test_students_are_not_taken_for_others(tmp_path):
     env, origin = Echo(4), {"seed": 0, "expert": {"envs": 8}}
     with pytest.raises(KdmarlError, match="students.safetensors: no such checkpoint; distill first"):
         load_students(short, env, tmp_path, origin)
-    distill(short, perfect_expert(env), Echo, tmp_path, 0, origin)
+    distill(short, perfect_expert(env), nn.ModuleDict(), Echo, tmp_path, 0, origin)
     load_students(short, env, tmp_path, origin)
     for config, now, message in (
         (replace_fields(short, rounds=3), origin, r"distill.rounds = 2 \(now 3\); set that back, or distill again"),
@@ -130,7 +131,7 @@ def test_students_are_not_taken_for_others(tmp_path):
 def test_students_outlive_a_distillation_that_is_cut_off(tmp_path, monkeypatch):
     short = replace_fields(CONFIG, rounds=2, updates=1, final_updates=1)
     env = Echo(4)
-    distill(short, perfect_expert(env), Echo, tmp_path, 0)
+    distill(short, perfect_expert(env), nn.ModuleDict(), Echo, tmp_path, 0)
     before = (tmp_path / module.CHECKPOINT).read_bytes()
     real, calls = module.gather, []
 
@@ -142,7 +143,7 @@ def test_students_outlive_a_distillation_that_is_cut_off(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "gather", killed)
     with pytest.raises(KeyboardInterrupt):
-        distill(short, perfect_expert(env), Echo, tmp_path, 0)
+        distill(short, perfect_expert(env), nn.ModuleDict(), Echo, tmp_path, 0)
     assert (tmp_path / module.CHECKPOINT).read_bytes() == before
     load_students(short, env, tmp_path)
 

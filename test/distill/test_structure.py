@@ -10,7 +10,8 @@ from kdmarl_core.distill.distill import DistillConfig, distill, make_students
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.relations import relation_loss
 from kdmarl_core.distill.structure import SET, SKETCH, Structure
-from kdmarl_core.expert.networks import NetworkConfig, make_policy, observe
+from kdmarl_core.envs.base import EXPERT
+from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
 from toy import Echo
 
 SMALL = NetworkConfig(hidden=(16,))
@@ -87,7 +88,7 @@ def test_a_distillation_with_all_terms_leaves_students_of_the_same_size(tmp_path
         **{name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__ if name != "loss"},
         loss=LossWeights(relation=0.1, role=0.1, imitability=0.5),
     )
-    students = distill(config, expert, Echo, tmp_path, seed=0)
+    students = distill(config, expert, make_critics(env, SMALL, EXPERT), Echo, tmp_path, seed=0)
     plain = make_students(CONFIG, env.groups)
     assert {k: v.shape for k, v in students.state_dict().items()} == {k: v.shape for k, v in plain.state_dict().items()}
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])

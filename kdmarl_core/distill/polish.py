@@ -1,0 +1,133 @@
+"""Distilled advantage: students go from imitation to policy gradient under the expert's frozen critic."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from kdmarl_core.contract import KdmarlError, observation_size
+from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.distill.advantage import advantage_loss
+from kdmarl_core.distill.losses import LossWeights, imitation_loss
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.expert.distributions import Distribution, apply
+from kdmarl_core.expert.networks import DecentralizedPolicy, TeamPolicy
+from kdmarl_core.expert.ppo import Batch, Rollout, gae
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How students learn from the expert's critic, once they imitate."""
+
+    rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """of driving and learning; 0 leaves this out"""
+    share: Unit = 1.0
+    """weight of the advantage in the last round, rising from 0; imitation has the rest"""
+    steps: Count = 50
+    """of each environment in a round"""
+    epochs: Count = 3
+    minibatches: Count = 8
+    learning_rate: Positive = 3e-4
+    clip: Positive = 0.2
+    gamma: Unit = 0.99
+    gae_lambda: Unit = 0.95
+    max_grad_norm: NonNegative = 1.0
+
+
+class Polisher:
+    """Improves students on their own rollouts; the expert's policy and critics stay as they are.
+
+    A student has no critic: advantages are generalised advantage estimates (arXiv 1506.02438) under the expert's.
+
+    Args:
+        config: how.
+        weights: of the imitation terms.
+        env: where the students drive.
+        expert: labels every state.
+        critics: the expert's, by group.
+        students: to be improved.
+    """
+
+    def __init__(
+        self,
+        config: PolishConfig,
+        weights: LossWeights,
+        env: BatchedEnv,
+        expert: TeamPolicy,
+        critics: nn.ModuleDict,
+        students: DecentralizedPolicy,
+    ) -> None:
+        self.config, self.weights = config, weights
+        self.expert, self.critics, self.students = expert, critics, students
+        self._rollout = Rollout(env, STUDENT, expert.view)
+        self._seen = {group.name: observation_size(group.observation[expert.view]) for group in env.groups}
+        self._optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
+
+    def round(self, index: int) -> dict[str, float]:
+        """Drive, then learn from it; ``index`` counts from 0. Returns the share and mean loss of the advantage.
+
+        Raises:
+            KdmarlError: a loss is not finite.
+        """
+        share = self.config.share * (index + 1) / self.config.rounds
+        batch, _ = self._rollout.collect(self.students, self.critics, self.config.steps)
+        advantage = {name: self._advantage(name, batch) for name in batch.observation}
+        advice = self._advice(batch)
+        moments = batch.ended.numel()
+        losses = []
+        for _ in range(self.config.epochs):
+            for chosen in torch.randperm(moments).chunk(self.config.minibatches):
+                losses.append(self._learn(batch, advantage, advice, chosen, share))
+        return {"advantage_share": share, "advantage": sum(losses) / len(losses)}
+
+    def _advantage(self, name: str, batch: Batch) -> Tensor:
+        """(T · B, n), of zero mean and unit variance."""
+        config = self.config
+        raw = gae(
+            batch.reward[name],
+            batch.value[name],
+            batch.next_value[name],
+            batch.terminated,
+            batch.ended,
+            config.gamma,
+            config.gae_lambda,
+        )
+        return ((raw - raw.mean()) / (raw.std() + 1e-6)).flatten(0, 1)
+
+    @torch.no_grad()
+    def _advice(self, batch: Batch) -> dict[str, Distribution]:
+        """What the expert would have done, over (T · B, n) agents; a critic's input begins with what it sees."""
+        seen = {name: state[..., : self._seen[name]].flatten(0, 1) for name, state in batch.state.items()}
+        return self.expert(seen)
+
+    def _learn(
+        self,
+        batch: Batch,
+        advantage: dict[str, Tensor],
+        advice: dict[str, Distribution],
+        chosen: Tensor,
+        share: float,
+    ) -> float:
+        gains: list[Tensor] = []
+        imitation: list[Tensor] = []
+        for name, observation in batch.observation.items():
+            decided = self.students.actor(name)(observation.flatten(0, 1)[chosen])
+            log_prob = decided.log_prob(batch.sample[name].flatten(0, 1)[chosen])
+            old = batch.log_prob[name].flatten(0, 1)[chosen]
+            gains.append(advantage_loss(log_prob, old, advantage[name][chosen], self.config.clip))
+            advised = apply(advice[name], lambda x: x[chosen])
+            imitation += imitation_loss(advised, decided, self.weights).values()
+        gain = torch.stack(gains).mean()
+        loss = share * gain + (1 - share) * torch.stack(imitation).sum()
+        if not torch.isfinite(loss):
+            raise KdmarlError(f"distillation: the loss is {loss.item()}; lower distill.polish.learning_rate")
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.students.parameters(), self.config.max_grad_norm)
+        self._optimizer.step()
+        return gain.item()

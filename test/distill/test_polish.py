@@ -1,0 +1,79 @@
+"""Distilled advantage: students improve under a frozen critic, and nothing else changes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.distill.distill import DistillConfig, distill, make_students
+from kdmarl_core.distill.losses import LossWeights
+from kdmarl_core.distill.polish import PolishConfig, Polisher
+from kdmarl_core.envs.base import EXPERT
+from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy
+from toy import Echo
+
+SMALL = NetworkConfig(hidden=(32,), log_std=-0.5)
+CONFIG = DistillConfig(students={"wheeled": SMALL, "chooser": SMALL}, envs=64, steps=10)
+POLISH = PolishConfig(rounds=40, steps=10, gamma=0.0, learning_rate=3e-3)
+
+
+def build(polish, seed=0):
+    torch.manual_seed(seed)
+    env = Echo(64)
+    expert, critics = make_policy("decentralized", env.groups, SMALL), make_critics(env, SMALL, EXPERT)
+    students = make_students(CONFIG, env.groups)
+    return env, Polisher(polish, LossWeights(), env, expert, critics, students)
+
+
+def mean_reward(env, students, steps=50):
+    rewards = []
+    with torch.no_grad():
+        for _ in range(steps):
+            seen = {name: torch.from_numpy(x) for name, x in env.observe("student").items()}
+            commands = students.command({name: d.mode() for name, d in students(seen).items()})
+            rewards.append(env.step({name: command.numpy() for name, command in commands.items()}).reward.mean())
+            env.reset_ended()
+    return float(np.mean(rewards))
+
+
+def test_students_outgrow_an_expert_that_knows_nothing():
+    """The expert is untrained, so all that is learned comes from rewards; its critic is a poor but valid baseline."""
+    env, polisher = build(POLISH)
+    before = mean_reward(env, polisher.students)
+    for index in range(POLISH.rounds):
+        polisher.round(index)
+    assert mean_reward(env, polisher.students) > before + 0.3
+
+
+def test_the_share_rises_and_the_expert_stays():
+    _, polisher = build(PolishConfig(rounds=4, steps=5, share=0.8))
+    kept = {name: value.clone() for name, value in polisher.expert.state_dict().items()}
+    judged = {name: value.clone() for name, value in polisher.critics.state_dict().items()}
+    shares = [polisher.round(index)["advantage_share"] for index in range(4)]
+    assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    for before, module in ((kept, polisher.expert), (judged, polisher.critics)):
+        for name, value in module.state_dict().items():
+            torch.testing.assert_close(value, before[name])
+
+
+def test_a_loss_that_is_not_finite_ends_it():
+    _, polisher = build(PolishConfig(rounds=1, steps=5))
+    nn.init.constant_(polisher.students.actor("wheeled").net[-1].bias, float("nan"))
+    with pytest.raises(KdmarlError, match="loss is nan"):
+        polisher.round(0)
+
+
+def test_distillation_ends_with_it(tmp_path):
+    env = Echo(4)
+    expert, critics = make_policy("decentralized", env.groups, SMALL), make_critics(env, SMALL, EXPERT)
+    config = DistillConfig(
+        students=CONFIG.students, envs=4, rounds=1, steps=5, updates=2, final_updates=2, polish=PolishConfig(rounds=3)
+    )
+    distill(config, expert, critics, Echo, tmp_path, seed=0)
+    assert [line.count("advantage_share") for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [
+        0,
+        1,
+        1,
+        1,
+    ]
