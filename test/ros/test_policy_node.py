@@ -333,7 +333,7 @@ def test_commands_what_the_policy_says_of_targets(robot, covering):
     with node(covering, goal="[]", targets="[2.0, 4.0, 1.0, -7.0, 0.0, 5.0]"):
         # As seen by one at (1, 2) who looks along +y.
         for in_robot_frame in ([[2, -1], [-9, 0], [3, 1]], [[1, 1]]):
-            assert robot.drives()
+            assert robot.drives(), (in_robot_frame, robot.diagnostics[-1:])
             robot.spin(1.5)
             readings = Readings(targets=np.array(in_robot_frame), velocity=np.zeros(2))
             expected = Policy.load(covering)(observe(manifest.observation, readings))
