@@ -92,10 +92,12 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
     folder = run_folder(config, output) / "students"
     students = stage_2.load_students(experiment.distill, env, folder, _origin(experiment, config))
     policies, actors = {}, {}
+    # All manifests first: to git, a policy file that was written anew is a change that is not committed.
+    manifests = {group.name: _manifest(experiment, config, env, group.name) for group in env.groups}
     for group in env.groups:
         path = policy_path(models, experiment, group.name)
         actors[group.name] = students.actor(group.name)
-        onnx_export.write_policy(actors[group.name], _manifest(experiment, config, env, group.name), path)
+        onnx_export.write_policy(actors[group.name], manifests[group.name], path)
         policies[group.name] = Policy.load(path)
     differences = _parity(env, policies, actors, experiment.seed)
     for name, difference in differences.items():
