@@ -1,5 +1,7 @@
 """The navigation task: determinism, layouts, figures, views."""
 
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -202,6 +204,9 @@ def test_swarm_file_fixes_the_arena(tmp_path):
     order = [robot for group in env.groups for robot in swarm.robots if robot.type == group.name]
     np.testing.assert_allclose(env.goal[1], [robot.goal for robot in order])
     np.testing.assert_allclose(env.pose[0], [robot.pose for robot in order])
+    path.write_text(re.sub(r", goal: \[.*?\]", "", text) + "\ntargets: [[0.0, -2.5]]\n")
+    with pytest.raises(KdmarlError, match="robot 'scout_1' has no goal, which this task needs; give it one"):
+        make(2, load_swarm(path))
 
 
 def test_collisions_cost_their_full_weight_unless_training_has_just_begun():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract import Readings, Swarm
+from kdmarl_core.contract import KdmarlError, Readings, Swarm
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig
 from kdmarl_core.envs.robots.world import RobotsEnv, rotate
@@ -51,6 +51,9 @@ class GoalsEnv(RobotsEnv):
 
     Adds the figures ``success`` (at the goal at the end) and ``time_to_goal`` [s] (NaN when not at the goal at
     the end).
+
+    Raises:
+        KdmarlError: a robot of a swarm file has no goal.
     """
 
     def __init__(self, config: GoalsConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
@@ -69,6 +72,9 @@ class GoalsEnv(RobotsEnv):
         self._arrival = np.zeros((self.num_envs, self.num_agents))
 
     def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
+        for robot in ordered:
+            if robot.goal is None:
+                raise KdmarlError(f"{swarm.path}: robot '{robot.name}' has no goal, which this task needs; give it one")
         self.goal[chosen] = [robot.goal for robot in ordered]
 
     def _begin(self, chosen: np.ndarray) -> None:
