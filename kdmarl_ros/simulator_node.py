@@ -100,8 +100,9 @@ class SimulatorNode(Node):
         while True:
             if self._lockstep and self._is_time_for(SENSOR_PERIOD):
                 self._wait_for_commands()
-            # Until somebody drives there is no hurry, and starting nodes need the processor.
-            self._pace.wait(None if self._heard else min(self._pace.factor or 1.0, 1.0))
+            # Until everybody drives time must not run away from those that are still starting.
+            all_drive = len(self._heard) == len(self._robots)
+            self._pace.wait(None if all_drive else min(self._pace.factor or 1.0, 1.0))
             self._take_news()
             self._world.step(TICK)
             self._tick += 1
