@@ -75,9 +75,22 @@ class _Life:
         """Whole lines of what it wrote since the last call; call when there is something to read."""
         data = os.read(self.output.fileno(), 65536)
         *whole, self._partial_line = (self._partial_line + data).split(b"\n")
-        if not data and self._partial_line:
-            whole, self._partial_line = [self._partial_line], b""
-        return [line.decode(errors="replace").rstrip() for line in whole]
+        return _text(whole)
+
+    def last_lines(self) -> list[str]:
+        """What is left of the output of a process that has ended, its last line whole or not."""
+        # Whoever it started may still hold the other end open, so there may be no end of file to wait for.
+        os.set_blocking(self.output.fileno(), False)
+        data = self._partial_line
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self.output.fileno(), 65536):
+                data += part
+        *whole, partial_line = data.split(b"\n")
+        return _text([*whole, partial_line] if partial_line else whole)
+
+
+def _text(lines: list[bytes]) -> list[str]:
+    return [line.decode(errors="replace").rstrip() for line in lines]
 
 
 class _Child:
@@ -170,10 +183,10 @@ class Supervisor:
         """The processes that have died and their exit codes; what they wrote last is shown."""
         codes = [(child, child.life.exit_code) for child in self._children if child.life]
         dead = [(child, code) for child, code in codes if code is not None]
-        if dead:
-            self._show_output(0)
         for child, _ in dead:
             if child.life:
+                for line in child.life.last_lines():
+                    self._say(child.process.name, line)
                 self._selector.unregister(child.life.output)
                 child.life.output.close()
             child.life = None

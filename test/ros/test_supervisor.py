@@ -104,9 +104,9 @@ def test_what_cannot_start_as_told_is_not_tried_again(run, lines):
 
 
 def test_output_comes_line_by_line_and_whole(run, lines):
-    script = "import sys; sys.stdout.buffer.write(b'one\\r\\n\\xfftwo\\n' + b'x' * 100000 + b'\\nlast!')"
+    script = "import sys; sys.stdout.buffer.write(b'one\\r\\n\\xfftwo\\n' + b'x' * 300000 + b'\\nlast!')"
     assert run(judge=script) == 0
-    assert [line for _, line in lines] == ["one", "\ufffdtwo", "x" * 100000, "last!"]
+    assert [line for _, line in lines] == ["one", "\ufffdtwo", "x" * 300000, "last!"]
 
 
 def test_robots_end_first_and_stubborn_ones_are_killed(run, tmp_path):
