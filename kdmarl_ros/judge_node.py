@@ -35,12 +35,14 @@ ODOMETRY_TIMEOUT = 30.0
 """Longest wait for odometry, at the start and later [s, steady clock]."""
 COMMAND_TIMEOUT = 60.0
 """Longest wait for the first command once all robots give odometry [s, steady clock]."""
+MOVED = 0.01
+"""A robot this far from where it was first seen has begun to move [m]."""
 PROGRESS_PERIOD = 5.0
 """ROS time between two progress lines [s]."""
 
 
 class JudgeNode(Node):
-    """Records where every robot of a swarm is, from the first motion command on.
+    """Records where every robot of a swarm is, from the first motion on.
 
     Times are those of the odometry's stamps, which is ROS time.
     """
@@ -116,7 +118,7 @@ class JudgeNode(Node):
         try:
             self._wait_for_odometry()
             self._wait(lambda: self._commanded, COMMAND_TIMEOUT, "no robot was given a command to move")
-            start = self._now
+            start = self._first_motion()
             _say(f"{len(self._swarm.robots)} robots are on their way")
             self._watch_from(start)
         except KeyboardInterrupt:
@@ -124,6 +126,14 @@ class JudgeNode(Node):
                 raise KdmarlError("interrupted before the robots moved; there is nothing to judge") from None
         end = min(self._now, start + self._duration) if self._duration else self._now
         return self._finish(start, end)
+
+    def _first_motion(self) -> float:
+        """When the first robot left its place [s]: commands may have reached the robots long before they reach us."""
+        moved = [
+            next((row[0] for row in rows if math.dist(row[1:3], rows[0][1:3]) > MOVED), math.inf)
+            for rows in self._rows.values()
+        ]
+        return min(*moved, self._now)
 
     def _wait_for_odometry(self) -> None:
         deadline = time.monotonic() + ODOMETRY_TIMEOUT

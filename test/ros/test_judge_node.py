@@ -3,6 +3,7 @@
 import json
 import signal
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from geometry_msgs.msg import Twist
@@ -11,6 +12,7 @@ from rclpy.qos import qos_profile_sensor_data
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros import judge_node
+from kdmarl_ros.judge_node import JudgeNode
 from node_process import Client, node_process
 from sim_support import robot, write_swarm
 from support import ROBOT_TYPES
@@ -155,6 +157,12 @@ def test_silence_is_named(swarm, client, tmp_path, monkeypatch):
             node.watch()
     finally:
         node.destroy_node()
+
+
+def test_a_run_starts_when_the_first_robot_leaves_its_place():
+    rows = {"a": [(1.0, 0, 0, 0), (2.0, 0.005, 0, 0), (3.0, 0.02, 0, 0)], "b": [(1.0, 5, 5, 0), (2.5, 5, 5.3, 0)]}
+    assert JudgeNode._first_motion(SimpleNamespace(_rows=rows, _now=9.0)) == 2.5
+    assert JudgeNode._first_motion(SimpleNamespace(_rows={"a": rows["a"][:2]}, _now=9.0)) == 9.0
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):
