@@ -15,7 +15,7 @@ from kdmarl_core.distill.losses import LossWeights, imitation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.networks import DecentralizedPolicy, TeamPolicy
-from kdmarl_core.expert.ppo import Batch, Rollout, gae
+from kdmarl_core.expert.ppo import Batch, Rollout, advantages, standardized
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -87,17 +87,7 @@ class Polisher:
 
     def _advantage(self, name: str, batch: Batch) -> Tensor:
         """(T · B, n), of zero mean and unit variance."""
-        config = self.config
-        raw = gae(
-            batch.reward[name],
-            batch.value[name],
-            batch.next_value[name],
-            batch.terminated,
-            batch.ended,
-            config.gamma,
-            config.gae_lambda,
-        )
-        return ((raw - raw.mean()) / (raw.std() + 1e-6)).flatten(0, 1)
+        return standardized(advantages(batch, name, self.config.gamma, self.config.gae_lambda)).flatten(0, 1)
 
     @torch.no_grad()
     def _advice(self, batch: Batch) -> dict[str, Distribution]:

@@ -90,6 +90,17 @@ def gae(
     return advantage
 
 
+def advantages(batch: Batch, name: str, gamma: float, lam: float) -> Tensor:
+    """:func:`gae` of one group, (T, B, n)."""
+    values = batch.reward[name], batch.value[name], batch.next_value[name]
+    return gae(*values, batch.terminated, batch.ended, gamma, lam)
+
+
+def standardized(advantage: Tensor) -> Tensor:
+    """The same with zero mean and unit variance."""
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-6)
+
+
 class Rollout:
     """Collects batches from an environment with a team policy, keeping finished episodes' figures.
 
@@ -188,19 +199,11 @@ class PPO:
         config = self.config
         advantage, target = {}, {}
         for name, critic in _each(self.critics):
-            raw = gae(
-                batch.reward[name],
-                batch.value[name],
-                batch.next_value[name],
-                batch.terminated,
-                batch.ended,
-                config.gamma,
-                config.gae_lambda,
-            )
+            raw = advantages(batch, name, config.gamma, config.gae_lambda)
             returns = raw + batch.value[name]
             critic.value_normalizer.update(returns.reshape(-1, 1))
             target[name] = critic.value_normalizer(returns.unsqueeze(-1)).squeeze(-1).flatten(0, 1)
-            advantage[name] = ((raw - raw.mean()) / (raw.std() + 1e-6)).flatten(0, 1)
+            advantage[name] = standardized(raw).flatten(0, 1)
             critic.normalizer.update(batch.state[name])
         flat = {
             key: {name: x.flatten(0, 1) for name, x in getattr(batch, key).items()}

@@ -75,6 +75,15 @@ def _obstacles(
 
 
 @njit(cache=True)
+def _apart(x: float, y: float, robot: int, margin: float, radius: np.ndarray, places: np.ndarray) -> bool:
+    """Whether a robot at a point keeps ``margin`` to the places of those before it."""
+    for j in range(robot):
+        if not math.hypot(x - places[j, 0], y - places[j, 1]) > radius[robot] + radius[j] + margin:
+            return False
+    return True
+
+
+@njit(cache=True)
 def _place(
     rng: np.random.Generator,
     side: float,
@@ -102,9 +111,7 @@ def _place(
                 x, y = rng.uniform(-side / 2, side / 2), rng.uniform(-side / 2, side / 2)
             free = _clearance(x, y, side, discs, walls) > radius[i] + margin
             free = free and not math.hypot(x - away[i, 0], y - away[i, 1]) < SHORTEST
-            for j in range(i):
-                free = free and math.hypot(x - out[j, 0], y - out[j, 1]) > radius[i] + radius[j] + margin
-            if free:
+            if free and _apart(x, y, i, margin, radius, out):
                 out[i, 0], out[i, 1] = x, y
                 found = True
                 break
@@ -247,10 +254,7 @@ def _place_beside(
         for _ in range(TRIES):
             reach = side / 2 - radius[i] - margin
             x, y = sides[i] * rng.uniform(APPROACH + radius[i], reach), rng.uniform(-reach, reach)
-            free = True
-            for j in range(i):
-                free = free and math.hypot(x - out[j, 0], y - out[j, 1]) > radius[i] + radius[j] + margin
-            if free:
+            if _apart(x, y, i, margin, radius, out):
                 out[i, 0], out[i, 1] = x, y
                 found = True
                 break
