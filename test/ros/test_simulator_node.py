@@ -241,7 +241,7 @@ def test_lockstep_goes_on_without_a_robot_that_fell_silent(swarm, client):
         assert client.until(lambda: last_time(client) > before + 1.0)
         process.send_signal(signal.SIGTERM)
         output = process.communicate(timeout=10)[0]
-    assert output.count("no command from scout_1 within 1.0 s") == 1
+    assert output.count("no command from scout_1 within 0.4 s") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
