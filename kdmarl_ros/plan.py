@@ -134,10 +134,12 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
 
 
 def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
-    """The parameter that says where a robot goes: its own goal, or the targets of all."""
-    if robot.goal is not None:
-        return {"goal": [float(value) for value in robot.goal]}
-    return {"targets": [float(value) for place in swarm.targets for value in place]}
+    """The parameters that say where a robot goes: its own goal and landmarks on the way, or the targets of all."""
+    places = {
+        "goal": [float(value) for value in robot.goal or ()],
+        "targets": [float(value) for place in swarm.targets or swarm.landmarks for value in place],
+    }
+    return {name: values for name, values in places.items() if values}
 
 
 def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:

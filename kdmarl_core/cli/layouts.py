@@ -14,6 +14,7 @@ from kdmarl_core.cli.stages import policy_path, task_name
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.robots.coverage import Coverage
 from kdmarl_core.envs.robots.goals import GoalsEnv
+from kdmarl_core.envs.robots.passage import Passage
 
 
 def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: int | None, output: Path) -> None:
@@ -68,4 +69,4 @@ def _arena(env: GoalsEnv | Coverage, index: int) -> dict[str, object]:
         return arena | {"targets": env.targets[index].tolist()}
     for robot, goal in zip(robots, env.goal[index].tolist(), strict=True):
         robot["goal"] = goal
-    return arena
+    return arena | ({"landmarks": [env.gap_middle[index].tolist()]} if isinstance(env, Passage) else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,13 +24,21 @@ from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.networks import Actor
+from kdmarl_core.expert.networks import Actor, DecentralizedPolicy
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
 
 PARITY = 1e-4
 """Largest difference allowed between a policy file and its network [m/s, rad/s]."""
 PARITY_EPISODES = 20
+
+
+class Written(NamedTuple):
+    """A policy file that was written."""
+
+    path: Path
+    difference: float
+    """largest from its network in whole episodes [m/s, rad/s]"""
 
 
 def run_folder(config: Path, output: Path | None) -> Path:
@@ -80,7 +89,7 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
         lambda envs: make_env(experiment, config, envs),
         run / "students",
         experiment.seed,
-        _origin(experiment, config),
+        students_origin(experiment, config),
     )
     Console().print(f"students written to {run / 'students'}")
 
@@ -90,7 +99,19 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
     experiment = load_experiment(config, overrides)
     env = make_env(experiment, config, 4)
     folder = run_folder(config, output) / "students"
-    students = stage_2.load_students(experiment.distill, env, folder, _origin(experiment, config))
+    students = stage_2.load_students(experiment.distill, env, folder, students_origin(experiment, config))
+    for path, difference in write_policies(experiment, config, env, students, models).values():
+        Console().print(f"{path}  {path.stat().st_size} bytes, differs from its network by at most {difference:.1e}")
+
+
+def write_policies(
+    experiment: Experiment, config: Path, env: BatchedEnv, students: DecentralizedPolicy, models: Path
+) -> dict[str, Written]:
+    """Policy files of every type, compared with the networks over whole episodes in ``env``.
+
+    Raises:
+        KdmarlError: a file cannot be written, or differs from its network; then it is removed.
+    """
     policies, actors = {}, {}
     # All manifests first: to git, a policy file that was written anew is a change that is not committed.
     manifests = {group.name: _manifest(experiment, config, env, group.name) for group in env.groups}
@@ -99,16 +120,16 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
         actors[group.name] = students.actor(group.name)
         onnx_export.write_policy(actors[group.name], manifests[group.name], path)
         policies[group.name] = Policy.load(path)
-    differences = _parity(env, policies, actors, experiment.seed)
-    for name, difference in differences.items():
-        path = policies[name].path
+    written = {}
+    for name, difference in _parity(env, policies, actors, experiment.seed).items():
+        written[name] = Written(policies[name].path, difference)
         if difference > PARITY:
-            path.unlink()
-            raise KdmarlError(f"{path}: differs from its network by {difference:.2g}; removed, report this")
-        Console().print(f"{path}  {path.stat().st_size} bytes, differs from its network by at most {difference:.1e}")
+            written[name].path.unlink()
+            raise KdmarlError(f"{written[name].path}: differs from its network by {difference:.2g}; removed, report it")
+    return written
 
 
-def _origin(experiment: Experiment, config: Path) -> Facts:
+def students_origin(experiment: Experiment, config: Path) -> Facts:
     """What students depend on beside their own configuration."""
     task = task_facts(experiment, config, STUDENT, experiment.expert.view)
     return stage_1.expert_facts(experiment.expert, experiment.seed, task)

@@ -77,6 +77,8 @@ class SwarmFile(_Part, frozen=True, kw_only=True):
     robots: Annotated[list[Robot], msgspec.Meta(min_length=1, max_length=256)]
     targets: Annotated[list[tuple[float, float]], msgspec.Meta(max_length=256)] = []
     """x, y of the places that the robots share out among themselves, instead of goals, in the swarm's frame [m]"""
+    landmarks: Annotated[list[tuple[float, float]], msgspec.Meta(max_length=256)] = []
+    """x, y of places that every robot is told of beside its goal, such as a door, in the swarm's frame [m]"""
     world: World | None = None
     """for simulators; None where the world is real"""
     goal_tolerance: Positive = 0.3
@@ -97,6 +99,7 @@ class Swarm(_Part, frozen=True, kw_only=True):
     frame: str
     robots: list[Robot]
     targets: list[tuple[float, float]] = []
+    landmarks: list[tuple[float, float]] = []
     world: World | None
     goal_tolerance: float
     defaults: Defaults
@@ -142,6 +145,7 @@ def load_swarm(path: Path | str) -> Swarm:
         frame=file.frame,
         robots=file.robots,
         targets=file.targets,
+        landmarks=file.landmarks,
         world=file.world,
         goal_tolerance=file.goal_tolerance,
         defaults=file.defaults,
@@ -182,10 +186,12 @@ def _check_goals(swarm: Swarm) -> None:
             raise KdmarlError(f"{where} has no goal; give it a goal, or the file targets")
         if robot.goal is not None and swarm.targets:
             raise KdmarlError(f"{where} has a goal although the file has targets; take out one of both")
+    if swarm.landmarks and swarm.targets:
+        raise KdmarlError(f"{swarm.path}: has landmarks although it has targets; take out one of both")
 
 
 def _check_places(swarm: Swarm) -> None:
-    """Starts, goals and targets lie inside the arena, clear of obstacles and of each other."""
+    """Starts, goals, targets and landmarks lie inside the arena, clear of obstacles and of each other."""
     radius = {robot.name: swarm.robot_type(robot).radius for robot in swarm.robots}
     starts = [(f"robot '{robot.name}'", robot.pose, radius[robot.name]) for robot in swarm.robots]
     goals = [(f"robot '{robot.name}'", robot.goal, radius[robot.name]) for robot in swarm.robots if robot.goal]
@@ -194,6 +200,7 @@ def _check_places(swarm: Swarm) -> None:
     _check_apart(swarm, "pose", starts)
     _check_apart(swarm, "goal", goals)
     _check_apart(swarm, "place", targets)
+    _check_apart(swarm, "place", [(f"$.landmarks[{index}]", place, 0.0) for index, place in enumerate(swarm.landmarks)])
 
 
 def _check_apart(swarm: Swarm, what: str, places: Sequence[tuple[str, tuple[float, ...], float]]) -> None:

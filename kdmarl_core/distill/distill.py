@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import torch
@@ -41,6 +42,8 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """of each environment in a round"""
     handover: Unit = 0.25
     """share of the rounds over which the wheel goes from the expert to the students"""
+    driver: Literal["shared", "expert"] = "shared"
+    """who is at the wheel while states are gathered; with ``expert`` alone this is behaviour cloning"""
     updates: Count = 300
     """gradient steps in a round"""
     final_updates: Count = 12000
@@ -50,6 +53,11 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     learning_rate: Positive = 2e-3
     capacity: Count = 300_000
     """moments kept"""
+
+    @property
+    def env_steps(self) -> int:
+        """How many steps of environments this takes."""
+        return self.envs * (self.rounds * self.steps + self.polish.rounds * self.polish.steps)
 
 
 def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> DecentralizedPolicy:
@@ -96,21 +104,28 @@ def distill(
     with progress_bar() as progress:
         bar = progress.add_task("students", total=config.rounds + 1 + config.polish.rounds, figures="")
         for round_ in range(config.rounds):
-            share = max(0.0, 1 - round_ / handover)
+            started = time.perf_counter()
+            share = max(0.0, 1 - round_ / handover) if config.driver == "shared" else 1.0
             gathered = gather(env, expert, students, config.steps, share, sketches)
             for name, part in gathered.items():
                 stores[name].add(part)
                 students.actor(name).normalizer.update(part.observation)
             if round_ == 0:
                 structure.find_roles(gathered)
+            seconds = {"seconds/gather": time.perf_counter() - started}
+            started = time.perf_counter()
             figures = _fit(structure, optimizer, stores, config, config.updates)
-            log.append({"round": round_, "expert_share": share, **figures})
+            seconds["seconds/fit"] = time.perf_counter() - started
+            log.append({"round": round_, "expert_share": share, **figures, **seconds})
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
         polisher = Polisher(config.polish, config.loss, env, expert, critics, students)
         for round_ in range(config.polish.rounds):
-            log.append({"round": config.rounds + round_, **polisher.round(round_)})
+            started = time.perf_counter()
+            figures = polisher.round(round_)
+            seconds = {"seconds/polish": time.perf_counter() - started}
+            log.append({"round": config.rounds + round_, **figures, **seconds})
             progress.advance(bar)
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students

@@ -60,6 +60,7 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
         (lambda d: d["robots"][1].update(goal=[2, 0.2]), "goal .* overlaps that of robot 'scout_1'"),
         (lambda d: d["robots"][1].pop("goal"), "'scout_2' has no goal; give it a goal, or the file targets"),
         (lambda d: d.update(targets=[[2, 0], [-2, 1]]), "'scout_1' has a goal although the file has targets"),
+        (lambda d: d.update(landmarks=[[0, 9]]), r"\$\.landmarks\[0\]: place .* touches a wall or pillar"),
         (lambda d: d.update(robots=[]), "length >= 1"),
         (lambda d: d.update(schema_version=9), "schema_version is 9"),
         (lambda d: d["policies"].update(scout="gone.onnx"), "gone.onnx: no such file"),
@@ -89,6 +90,11 @@ def test_targets_stand_in_for_goals(tmp_path, covering):
     assert swarm.targets == [(2, 0), (-2, 1), (-2, -1)]
     assert [robot.goal for robot in swarm.robots] == [None, None]
     assert swarm.only(["scout_1"]).targets == swarm.targets
+
+
+def test_targets_and_landmarks_exclude_each_other(tmp_path, covering):
+    with pytest.raises(KdmarlError, match="has landmarks although it has targets; take out one of both"):
+        load_swarm(write(tmp_path, covering | {"landmarks": [[0, 0.5]]}))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.contract.swarm import World, world_clearance
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from support import REPOSITORY
@@ -75,3 +75,47 @@ def test_blocked_counts_the_time_that_robots_stand_away_from_their_goals():
 def test_gaps_that_cannot_be_are_refused(changes, error, message):
     with pytest.raises(error, match=message):
         make(1, **changes)
+
+
+def test_robots_are_told_where_the_gap_is_and_paid_for_the_way_through_it():
+    env = make(5, reward={"shared": 0.0})
+    env.reset(1)
+    seen = env._add_readings(env._sensors.readings(env.groups[0]), env.groups[0].agents).targets
+    x, y, yaw = np.moveaxis(env.pose[:, env.groups[0].agents], -1, 0)
+    in_world = np.stack(
+        [
+            x + np.cos(yaw) * seen[..., 0, 0] - np.sin(yaw) * seen[..., 0, 1],
+            y + np.sin(yaw) * seen[..., 0, 0] + np.cos(yaw) * seen[..., 0, 1],
+        ],
+        -1,
+    )
+    np.testing.assert_allclose(in_world, np.broadcast_to(env.gap_middle[:, None], in_world.shape), atol=1e-9)
+    way = env._measure().distance
+    through = (
+        np.hypot(*(env.goal - env.gap_middle[:, None]).T).T
+        + np.hypot(*(env.pose[..., :2] - env.gap_middle[:, None]).T).T
+    )
+    np.testing.assert_allclose(way, through)
+    env.pose[..., :2] = (env.goal + env.gap_middle[:, None]) / 2
+    np.testing.assert_allclose(env._measure().distance, np.hypot(*(env.goal - env.pose[..., :2]).T).T)
+
+
+def test_a_shared_reward_keeps_the_teams_sum():
+    rewards = []
+    for share in (0.0, 0.3, 1.0):
+        env = make(3, reward={"shared": share, "collision": 0.0})
+        env.reset(2)
+        rewards.append(next(drive(env, 1, 0.3)).reward)
+    np.testing.assert_allclose(rewards[1], 0.7 * rewards[0] + 0.3 * rewards[2], atol=1e-5)
+    assert np.ptp(rewards[2]) < np.ptp(rewards[0])
+
+
+def test_a_swarm_file_must_say_where_the_gap_is(tmp_path):
+    text = (REPOSITORY / "config/swarms/passage.yaml").read_text()
+    data = yaml.safe_load(text) | {"landmarks": []}
+    data["robot_types"] = str(REPOSITORY / "config/robots.yaml")
+    data["policies"] = {name: str(tmp_path / "any.onnx") for name in data["policies"]}
+    (tmp_path / "any.onnx").touch()
+    (tmp_path / "swarm.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(KdmarlError, match="has 0 landmarks; give one, the gap's middle"):
+        Passage(msgspec.convert(TASK, PassageConfig), REPOSITORY / "config", 2, load_swarm(tmp_path / "swarm.yaml"))

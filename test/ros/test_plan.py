@@ -50,6 +50,14 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
     assert parameters["sensor_timeout"] == swarm.defaults.sensor_timeout
 
 
+def test_landmarks_are_told_beside_the_goal(tmp_path):
+    robots = [robot(), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(1.0, 2.0))]
+    swarm = load_checked_swarm(write_swarm(tmp_path, robots, world=None, landmarks=[[0, 0.5]]), [])
+    for process in make_plan(swarm, simulator=Simulator.NONE):
+        assert process.parameters["targets"] == [0.0, 0.5]
+        assert len(process.parameters["goal"]) == 2
+
+
 def test_with_targets_every_robot_gets_them_all_and_no_goal(tmp_path):
     robots = [robot(goal=None), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=None)]
     swarm = load_checked_swarm(write_swarm(tmp_path, robots, world=None, targets=[[2, 0], [1.5, -2]]), [])

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, Swarm
 from kdmarl_core.contract.spaces import Positive
-from kdmarl_core.envs.robots.config import Danger, RobotsConfig
+from kdmarl_core.envs.robots.config import Danger, RobotsConfig, Share
 from kdmarl_core.envs.robots.world import RobotsEnv, rotate
 
 
@@ -17,7 +17,7 @@ class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weights of a robot's reward in one step."""
 
     progress: float = 2.0
-    """for each metre nearer to the goal"""
+    """for each metre nearer to the goal, along the way there"""
     facing: float = 0.2
     """for each radian that it turns towards the goal, while away from it: else those that stand with the goal behind
     them may learn to stand"""
@@ -27,6 +27,8 @@ class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """for the squared change of the commanded yaw rate, as a share of its limit"""
     restless: float = -0.05
     """for the commanded speed at the goal, as a share of its limit"""
+    shared: Share = 0.0
+    """of the above each robot gets this share as the mean of all robots', so that it pays to let others pass"""
 
 
 class GoalsConfig(RobotsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,12 +40,12 @@ class GoalsConfig(RobotsConfig, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class _Goals(NamedTuple):
-    """Where each robot's goal is in its frame, (B, N) each."""
+    """How each robot gets to its goal, (B, N) each."""
 
     distance: np.ndarray
-    """[m]"""
+    """along its way [m]"""
     bearing: np.ndarray
-    """[rad]"""
+    """of the next place on it, in the robot's frame [rad]"""
 
 
 class GoalsEnv(RobotsEnv):
@@ -80,9 +82,14 @@ class GoalsEnv(RobotsEnv):
     def _begin(self, chosen: np.ndarray) -> None:
         self._arrival[chosen] = np.nan
 
+    def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
+        """The next place on each robot's way, (B, N, 2), and how far its goal is from there, (B, N) [m]."""
+        return self.goal, 0.0
+
     def _measure(self) -> _Goals:
-        offset = rotate(self.goal - self.pose[..., :2], self.pose[..., 2])
-        return _Goals(np.hypot(offset[..., 0], offset[..., 1]), np.arctan2(offset[..., 1], offset[..., 0]))
+        place, rest = self._way()
+        offset = rotate(place - self.pose[..., :2], self.pose[..., 2])
+        return _Goals(np.hypot(offset[..., 0], offset[..., 1]) + rest, np.arctan2(offset[..., 1], offset[..., 0]))
 
     def _reward(self, before: _Goals, after: _Goals) -> np.ndarray:
         weights = self.config.reward
@@ -90,13 +97,14 @@ class GoalsEnv(RobotsEnv):
         turned = np.where(self._at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
         command = self._commands[0] / self._limits
         turn = command[..., 1] - self._commands[1][..., 1] / self._limits[:, 1]
-        return (
+        own: np.ndarray = (
             weights.progress * (before.distance - after.distance)
             + weights.facing * turned
             + weights.at_goal * self._at_goal
             + weights.turning * turn**2
             + weights.restless * self._at_goal * np.abs(command).sum(-1)
         )
+        return own + weights.shared * (own.mean(1, keepdims=True) - own)
 
     def _task_figures(self) -> dict[str, np.ndarray]:
         now = np.broadcast_to((self._steps * self.control_period)[:, None], self._at_goal.shape)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract import KdmarlError, Readings, Swarm
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots import layouts
-from kdmarl_core.envs.robots.config import ordered
+from kdmarl_core.envs.robots.config import ordered as in_order
 from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv
 
 WAITING = 0.05
@@ -28,16 +29,18 @@ class PassageConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ordered("gap", self.gap)
+        in_order("gap", self.gap)
 
 
 class Passage(GoalsEnv):
     """Half of the robots on either side of a wall with one gap, goals on the far side. See :class:`GoalsEnv`.
 
+    The wall lies along y through the origin. Robots are told where the gap is, as the one target there is.
+
     Adds the figure ``blocked``: time that a robot stands before it is at its goal for good [s].
 
     Raises:
-        KdmarlError: the largest robot does not fit through the narrowest gap.
+        KdmarlError: the largest robot does not fit through the narrowest gap, or a swarm file does not say where it is.
     """
 
     config: PassageConfig
@@ -52,6 +55,7 @@ class Passage(GoalsEnv):
 
     def _allocate(self) -> None:
         super()._allocate()
+        self.gap_middle = np.zeros((self.num_envs, 2))
         self._blocked = np.zeros((self.num_envs, self.num_agents))
 
     @property
@@ -60,7 +64,7 @@ class Passage(GoalsEnv):
 
     def _place(self, chosen: np.ndarray) -> bool:
         config = self.config
-        return layouts.sample_passage(
+        found = layouts.sample_passage(
             self._rng,
             chosen,
             config.arena,
@@ -72,6 +76,25 @@ class Passage(GoalsEnv):
             self.discs,
             self.walls,
         )
+        self.gap_middle[chosen] = (self.walls[chosen, 4, 2:] + self.walls[chosen, 5, :2]) / 2
+        return found
+
+    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
+        super()._place_swarm(swarm, ordered, chosen)
+        if len(swarm.landmarks) != 1:
+            raise KdmarlError(f"{swarm.path}: has {len(swarm.landmarks)} landmarks; give one, the gap's middle")
+        self.gap_middle[chosen] = swarm.landmarks[0]
+
+    def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
+        """Through the gap, for robots on the wrong side; else straight lines would be rewarded that end at the wall."""
+        gap = self.gap_middle[:, None]
+        beyond = self.pose[..., 0] * self.goal[..., 0] < 0
+        rest = np.hypot(*np.moveaxis(self.goal - gap, -1, 0))
+        return np.where(beyond[..., None], gap, self.goal), np.where(beyond, rest, 0.0)
+
+    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
+        gap = self.gap_middle[:, None, None]
+        return super()._add_readings(readings, agents)._replace(targets=self._in_frames(gap, agents))
 
     def _begin(self, chosen: np.ndarray) -> None:
         super()._begin(chosen)
