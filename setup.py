@@ -57,6 +57,7 @@ TRAIN = [
     "safetensors>=0.4",
     "tensorboard>=2.14",
     "matplotlib>=3.6",
+    "scipy>=1.15",
     # the benchmark that results are compared on; 1.1 has views that do not see everything
     "mpe2==1.1.*",
     "pettingzoo>=1.24.3",

@@ -63,14 +63,14 @@ def evaluate(
     expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
-    acts = {"expert": _act(expert), "students": episodes.policy_files(policies)}
+    acts = {"expert": greedy(expert), "students": episodes.policy_files(policies)}
     macs = {
         "expert": {name: expert.macs(name) for name in policies},
         "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
     }
     if direct:
         own = _directly_trained(direct, env, task_facts(experiment, config, STUDENT))
-        acts["direct"] = _act(own)
+        acts["direct"] = greedy(own)
         macs["direct"] = {name: own.macs(name) for name in policies}
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
     figures = {
@@ -106,10 +106,10 @@ def _directly_trained(run: Path, env: BatchedEnv, task: Facts) -> TeamPolicy:
 
 def _write(path: Path, rows: list[Row]) -> None:
     with replacing(path) as scratch:
-        scratch.write_text(json.dumps({"command": _command(), "rows": rows}, indent=1))
+        scratch.write_text(json.dumps({"command": command_line(), "rows": rows}, indent=1))
 
 
-def _command() -> str:
+def command_line() -> str:
     """The command line as it was given."""
     return shlex.join(["kdmarl", *sys.argv[1:]])
 
@@ -129,7 +129,7 @@ def _pool(parts: list[Figures]) -> Figures:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _act(policy: TeamPolicy) -> episodes.Act:
+def greedy(policy: TeamPolicy) -> episodes.Act:
     """Greedy commands of a torch policy."""
 
     @torch.no_grad()
@@ -212,7 +212,7 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
             measured[key] = statistics.mean(of["students"][key])
             measured[f"expert_{key}"] = float(of["expert"][key].mean())
     results = Results(
-        command=_command(),
+        command=command_line(),
         episodes=len(of["students"]["return"]),
         evaluation_seed=seed,
         **measured,

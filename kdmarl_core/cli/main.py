@@ -104,6 +104,35 @@ def layouts(
 
 
 @app.command()
+def benchmark(
+    file: Annotated[Path, typer.Argument(help="Benchmark file, e.g. config/benchmarks/main.yaml.", show_default=False)],
+    only: Annotated[
+        list[str], typer.Option(metavar="PATTERN", help="Units to do, such as 'spread/*/1'; may be given often.")
+    ] = [],  # noqa: B006 - typer copies it
+    output: Annotated[Path | None, typer.Option(help="File of results; default docs/results/<file>.json.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder for experts, students and policy files.")] = Path(
+        "runs/benchmarks"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to do and what it costs.")] = False,
+) -> None:
+    """Train, distil and measure every task, method and seed of a file; goes on where it was interrupted."""
+    from kdmarl_core.cli import benchmark as module
+
+    module.benchmark(file, only, output, runs, dry_run)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="File of results of kdmarl benchmark.", show_default=False)],
+    readme: Annotated[Path | None, typer.Option(help="Also renew the marked table in this file.")] = None,
+) -> None:
+    """Write the page and pictures of a benchmark's results beside them."""
+    from kdmarl_core.cli import report as module
+
+    module.report(results, readme)
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="Policy file (.onnx).", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,

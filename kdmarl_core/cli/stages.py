@@ -166,7 +166,7 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
         domain=env.domain[robot_type] if isinstance(env, RobotsEnv) else None,
         provenance=Provenance(
             kdmarl_version=__version__,
-            commit=_commit(config.parent),
+            commit=commit(config.parent),
             config_sha256=experiment.sha256,
             seed=experiment.seed,
             expert=f"{experiment.expert.policy} MAPPO {list(actor.hidden)}",
@@ -175,7 +175,8 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
     )
 
 
-def _commit(folder: Path) -> str:
+def commit(folder: Path) -> str:
+    """The commit of the work tree around ``folder``, with ``-dirty`` when something is not committed."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

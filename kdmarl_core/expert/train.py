@@ -44,6 +44,11 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     checkpoint_every: Count = 20
     """iterations; environments and random numbers restart there, so that a resumed run is the same run"""
 
+    @property
+    def env_steps(self) -> int:
+        """How many steps of environments this takes."""
+        return self.envs * self.steps * self.iterations
+
     def __post_init__(self) -> None:
         if self.actors and self.policy != "decentralized":
             raise ValueError(f"actors are given, but a {self.policy} policy is one network; remove them")

@@ -1,0 +1,201 @@
+"""What ``kdmarl benchmark`` does: train, distil and measure every unit of a suite, each kept once it is done."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from kdmarl_core.cli import stages
+from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
+from kdmarl_core.cli.evaluation import command_line, greedy
+from kdmarl_core.cli.suite import Unit, key, load_suite, units
+from kdmarl_core.contract.writing import replacing
+from kdmarl_core.distill import distill as stage_2
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.evaluate import episodes, ledger
+from kdmarl_core.evaluate.ledger import Cost, Ledger, Means, Row
+from kdmarl_core.expert import train as stage_1
+from kdmarl_core.expert.networks import DecentralizedPolicy, make_policy
+from kdmarl_core.expert.train import ExpertConfig
+from kdmarl_core.export import onnx_export
+from kdmarl_core.runtime import Policy
+
+
+class References(msgspec.Struct, frozen=True, kw_only=True):
+    """What a unit's students are compared with, kept beside the expert."""
+
+    expert: Means
+    random: Means
+    seconds: float
+    """of training the expert"""
+
+
+def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_run: bool) -> None:
+    """Do what is missing of a suite, one unit after the other; an interrupted run goes on where it was.
+
+    Raises:
+        KdmarlError: the suite, an experiment or the file of results does not fit, or a training fails.
+    """
+    suite = load_suite(path)
+    results = output or Path("docs/results") / f"{path.stem}.json"
+    book = ledger.load(results, suite.title)
+    chosen = units(suite, path, only)
+    keys = {unit.name: key(unit.depends_on) for unit in chosen}
+    missing = [unit for unit in chosen if not book.has(unit.name, keys[unit.name])]
+    _print_costs(chosen, missing, book, runs)
+    if dry_run:
+        return
+    for number, unit in enumerate(missing, 1):
+        Console().print(f"{number} of {len(missing)}: {unit.name}")
+        book = book.add(_measure(unit, keys[unit.name], runs))
+        ledger.save(book, results)
+    book = ledger.aggregated(book, {"methods": _about(suite.methods), "tasks": _about(suite.tasks)}, suite.about)
+    ledger.save(book, results)
+    Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
+
+
+def _about(parts: dict[str, Any]) -> dict[str, str]:
+    return {name: part.about for name, part in parts.items()}
+
+
+def _expert_folder(unit: Unit, runs: Path) -> Path:
+    """Suites share what they train alike."""
+    return runs / "experts" / f"{unit.task}_{unit.seed}_{key(unit.origin)}"
+
+
+def _measure(unit: Unit, sha256: str, runs: Path) -> Row:
+    """Train what the unit needs and play its episodes."""
+    experiment = unit.experiment
+    folder = runs / "units" / unit.name
+    references = _references(unit, runs)
+    started = time.perf_counter()
+    policies = _train_alone(unit, unit.alone, folder) if unit.alone else _distill(unit, folder, runs)
+    trained = time.perf_counter()
+    env = make_env(experiment, unit.config, 4)
+    written = stages.write_policies(experiment, unit.config, env, policies, folder / "models")
+    files = {name: Policy.load(each.path) for name, each in written.items()}
+    figures = _play(unit, episodes.policy_files(files))
+    expert = experiment.expert
+    macs = make_policy(expert.policy, env.groups, expert.actor, expert.view, expert.actors).macs
+    return Row(
+        task=unit.task,
+        method=unit.method,
+        seed=unit.seed,
+        sha256=sha256,
+        commit=stages.commit(unit.config.parent),
+        command=command_line(),
+        episodes=experiment.evaluate.episodes,
+        students=figures,
+        expert=references.expert,
+        random=references.random,
+        types={group.name: list(range(group.agents.start, group.agents.stop)) for group in env.groups},
+        costs={name: _cost(file, macs(name)) for name, file in files.items()},
+        env_steps=unit.env_steps,
+        seconds={
+            "expert": references.seconds,
+            "policies": trained - started,
+            "measuring": time.perf_counter() - trained,
+        },
+    )
+
+
+def _references(unit: Unit, runs: Path) -> References:
+    """Train the unit's expert unless that is done, and measure it and random commands once."""
+    experiment, config = unit.experiment, unit.config
+    folder = _expert_folder(unit, runs)
+    path = folder / f"references_{key({'evaluate': msgspec.to_builtins(experiment.evaluate)})}.json"
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=References)
+    started = time.perf_counter()
+    seen = task_facts(experiment, config, experiment.expert.view)
+    expert = stage_1.train(
+        experiment.expert, lambda envs: make_env(experiment, config, envs), folder, experiment.seed, task=seen
+    ).eval()
+    references = References(
+        seconds=time.perf_counter() - started,
+        expert=_play(unit, greedy(expert)),
+        random=_play(unit, episodes.random_commands(experiment.evaluate.seed)),
+    )
+    with replacing(path) as scratch:
+        scratch.write_bytes(msgspec.json.encode(references))
+    return references
+
+
+def _train_alone(unit: Unit, how: ExpertConfig, folder: Path) -> DecentralizedPolicy:
+    """A team of the students' sizes and sensors, or of the expert's size, without an expert."""
+    seen = task_facts(unit.experiment, unit.config, STUDENT)
+    policy = stage_1.train(how, lambda envs: make_env(unit.experiment, unit.config, envs), folder, unit.seed, task=seen)
+    return cast(DecentralizedPolicy, policy.eval())
+
+
+def _distill(unit: Unit, folder: Path, runs: Path) -> DecentralizedPolicy:
+    experiment, config = unit.experiment, unit.config
+    env = make_env(experiment, config, 1)
+    task = task_facts(experiment, config, experiment.expert.view)
+    expert, critics = stage_1.load_expert(experiment.expert, env, _expert_folder(unit, runs), experiment.seed, task)
+    return stage_2.distill(
+        experiment.distill,
+        expert,
+        critics,
+        lambda envs: make_env(experiment, config, envs),
+        folder,
+        experiment.seed,
+        stages.students_origin(experiment, config),
+    ).eval()
+
+
+def _play(unit: Unit, act: episodes.Act) -> Means:
+    """Every figure of the held-out episodes, as the mean of each agent."""
+    evaluate = unit.experiment.evaluate
+    env: BatchedEnv = make_evaluation_env(unit.experiment, unit.config, min(evaluate.envs, evaluate.episodes))
+    figures = episodes.run(env, act, evaluate.episodes, evaluate.seed)
+    return {name: ledger.agent_means(values) for name, values in figures.items()}
+
+
+def _cost(file: Policy, expert_macs: int) -> Cost:
+    weights = onnx_export.weight_bytes(file.path)
+    return Cost(macs=onnx_export.macs(file.path), expert_macs=expert_macs, parameters=weights // 4, bytes=weights)
+
+
+def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Path) -> None:
+    """What is done, and what the rest will take as far as earlier units tell."""
+    table = Table(title=f"{len(missing)} of {len(chosen)} units to do")
+    for column in ("task", "method", "units", "to do", "million env steps", "minutes"):
+        table.add_column(column, justify="left" if column in ("task", "method") else "right")
+    total, unknown = 0.0, False
+    for task, method in dict.fromkeys((unit.task, unit.method) for unit in chosen):
+        alike = [unit for unit in chosen if (unit.task, unit.method) == (task, method)]
+        todo = [unit for unit in missing if (unit.task, unit.method) == (task, method)]
+        steps = sum(unit.env_steps["policies"] for unit in todo)
+        minutes = _minutes(book, task, method, "policies", len(todo))
+        table.add_row(task, method, str(len(alike)), str(len(todo)), f"{steps / 1e6:.1f}", _told(minutes))
+        total, unknown = total + (minutes or 0), unknown or minutes is None
+    for task in dict.fromkeys(unit.task for unit in chosen):
+        folders = {_expert_folder(unit, runs): unit for unit in missing if unit.task == task}
+        todo = [unit for folder, unit in folders.items() if not list(folder.glob("references_*.json"))]
+        steps = sum(unit.env_steps["expert"] for unit in todo)
+        minutes = _minutes(book, task, None, "expert", len(todo))
+        table.add_row(task, "expert", "", str(len(todo)), f"{steps / 1e6:.1f}", _told(minutes))
+        total, unknown = total + (minutes or 0), unknown or minutes is None
+    Console().print(table)
+    Console().print(f"about {total:.0f} minutes{' and what has not been measured yet' if unknown else ''}")
+
+
+def _minutes(book: Ledger, task: str, method: str | None, part: str, count: int) -> float | None:
+    """How long ``count`` units will take, by the median of those that are done; None where none is."""
+    known = [
+        row.seconds[part] + (0 if method is None else row.seconds["measuring"])
+        for row in book.units
+        if row.task == task and method in (None, row.method)
+    ]
+    return count * statistics.median(known) / 60 if known else None if count else 0.0
+
+
+def _told(minutes: float | None) -> str:
+    return "?" if minutes is None else f"{minutes:.0f}"

@@ -1,0 +1,162 @@
+"""What ``kdmarl report`` does: a benchmark's page, picture and README table, from its file of results alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.writing import replacing
+from kdmarl_core.evaluate import ledger
+from kdmarl_core.evaluate.ledger import TEAM, Ledger
+from kdmarl_core.evaluate.retention_figure import draw
+
+FIGURES = {
+    "win_rate": "won",
+    "success": "at goal",
+    "covered": "covered",
+    "collisions": "collisions",
+    "blocked": "blocked [s]",
+    "focus_fire": "focus fire",
+}
+"""Figures that the page shows where a task has them."""
+MARKS = "<!-- {} from {} -->"
+
+
+def report(results: Path, readme: Path | None) -> None:
+    """Write ``<results>.md`` and ``<results>.png``, and the table in ``readme`` between its marks.
+
+    Raises:
+        KdmarlError: the file has no results, or the README no marks.
+    """
+    book = ledger.load(results)
+    if not book.rows:
+        raise KdmarlError(f"{results}: holds no results yet; run kdmarl benchmark until it is through")
+    page, picture = results.with_suffix(".md"), results.with_suffix(".png")
+    with replacing(picture) as scratch:
+        draw(book, scratch)
+    with replacing(page) as scratch:
+        scratch.write_text("\n".join(_page(book, results)) + "\n", encoding="utf-8")
+    written = [page, picture]
+    if readme:
+        _renew(readme, results, _headline(book))
+        written.append(readme)
+    Console().print(f"written: {', '.join(map(str, written))}")
+
+
+def _page(book: Ledger, results: Path) -> list[str]:
+    methods = list(book.notes["methods"])
+    return [
+        f"# {book.title}",
+        "",
+        *([book.about.strip(), ""] if book.about else []),
+        f"Made by `{book.rows[0]['command']}` and `kdmarl report {results}`; raw numbers in `{results.name}`. "
+        "Retention is (student − random) / (expert − random) of mean returns; interquartile mean over seeds with 95 % "
+        "stratified bootstrap interval (one seed has none).",
+        "",
+        f"![Retention of every method on every task]({results.with_suffix('.png').name})",
+        "",
+        f"## Headline: `{methods[0]}`",
+        "",
+        *_headline(book),
+        "",
+        "## Methods",
+        "",
+        *(f"- `{name}`: {about}" for name, about in book.notes["methods"].items() if about),
+        "",
+        "Retention of the whole team:",
+        "",
+        *_methods(book, methods),
+        "",
+        "## Every type of student",
+        "",
+        *_students(book),
+        "",
+        "## Tasks",
+        "",
+        *(f"- `{name}`: {about}" for name, about in book.notes["tasks"].items() if about),
+    ]
+
+
+def _headline(book: Ledger) -> list[str]:
+    """The first method's table: one line a task."""
+    first = next(iter(book.notes["methods"]))
+    rows = [row for row in book.rows if (row["method"], row["student"]) == (first, TEAM)]
+    shown = {key: title for key, title in FIGURES.items() if any(key in row for row in rows)}
+    head = [
+        "task",
+        "seeds",
+        "expert's return",
+        "students' return",
+        "random",
+        "retention",
+        "fewer MACs",
+        *shown.values(),
+    ]
+    lines = []
+    for row in rows:
+        figures = [_pair(row, key) for key in shown]
+        lines.append(
+            [
+                row["task"], str(len(row["seeds"])), f"{row['expert_return']:.2f}", f"{row['return']:.2f}",
+                f"{row['random_return']:.2f}", told(row["retention"]), f"{row['macs_ratio']:.1f}x", *figures,
+            ]
+        )  # fmt: skip
+    return [*_table(head, lines), "", "Figures are the expert's → the students'." if shown else ""]
+
+
+def _pair(row: dict[str, Any], key: str) -> str:
+    return f"{row[f'expert_{key}']:.3f} → {row[key]:.3f}" if key in row else ""
+
+
+def _methods(book: Ledger, methods: list[str]) -> list[str]:
+    """Retention of the team: tasks down, methods across."""
+    tasks = list(dict.fromkeys(row["task"] for row in book.rows))
+    cells = {(row["task"], row["method"]): told(row["retention"]) for row in book.rows if row["student"] == TEAM}
+    lines = [[task, *(cells.get((task, method), "") for method in methods)] for task in tasks]
+    if book.overall:
+        overall = {row["method"]: row for row in book.overall}
+        tasks, seeds = book.overall[0]["tasks"], book.overall[0]["seeds"]
+        lines.append([f"{len(tasks)} tasks, {len(seeds)} seeds", *(told(overall[m]["retention"]) for m in methods)])
+        lines.append(["mean of these", *(f"{overall[method]['mean']:.3f}" for method in methods)])
+    return _table(["task", *(f"`{method}`" for method in methods)], lines)
+
+
+def _students(book: Ledger) -> list[str]:
+    head = ["task", "method", "student", "retention", "MACs", "fewer", "parameters", "return", "minutes"]
+    lines = [
+        [
+            row["task"], f"`{row['method']}`", row["student"], told(row["retention"]), f"{row['macs']:,.0f}",
+            f"{row['macs_ratio']:.1f}x", f"{row['params']:,.0f}", f"{row['return']:.2f}",
+            f"{row['minutes']['policies']:.1f}",
+        ]
+        for row in book.rows
+    ]  # fmt: skip
+    return _table(head, lines)
+
+
+def told(interval: dict[str, float]) -> str:
+    """Such as ``0.957 [0.941, 0.972]``."""
+    return f"{interval['iqm']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def _table(head: list[str], lines: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)]
+
+
+def _renew(readme: Path, results: Path, table: list[str]) -> None:
+    """Put ``table`` between the marks that name ``results``."""
+    begin, end = MARKS.format("begin", results.name), MARKS.format("end", results.name)
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise KdmarlError(f"{readme}: cannot be read ({error.strerror}); check the path") from None
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(text):
+        raise KdmarlError(f"{readme}: has no lines '{begin}' and '{end}'; add them where the table belongs")
+    body = "\n".join([begin, *table, end])
+    with replacing(readme) as scratch:
+        scratch.write_text(pattern.sub(lambda _: body, text), encoding="utf-8")

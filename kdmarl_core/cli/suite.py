@@ -1,0 +1,197 @@
+"""Benchmark files: which tasks, methods and seeds make a table."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_facts
+from kdmarl_core.contract import KdmarlError, observation_size
+from kdmarl_core.contract.errors import did_you_mean
+from kdmarl_core.contract.files import load_yaml
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.expert import fingerprint
+from kdmarl_core.expert.fingerprint import Facts
+from kdmarl_core.expert.networks import Actor, NetworkConfig, make_policy
+from kdmarl_core.expert.train import ExpertConfig, expert_facts
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_]+$")]
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A task of a benchmark."""
+
+    config: str
+    """experiment file, from where the benchmark file is"""
+    set: dict[str, Any] = {}
+    """dotted keys of it that are other than in the file"""
+    about: str = ""
+    """a few words for the page"""
+
+
+class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A way to a team of small policies."""
+
+    stage: Literal["distill", "scratch", "direct"] = "distill"
+    """``distill`` students; ``scratch``: MAPPO on the students' sensors with actors of the students' sizes, for as many
+    environment steps as expert and distillation had together; ``direct``: the same with actors of the expert's size"""
+    ratio: Annotated[float, msgspec.Meta(gt=1)] | None = None
+    """students are two equal layers of the greatest width that needs so many times fewer MACs than the expert; None:
+    the sizes of the experiment file"""
+    set: dict[str, Any] = {}
+    """dotted keys of the experiment that this method changes"""
+    about: str = ""
+    """a few words for the page"""
+
+
+class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A benchmark."""
+
+    title: str
+    about: str = ""
+    """paragraphs for the page"""
+    tasks: dict[Name, Task]
+    methods: dict[Name, Method]
+    """the first is what the others are compared with"""
+    seeds: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    episodes: Count = 256
+    """held-out ones of each unit"""
+    set: dict[str, Any] = {}
+    """dotted keys of every experiment that are other than in its file"""
+
+    def __post_init__(self) -> None:
+        for key in ("tasks", "methods", "seeds"):
+            if not getattr(self, key):
+                raise ValueError(f"{key} is empty; give at least one")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}; give each once")
+
+
+class Unit(NamedTuple):
+    """The least piece of work that is kept: one method on one task with one seed."""
+
+    task: str
+    method: str
+    seed: int
+    config: Path
+    experiment: Experiment
+    alone: ExpertConfig | None
+    """how a team that is not distilled is trained"""
+
+    @property
+    def name(self) -> str:
+        """Such as ``spread/kdmarl/1``."""
+        return f"{self.task}/{self.method}/{self.seed}"
+
+    @property
+    def origin(self) -> Facts:
+        """What the expert depends on."""
+        experiment = self.experiment
+        seen = task_facts(experiment, self.config, experiment.expert.view)
+        return expert_facts(experiment.expert, self.seed, seen)
+
+    @property
+    def depends_on(self) -> Facts:
+        """What the unit's figures depend on."""
+        experiment = self.experiment
+        if self.alone:
+            learnt = expert_facts(self.alone, self.seed, task_facts(experiment, self.config, STUDENT))
+        else:
+            seen = task_facts(experiment, self.config, STUDENT)
+            learnt = {"distill": msgspec.to_builtins(experiment.distill), "sees": seen}
+        return {"origin": self.origin, "learnt": learnt, "evaluate": msgspec.to_builtins(experiment.evaluate)}
+
+    @property
+    def env_steps(self) -> dict[str, int]:
+        """Steps of environments that the expert and the small policies take."""
+        expert, alone = self.experiment.expert, self.alone
+        own = alone.env_steps if alone else self.experiment.distill.env_steps
+        return {"expert": expert.env_steps, "policies": own}
+
+
+def key(facts: Facts) -> str:
+    """A short name for what depends on ``facts``, hex."""
+    return hashlib.sha256(fingerprint.encode(facts).encode()).hexdigest()[:16]
+
+
+def load_suite(path: Path) -> Suite:
+    """Read a benchmark file.
+
+    Raises:
+        KdmarlError: it is missing or does not fit.
+    """
+    return load_yaml(path, Suite)
+
+
+def units(suite: Suite, path: Path, only: list[str]) -> list[Unit]:
+    """Every unit that a pattern of ``only`` such as ``spread/*/1`` fits (all when there is none), seed by seed.
+
+    Raises:
+        KdmarlError: an experiment file does not fit, or a pattern fits nothing.
+    """
+    everything = list(_units(suite, path))
+    names = [unit.name for unit in everything]
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            raise KdmarlError(f"--only {pattern}: fits no unit of {path}; {did_you_mean(pattern, names)}")
+    return [unit for unit in everything if not only or any(fnmatch.fnmatch(unit.name, each) for each in only)]
+
+
+def _units(suite: Suite, path: Path) -> Iterator[Unit]:
+    plans = []
+    for task_name, task in suite.tasks.items():
+        config = path.parent / task.config
+        for method_name, method in suite.methods.items():
+            changes = suite.set | task.set | method.set | {"evaluate.episodes": suite.episodes}
+            try:
+                plans.append((task_name, method_name, config, *_plan(config, changes, method)))
+            except KdmarlError as error:
+                raise KdmarlError(f"{path}: {task_name}/{method_name}: {error}") from None
+    for seed in suite.seeds:
+        for task_name, method_name, config, experiment, alone in plans:
+            yield Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
+
+
+def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experiment, ExpertConfig | None]:
+    """The experiment of a method, and how its policies are trained if they are not distilled."""
+    experiment = load_experiment(config, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
+    env = make_env(experiment, config, 1)
+    if method.ratio:
+        students = _sized(experiment, env, method.ratio)
+        distill = msgspec.structs.replace(experiment.distill, students=students)
+        experiment = msgspec.structs.replace(experiment, distill=distill)
+    if method.stage == "distill":
+        return experiment, None
+    expert = experiment.expert
+    sizes = experiment.distill.students if method.stage == "scratch" else {g.name: expert.actor for g in env.groups}
+    steps = expert.env_steps + experiment.distill.env_steps
+    iterations = -(-steps // (expert.envs * expert.steps))
+    return experiment, msgspec.structs.replace(
+        expert, view=STUDENT, policy="decentralized", actors=sizes, iterations=iterations
+    )
+
+
+def _sized(experiment: Experiment, env: BatchedEnv, ratio: float) -> dict[str, NetworkConfig]:
+    """Students of ``ratio`` times fewer MACs than the expert."""
+    config = experiment.expert
+    expert = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    sizes = {}
+    for group in env.groups:
+        given, seen = experiment.distill.students[group.name], observation_size(group.observation[STUDENT])
+        limit = expert.macs(group.name) / ratio
+        for width in itertools.count(1):
+            wider = msgspec.structs.replace(given, hidden=(width, width))
+            if Actor(seen, group.action, wider).macs > limit:
+                break
+            sizes[group.name] = wider
+        if group.name not in sizes:
+            raise KdmarlError(f"ratio is {ratio:g}, and no student of '{group.name}' has {limit:.0f} MACs; lower it")
+    return sizes

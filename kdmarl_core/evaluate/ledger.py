@@ -1,0 +1,246 @@
+"""The file of a benchmark's results: what every unit measured, and what that comes to over seeds and tasks.
+
+Interquartile means with stratified bootstrap intervals as in Agarwal et al., "Deep Reinforcement Learning at the Edge
+of the Statistical Precipice" (arXiv 2108.13264): every task is a stratum, seeds are drawn anew within each.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from scipy import stats
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.writing import replacing
+
+SCHEMA_VERSION = 1
+RESAMPLES = 2000
+TEAM = "team"
+"""Name of the whole team beside those of robot types."""
+Means = dict[str, list[float]]
+"""Figure → mean of each agent over episodes"""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one decision of one type costs."""
+
+    macs: int
+    expert_macs: int
+    parameters: int
+    bytes: int
+    """of weights"""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What one unit measured: one method on one task with one seed."""
+
+    task: str
+    method: str
+    seed: int
+    sha256: str
+    """of what the figures depend on, shortened"""
+    commit: str
+    command: str
+    episodes: int
+    students: Means
+    expert: Means
+    random: Means
+    types: dict[str, list[int]]
+    """robot type → its agents' places"""
+    costs: dict[str, Cost]
+    env_steps: dict[str, int]
+    seconds: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """Such as ``spread/kdmarl/1``."""
+        return f"{self.task}/{self.method}/{self.seed}"
+
+    def agents(self, student: str) -> list[int]:
+        """The places of one type's agents, or of the whole team."""
+        return self.types[student] if student != TEAM else sorted(itertools.chain(*self.types.values()))
+
+    def mean(self, who: str, figure: str, student: str) -> float:
+        """Mean of a figure of ``students``, ``expert`` or ``random`` over some agents."""
+        means: Means = getattr(self, who)
+        return float(np.mean([means[figure][agent] for agent in self.agents(student)]))
+
+    def retention(self, student: str) -> float:
+        """(student − random) / (expert − random) of mean returns."""
+        own, expert, random = (self.mean(who, "return", student) for who in ("students", "expert", "random"))
+        return (own - random) / (expert - random)
+
+    @property
+    def worst(self) -> float:
+        """Retention of the agent that loses most."""
+        own, expert, random = (np.array(getattr(self, who)["return"]) for who in ("students", "expert", "random"))
+        return float(((own - random) / (expert - random)).min())
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """Interquartile mean with its 95 % interval."""
+
+    iqm: float
+    low: float
+    high: float
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    schema_version: int = SCHEMA_VERSION
+    title: str
+    about: str = ""
+    notes: dict[str, dict[str, str]] = {}
+    """``methods`` and ``tasks`` → name → a few words"""
+    rows: list[dict[str, Any]] = []
+    """task, method, student (a type or ``team``) → figures over seeds"""
+    overall: list[dict[str, Any]] = []
+    """method → retention over the tasks that all methods have done"""
+    units: list[Row] = []
+
+    def has(self, name: str, sha256: str) -> bool:
+        """Whether a unit is there and depends on the same things."""
+        return any((row.name, row.sha256) == (name, sha256) for row in self.units)
+
+    def add(self, row: Row) -> Ledger:
+        """The same with ``row`` in place of an older one of its name."""
+        kept = [other for other in self.units if other.name != row.name]
+        return msgspec.structs.replace(self, units=[*kept, row])
+
+
+def load(path: Path, title: str = "") -> Ledger:
+    """The ledger at ``path``; an empty one where there is none.
+
+    Raises:
+        KdmarlError: it cannot be read, or is none.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Ledger)
+    except FileNotFoundError:
+        return Ledger(title=title)
+    except (OSError, msgspec.DecodeError) as error:
+        raise KdmarlError(f"{path}: is no file of benchmark results ({error}); give another --output") from None
+    if found.schema_version != SCHEMA_VERSION:
+        raise KdmarlError(
+            f"{path}: schema_version is {found.schema_version}, this version reads {SCHEMA_VERSION}; "
+            "give another --output"
+        )
+    return msgspec.structs.replace(found, title=title or found.title)
+
+
+def save(ledger: Ledger, path: Path) -> None:
+    """Write it; a reader finds the old file or the new one.
+
+    Raises:
+        KdmarlError: it cannot be written.
+    """
+    data = msgspec.json.format(msgspec.json.encode(ledger), indent=1)
+    with replacing(path) as scratch:
+        scratch.write_bytes(data)
+
+
+def agent_means(values: np.ndarray) -> list[float]:
+    """(episodes, N) → mean of each agent; NaN (no value in that episode) is left out, and is 0 if it is all."""
+    counts = np.isfinite(values).sum(0)
+    return [float(x) for x in np.nansum(values, 0) / np.maximum(counts, 1)]
+
+
+def aggregated(ledger: Ledger, notes: dict[str, dict[str, str]], about: str) -> Ledger:
+    """The same with ``rows`` and ``overall`` made from its units."""
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for unit in ledger.units:
+        cells.setdefault((unit.task, unit.method), []).append(unit)
+    rows = [
+        _row(task, method, student, sorted(of, key=lambda unit: unit.seed))
+        for (task, method), of in cells.items()
+        for student in ((TEAM, *of[0].types) if len(of[0].types) > 1 else (TEAM,))
+    ]
+    return msgspec.structs.replace(ledger, notes=notes, about=about, rows=rows, overall=_overall(cells))
+
+
+def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
+    costs = [of[0].costs[name] for name in ([student] if student != TEAM else of[0].costs)]
+    counts = [len(of[0].types[name]) for name in ([student] if student != TEAM else of[0].costs)]
+    row: dict[str, Any] = {
+        "task": task,
+        "method": method,
+        "student": student,
+        "seeds": [unit.seed for unit in of],
+        "retention": msgspec.to_builtins(interval(np.array([[unit.retention(student)] for unit in of]))),
+        "macs": round(_over(costs, counts, "macs"), 1),
+        "macs_ratio": round(_over(costs, counts, "expert_macs") / _over(costs, counts, "macs"), 2),
+        "params": round(_over(costs, counts, "parameters"), 1),
+        "bytes": round(_over(costs, counts, "bytes"), 1),
+        "minutes": {part: round(float(np.mean([unit.seconds[part] for unit in of])) / 60, 2) for part in of[0].seconds},
+        "command": of[-1].command,
+    }
+    for who in ("students", "expert", "random"):
+        for figure in of[0].students:
+            key = figure if who == "students" else f"{who}_{figure}"
+            row[key] = round(float(np.mean([unit.mean(who, figure, student) for unit in of])), 5)
+    if student == TEAM:
+        row["worst_robot"] = msgspec.to_builtins(interval(np.array([[unit.worst] for unit in of])))
+    return row
+
+
+def _over(costs: list[Cost], counts: list[int], key: str) -> float:
+    """Mean over the robots."""
+    total = sum(getattr(cost, key) * count for cost, count in zip(costs, counts, strict=True))
+    return float(total / sum(counts))
+
+
+def _overall(cells: dict[tuple[str, str], list[Row]]) -> list[dict[str, Any]]:
+    """Retention of the whole team by method, over the tasks and seeds that all methods have."""
+    methods = list(dict.fromkeys(method for _, method in cells))
+    tasks = [task for task in dict.fromkeys(task for task, _ in cells) if all((task, m) in cells for m in methods)]
+    if not tasks:
+        return []
+    shared = set.intersection(*({unit.seed for unit in cells[task, m]} for task in tasks for m in methods))
+    if not shared:
+        return []
+    overall = []
+    for method in methods:
+        chosen = [[unit for unit in cells[task, method] if unit.seed in shared] for task in tasks]
+        scores = np.array([[unit.retention(TEAM) for unit in sorted(of, key=lambda u: u.seed)] for of in chosen]).T
+        overall.append(
+            {
+                "method": method,
+                "tasks": tasks,
+                "seeds": sorted(shared),
+                "retention": msgspec.to_builtins(interval(scores)),
+                "mean": round(float(scores.mean()), 5),
+            }
+        )
+    return overall
+
+
+def interval(scores: np.ndarray, seed: int = 0) -> Interval:
+    """Interquartile mean of ``scores`` (seeds, tasks) and its 95 % interval by stratified bootstrap over seeds.
+
+    With one seed the interval has no width.
+
+    Raises:
+        KdmarlError: a score is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise KdmarlError("a retention is not finite: an expert is as good as random commands; train it longer")
+    low = high = iqm = stats.trim_mean(scores, 0.25, axis=None)
+    if scores.shape[0] > 1:
+        bounds = stats.bootstrap(
+            tuple(scores.T),
+            lambda *strata, axis: stats.trim_mean(np.concatenate(strata, axis), 0.25, axis=axis),
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        low, high = bounds.low, bounds.high
+    return Interval(iqm=_rounded(iqm), low=_rounded(low), high=_rounded(high))
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 5)

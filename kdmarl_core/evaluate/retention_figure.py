@@ -1,0 +1,57 @@
+"""The picture of a benchmark: every method's retention on every task, with its interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+
+from kdmarl_core.evaluate.ledger import TEAM, Ledger
+
+BARS = (0.90, 0.95)
+"""Retention that is aimed at: at 100 and at 28.6 times fewer MACs."""
+GREY = "#6b6b6b"
+
+
+def draw(book: Ledger, path: Path) -> None:
+    """Write a PNG with one panel a task, and one for all tasks together where every method has done them."""
+    panels = [(task, _of_task(book, task)) for task in dict.fromkeys(row["task"] for row in book.rows)]
+    if book.overall:
+        panels.append(
+            (f"all {len(book.overall[0]['tasks'])} tasks", {r["method"]: r["retention"] for r in book.overall})
+        )
+    methods = list(book.notes["methods"])
+    colours = {method: f"C{index % 10}" for index, method in enumerate(methods)}
+    columns = min(len(panels), 3)
+    lines = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(4.2 * columns, 0.8 + (0.5 + 0.27 * len(methods)) * lines), sharey=True, squeeze=False
+    )
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (title, found) in zip(axes.flat, panels, strict=False):
+        for place, method in enumerate(methods):
+            if method in found:
+                each = found[method]
+                axis.plot([each["low"], each["high"]], [place, place], color=colours[method], lw=6, alpha=0.35)
+                axis.plot(each["iqm"], place, "o", color=colours[method], ms=6)
+        for bar in BARS:
+            axis.axvline(bar, color=GREY, lw=0.8, ls=":")
+        axis.set_title(title, fontsize=10)
+        axis.set_yticks(range(len(methods)), methods, fontsize=8)
+        axis.set_ylim(len(methods) - 0.5, -0.5)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.grid(axis="x", alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{book.title}: retention (dotted: {', '.join(f'{bar:.2f}' for bar in BARS)})", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130, format="png")
+    plt.close(figure)
+
+
+def _of_task(book: Ledger, task: str) -> dict[str, dict[str, float]]:
+    return {row["method"]: row["retention"] for row in book.rows if (row["task"], row["student"]) == (task, TEAM)}

@@ -1,0 +1,118 @@
+"""The shipped benchmarks: they fit, and the smoke test runs, is resumed and makes its page."""
+
+import json
+
+import pytest
+import yaml
+
+from kdmarl_core.cli import benchmark as module
+from kdmarl_core.cli.main import app
+from kdmarl_core.cli.suite import key, load_suite, units
+from kdmarl_core.contract import KdmarlError
+from support import REPOSITORY
+
+FILES = sorted((REPOSITORY / "config/benchmarks").glob("*.yaml"))
+SMOKE = REPOSITORY / "config/benchmarks/smoke.yaml"
+
+
+def run(*arguments):
+    app(["benchmark", *map(str, arguments)], standalone_mode=False)
+
+
+def written(tmp_path, **changes):
+    data = yaml.safe_load(SMOKE.read_text())
+    data["tasks"] = {name: task | {"config": str(REPOSITORY / "config" / task["config"][3:])}
+                     for name, task in data["tasks"].items()}  # fmt: skip
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(data | changes, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_shipped_files_fit(path):
+    assert units(load_suite(path), path, [])
+
+
+def test_units_share_experts_and_budgets():
+    found = {unit.name: unit for unit in units(load_suite(SMOKE), SMOKE, [])}
+    kdmarl, tiny, scratch = (found[f"spread/{method}/1"] for method in ("kdmarl", "tiny", "scratch"))
+    assert key(kdmarl.origin) == key(scratch.origin) != key(found["spread/kdmarl/2"].origin)
+    assert len({key(unit.depends_on) for unit in found.values()}) == len(found)
+    assert scratch.alone.view == "student"
+    assert scratch.alone.actors == kdmarl.experiment.distill.students
+    given = sum(kdmarl.env_steps.values())
+    assert given <= scratch.env_steps["policies"] < given + scratch.alone.envs * scratch.alone.steps
+    widths = {name: size.hidden for name, size in tiny.experiment.distill.students.items()}
+    assert widths == {"agent": (17, 17)}  # 18·17 + 17² + 17·5 = 680 of 71,424 / 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [1, 1]}, "give each once"),
+        ({"methods": {}}, "methods is empty"),
+        ({"methods": {"a": {"set": {"distill.losss": 1}}}}, "spread/a: .*losss.*did you mean 'loss'"),
+        ({"methods": {"a": {"ratio": 1e6}}}, r"no student of 'agent' has 0 MACs; lower it"),
+    ],
+)
+def test_bad_suites(tmp_path, changes, message):
+    path = written(tmp_path, **changes)
+    with pytest.raises(KdmarlError, match=message):
+        units(load_suite(path), path, [])
+
+
+def test_unknown_units():
+    with pytest.raises(KdmarlError, match=r"--only spred/\*/1: fits no unit of"):
+        units(load_suite(SMOKE), SMOKE, ["spred/*/1"])
+
+
+@pytest.mark.timeout(300)
+def test_smoke(tmp_path, monkeypatch, capsys):
+    results = tmp_path / "smoke.json"
+    places = ["--output", results, "--runs", tmp_path / "runs"]
+    run(SMOKE, *places, "--dry-run")
+    assert "12 of 12 units to do" in capsys.readouterr().out
+    assert not results.exists()
+
+    measure, done = module._measure, []
+
+    def cut_off(unit, *arguments):
+        if len(done) == 2:
+            raise KdmarlError("cut off")
+        done.append(unit.name)
+        return measure(unit, *arguments)
+
+    monkeypatch.setattr(module, "_measure", cut_off)
+    with pytest.raises(KdmarlError, match="cut off"):
+        run(SMOKE, *places)
+    assert [unit["method"] for unit in json.loads(results.read_text())["units"]] == ["kdmarl", "tiny"]
+    monkeypatch.setattr(module, "_measure", measure)
+    run(SMOKE, *places)
+    out = capsys.readouterr().out
+    assert "10 of 12 units to do" in out
+    assert "1 of 10: spread/scratch/1" in out
+
+    run(SMOKE, *places, "--dry-run")
+    assert "0 of 12 units to do" in capsys.readouterr().out
+    book = json.loads(results.read_text())
+    assert {(row["task"], row["method"]) for row in book["rows"]} == {
+        (task, method) for task in ("spread", "navigation") for method in ("kdmarl", "tiny", "scratch")
+    }
+    assert all(row["seeds"] == [1, 2] for row in book["rows"])
+    assert {each["method"] for each in book["overall"]} == {"kdmarl", "tiny", "scratch"}
+
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- begin from smoke.json -->\nold\n<!-- end from smoke.json -->\nafter\n")
+    app(["report", str(results), "--readme", str(readme)], standalone_mode=False)
+    text = readme.read_text()
+    assert text.startswith("before")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| navigation | 2 |" in text
+    assert (tmp_path / "smoke.png").read_bytes().startswith(b"\x89PNG")
+    assert "| spread | `scratch` | team |" in (tmp_path / "smoke.md").read_text()
+
+
+def test_a_report_needs_results_and_marks(tmp_path):
+    with pytest.raises(KdmarlError, match="holds no results yet"):
+        app(["report", str(tmp_path / "none.json")], standalone_mode=False)

@@ -1,0 +1,109 @@
+"""A benchmark's results: retention, what is averaged, intervals over seeds, and files that are none."""
+
+import msgspec
+import numpy as np
+import pytest
+from scipy import stats
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.evaluate import ledger
+from kdmarl_core.evaluate.ledger import Cost, Ledger, Row
+
+COSTS = {"big": Cost(macs=100, expert_macs=3000, parameters=110, bytes=440),
+         "small": Cost(macs=50, expert_macs=3000, parameters=60, bytes=240)}  # fmt: skip
+
+
+def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256="a"):
+    returns = {"students": list(students), "expert": [10.0, 10.0, 10.0], "random": [0.0, 0.0, 0.0]}
+    return Row(
+        task=task, method=method, seed=seed, sha256=sha256, commit="c", command="kdmarl benchmark x", episodes=4,
+        types={"big": [0, 1], "small": [2]}, costs=COSTS, env_steps={}, seconds={"policies": 60.0},
+        **{who: {"return": values} for who, values in returns.items()},
+    )  # fmt: skip
+
+
+def test_retention_of_types_team_and_worst_robot():
+    unit = row()
+    assert unit.retention("big") == pytest.approx(0.8)
+    assert unit.retention("small") == pytest.approx(0.5)
+    assert unit.retention("team") == pytest.approx(0.7)
+    assert unit.worst == pytest.approx(0.5)
+
+
+def test_rows_hold_what_a_table_needs():
+    book = Ledger(title="t")
+    for seed, of_small in ((1, 4.0), (2, 6.0)):
+        book = book.add(row(seed=seed, students=(8.0, 8.0, of_small)))
+    book = ledger.aggregated(book, {"methods": {"kdmarl": ""}, "tasks": {"spread": ""}}, "")
+    team, _, small = book.rows
+    assert (team["student"], small["student"]) == ("team", "small")
+    assert small["retention"] == {"iqm": 0.5, "low": 0.4, "high": 0.6}
+    assert (small["macs_ratio"], team["macs_ratio"]) == (60.0, 36.0)  # over two big ones and a small one
+    assert team["macs"] == pytest.approx((2 * 100 + 50) / 3, abs=0.1)
+    assert (team["seeds"], team["return"], team["expert_return"]) == ([1, 2], 7.0, 10.0)
+    for key in ("task", "method", "params", "bytes", "command", "worst_robot"):
+        assert key in team
+
+
+def test_overall_covers_only_what_all_methods_have_done():
+    book = Ledger(title="t")
+    for unit in (row(), row(method="other", students=(9, 9, 9)), row(seed=2), row(task="reference")):
+        book = book.add(unit)
+    overall = ledger.aggregated(book, {}, "").overall
+    assert [(each["method"], each["tasks"], each["seeds"]) for each in overall] == [
+        ("kdmarl", ["spread"], [1]),
+        ("other", ["spread"], [1]),
+    ]
+    assert overall[1]["mean"] == pytest.approx(0.9)
+
+
+def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
+    book = Ledger(title="t").add(row(sha256="old")).add(row(sha256="new"))
+    assert len(book.units) == 1
+    assert book.has("spread/kdmarl/1", "new")
+    assert not book.has("spread/kdmarl/1", "old")
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    found = []
+    for trial in range(200):
+        scores = rng.normal([0.2, 0.9], 0.05, (20, 2))
+        each = ledger.interval(scores, seed=trial)
+        assert each.iqm == pytest.approx(stats.trim_mean(scores, 0.25, axis=None), abs=1e-5)
+        found.append(each)
+    # The strata stay whole: the interval is that of the seeds, far narrower than the tasks are apart.
+    assert np.mean([each.high - each.low for each in found]) < 0.12
+    assert np.mean([each.low <= 0.55 <= each.high for each in found]) > 0.85
+
+
+def test_one_seed_has_no_interval():
+    assert ledger.interval(np.array([[0.5, 0.7]])) == ledger.Interval(iqm=0.6, low=0.6, high=0.6)
+
+
+def test_an_expert_as_good_as_random_is_named():
+    with pytest.raises(KdmarlError, match="an expert is as good as random commands"):
+        ledger.interval(np.array([[np.inf], [0.5]]))
+
+
+def test_means_leave_out_episodes_without_a_value():
+    values = np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]])
+    assert ledger.agent_means(values) == [2.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"{", "is no file of benchmark results"), (b'{"title": 3}', "is no file of benchmark results"),
+     (b'{"title": "t", "schema_version": 9}', "schema_version is 9")],
+)  # fmt: skip
+def test_other_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "results.json"
+    path.write_bytes(content)
+    with pytest.raises(KdmarlError, match=message):
+        ledger.load(path)
+
+
+def test_saved_and_loaded(tmp_path):
+    book = Ledger(title="t").add(row())
+    ledger.save(book, tmp_path / "results.json")
+    assert msgspec.to_builtins(ledger.load(tmp_path / "results.json")) == msgspec.to_builtins(book)
