@@ -35,7 +35,7 @@ clean: ## remove what the other targets made
 	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	  .import_linter_cache .hypothesis
 
-.venv/stamp: EXTRAS = ros,sim,train,dev
+.venv/stamp: EXTRAS = ros,sim,train,smax,dev
 .venv-demo/stamp: EXTRAS = ros,sim
 .venv/stamp .venv-demo/stamp: setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

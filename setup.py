@@ -63,6 +63,11 @@ TRAIN = [
     "pettingzoo>=1.24.3",
     "gymnasium>=1.0",
 ]
+SMAX = [
+    # jaxmarl and jax have no version for Python 3.10
+    "jaxmarl==0.2.*; python_version >= '3.11'",
+    "jax>=0.4.36; python_version >= '3.11'",
+]
 DEV = [
     # colcon builds ament_python packages by setup.py commands that setuptools 80 dropped
     "setuptools<80",
@@ -96,7 +101,7 @@ setup(
         "rich>=13.0",
         "typer>=0.12",
     ],
-    extras_require={"ros": ROS, "sim": SIM, "train": TRAIN, "dev": DEV},
+    extras_require={"ros": ROS, "sim": SIM, "train": TRAIN, "smax": SMAX, "dev": DEV},
     entry_points={
         "console_scripts": [
             "kdmarl = kdmarl_core.cli:main",

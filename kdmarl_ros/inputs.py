@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Readings, Term
-from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, RangeSensors, Targets, Vector, Velocity
+from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, RangeSensors, Targets, Vector, Velocity
 from kdmarl_ros.faults import Cause, Fault
 from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets
 
@@ -50,8 +50,9 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
                 raise KdmarlError("the policy's neighbors term has motion: true, which only simulation gives; retrain")
             case Neighbors():
                 topics["neighbors"] = PoseArray
-            case Vector():
-                raise KdmarlError("the policy has a vector term, which only its own simulator gives; retrain")
+            case Vector() | ActionMask():
+                name = type(term).__struct_config__.tag
+                raise KdmarlError(f"the policy has the {name} term, which only its own simulator gives; retrain")
     return topics
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, Discrete
-from kdmarl_core.contract.terms import PreviousAction
+from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError
+from kdmarl_core.contract.terms import ActionMask, PreviousAction, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
 
 DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
@@ -60,3 +60,57 @@ class Echo(BatchedEnv):
             "wheeled": np.zeros((self.num_envs, 2, 1), np.float32),
             "chooser": np.zeros((self.num_envs, 1, 1), np.float32),
         }
+
+
+class Doors(BatchedEnv):
+    """Two ``walker`` and one ``runner`` choose among four doors, of which one to four are open; 5 steps an episode.
+
+    The door's number is the reward. A closed one cannot be chosen. The mask stands amidst other large values.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.num_agents, self.max_steps, self.control_period = num_envs, 3, 5, 0.1
+        terms = [Vector(2), ActionMask(4), PreviousAction(1)]
+        places = {"walker": slice(0, 2), "runner": slice(2, 3)}
+        self.groups = tuple(
+            Group(name, place, {EXPERT: terms, STUDENT: terms}, Discrete(4)) for name, place in places.items()
+        )
+        self.state_sizes = {"walker": 4, "runner": 4}
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.steps = np.zeros(self.num_envs, int)
+        self.returns = np.zeros((self.num_envs, 3))
+        self._show()
+
+    def desynchronize(self) -> None:
+        self.steps = self.rng.integers(0, self.max_steps, self.num_envs)
+
+    def _show(self) -> None:
+        closed = self.rng.random((self.num_envs, 3, 4)) < 0.5
+        closed[..., 0] &= ~closed.all(-1)
+        self.open = ~closed
+        self.noise = self.rng.normal(0, 100, (self.num_envs, 3, 3)).astype(np.float32)
+
+    def step(self, actions: dict[str, np.ndarray]) -> Step:
+        chosen = np.concatenate([actions["walker"], actions["runner"]], 1).astype(int)
+        if not np.take_along_axis(self.open, chosen, -1).all():
+            raise KdmarlError("a closed door was chosen")
+        reward = chosen[..., 0].astype(np.float32)
+        self.steps += 1
+        self.returns += reward
+        self.ended = self.steps >= self.max_steps
+        self._show()
+        return Step(reward, np.zeros(self.num_envs, bool), self.ended, {"return": self.returns[self.ended].copy()})
+
+    def reset_ended(self) -> None:
+        self.steps[self.ended] = 0
+        self.returns[self.ended] = 0
+
+    def observe(self, view: str) -> dict[str, np.ndarray]:
+        seen = np.concatenate([self.noise[..., :2], self.open, self.noise[..., 2:]], -1).astype(np.float32)
+        return {group.name: seen[:, group.agents] for group in self.groups}
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {group.name: self.open[:, group.agents].astype(np.float32) for group in self.groups}

@@ -19,11 +19,14 @@ from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
 from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
+from kdmarl_core.envs.smax.config import SmaxConfig
+from kdmarl_core.envs.smax.smax import Smax
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.train import ExpertConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 RobotTask = NavigationConfig | PassageConfig | CoverageConfig
+Benchmark = ParticleConfig | SmaxConfig
 
 
 class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +40,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything from training to evaluation."""
 
-    task: RobotTask | ParticleConfig
+    task: RobotTask | Benchmark
     distill: DistillConfig
     expert: ExpertConfig = ExpertConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -79,6 +82,9 @@ def make_env(experiment: Experiment, config_path: Path, num_envs: int, swarm: Sw
     if isinstance(experiment.task, ParticleConfig):
         _refuse(swarm, experiment.task)
         return Particle(experiment.task, num_envs)
+    if isinstance(experiment.task, SmaxConfig):
+        _refuse(swarm, experiment.task)
+        return Smax(experiment.task, num_envs)
     if isinstance(experiment.task, CoverageConfig):
         return Coverage(experiment.task, config_path.parent, num_envs, swarm)
     if isinstance(experiment.task, PassageConfig):
@@ -107,7 +113,7 @@ def task_facts(experiment: Experiment, config_path: Path, *views: str) -> Facts:
     task = experiment.task
     facts: dict[str, Any] = msgspec.to_builtins(task)
     facts["observations"] = {view: seen for view, seen in facts["observations"].items() if view in views}
-    if not isinstance(task, ParticleConfig):
+    if not isinstance(task, Benchmark):
         types = msgspec.to_builtins(load_robot_types(config_path.parent / task.robot_types))
         # Its height and its computer's budget change nothing in this simulator.
         relevant = ("radius", "action", "sensors")
@@ -117,14 +123,16 @@ def task_facts(experiment: Experiment, config_path: Path, *views: str) -> Facts:
     return facts
 
 
-def _types(task: RobotTask | ParticleConfig) -> set[str]:
+def _types(task: RobotTask | Benchmark) -> set[str]:
     """Types of robots or agents that the task knows."""
     if isinstance(task, ParticleConfig):
         return {kind.name for kind in task.build().kinds}
+    if isinstance(task, SmaxConfig):
+        return {name for name, _ in task.types()}
     return {name for terms in task.observations.values() for name in terms}
 
 
-def _refuse(swarm: Swarm | None, task: ParticleConfig) -> None:
+def _refuse(swarm: Swarm | None, task: Benchmark) -> None:
     if swarm:
         raise KdmarlError(f"{swarm.path}: places robots, and task {task.scenario} has none; leave the swarm file out")
 

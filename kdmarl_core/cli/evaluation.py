@@ -22,6 +22,7 @@ from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
+from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes, statistics
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import TeamPolicy, observe
@@ -31,7 +32,14 @@ from kdmarl_core.runtime import Policy
 
 Figures = dict[str, np.ndarray]
 Row = dict[str, Any]
-COLUMNS = {"success": "at goal", "covered": "covered", "collisions": "collisions", "time_to_goal": "time to goal [s]"}
+COLUMNS = {
+    "success": "at goal",
+    "covered": "covered",
+    "collisions": "collisions",
+    "time_to_goal": "time to goal [s]",
+    "win_rate": "win rate",
+    "focus_fire": "focus fire",
+}
 """Figures that are printed where a task has them."""
 
 
@@ -178,7 +186,9 @@ def _rows(
 
 
 def _print(rows: list[Row], experiment: Experiment, swarms: list[Swarm]) -> None:
-    random = f"{task_name(experiment)} of mpe2" if isinstance(experiment.task, ParticleConfig) else "random arenas"
+    sources = {ParticleConfig: "mpe2", SmaxConfig: "jaxmarl"}
+    source = sources.get(type(experiment.task))
+    random = f"{task_name(experiment)} of {source}" if source else "random arenas"
     where = random if not swarms else f"{len(swarms)} arenas" if len(swarms) > 1 else swarms[0].name
     table = Table(title=f"{rows[0]['episodes']} held-out episodes in {where}, seed {experiment.evaluate.seed}")
     columns = {key: title for key, title in COLUMNS.items() if any(key in row for row in rows)}
@@ -207,7 +217,7 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
     """Put one type's figures (team → figure → (episodes, n)) and MACs (of each team) into its policy file."""
     weights = onnx_export.weight_bytes(policy.path)
     measured: Row = {}
-    for key in ("success", "covered", "collisions"):
+    for key in ("success", "covered", "win_rate", "collisions"):
         if key in of["students"]:
             measured[key] = statistics.mean(of["students"][key])
             measured[f"expert_{key}"] = float(of["expert"][key].mean())

@@ -68,6 +68,7 @@ def _results(results: Results) -> list[tuple[str, str]]:
             for name, value, unit, expert in (
                 ("at goal", results.success, "", results.expert_success),
                 ("covered", results.covered, "", results.expert_covered),
+                ("win rate", results.win_rate, "", results.expert_win_rate),
                 ("collisions", results.collisions, " per robot-episode", results.expert_collisions),
             )
             if value is not None and expert is not None

@@ -21,6 +21,7 @@ from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
+from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.fingerprint import Facts
@@ -55,6 +56,8 @@ def task_name(experiment: Experiment) -> str:
     """The task's name, as in manifests."""
     if isinstance(experiment.task, ParticleConfig):
         return experiment.task.scenario
+    if isinstance(experiment.task, SmaxConfig):
+        return f"smax_{experiment.task.scenario}"  # the names are those of SMAC's maps
     return str(type(experiment.task).__struct_config__.tag)
 
 

@@ -5,7 +5,7 @@ from kdmarl_core.contract.manifest import Manifest, mismatches
 from kdmarl_core.contract.robots import RobotType, load_robot_types
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, Discrete
 from kdmarl_core.contract.swarm import Robot, Swarm, World, load_swarm
-from kdmarl_core.contract.terms import Readings, Scan, Term, history_length, observation_size, observe
+from kdmarl_core.contract.terms import Readings, Scan, Term, action_mask, history_length, observation_size, observe
 
 __all__ = [
     "ActionSpace",
@@ -20,6 +20,7 @@ __all__ = [
     "Swarm",
     "Term",
     "World",
+    "action_mask",
     "history_length",
     "load_robot_types",
     "load_swarm",

@@ -79,11 +79,14 @@ class Results(_Part, frozen=True, kw_only=True):
     """robots of this type at their goal at episode end, if the task has goals"""
     covered: Interval | None = None
     """share of the places to cover that are covered at episode end, if the task has such"""
+    win_rate: Interval | None = None
+    """battles won, if the task has such"""
     collisions: Interval | None = None
     """per robot-episode, if the task counts them"""
     return_: Interval = msgspec.field(name="return")
     expert_success: float | None = None
     expert_covered: float | None = None
+    expert_win_rate: float | None = None
     expert_collisions: float | None = None
     expert_return: float
     random_return: float

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract.errors import KdmarlError
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.spaces import ActionSpace, Discrete, Positive
 
 NEAR_GOAL = 0.1
 """Distance [m] below which the direction to the goal fades to zero, so that noise does not turn the robot."""
@@ -59,6 +59,8 @@ class Readings(NamedTuple):
     """(..., action) last command given, in the action space's units"""
     vector: np.ndarray | None = None
     """(..., values) what a simulator gives as it is, in its own units"""
+    available: np.ndarray | None = None
+    """(..., actions) which of the numbered actions may be chosen now: 1, or 0 where not"""
     history: tuple[Readings, ...] = ()
     """readings of earlier control periods, the most recent first"""
 
@@ -221,7 +223,25 @@ class Vector(_Term, frozen=True, tag="vector"):
         return np.asarray(_given(readings.vector, "vector", "a simulator's vector"), np.float32)
 
 
-Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | Targets | PreviousAction | Vector
+class ActionMask(_Term, frozen=True, tag="action_mask"):
+    """Which of ``count`` numbered actions may be chosen now: 1, or 0 where not.
+
+    A policy that observes it never chooses another action (as long as there is one); see :func:`action_mask`.
+    """
+
+    count: Count
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.count
+
+    def compute(self, readings: Readings) -> np.ndarray:
+        """The mask as float32, (..., count)."""
+        return np.asarray(_given(readings.available, "action_mask", "the available actions"), np.float32)
+
+
+Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | Targets | PreviousAction | Vector | ActionMask
 
 
 def observation_size(terms: Sequence[Term]) -> int:
@@ -232,6 +252,25 @@ def observation_size(terms: Sequence[Term]) -> int:
 def history_length(terms: Sequence[Term]) -> int:
     """How many earlier readings ``terms`` look at."""
     return max((getattr(term, "past", 0) for term in terms), default=0)
+
+
+def action_mask(terms: Sequence[Term], action: ActionSpace) -> slice | None:
+    """Where the action mask lies in the vector that :func:`observe` gives for ``terms``; None when there is none.
+
+    Raises:
+        KdmarlError: there are two, or ``action`` has another number of actions.
+    """
+    found: slice | None = None
+    start = 0
+    for term in terms:
+        if isinstance(term, ActionMask):
+            actions = action.n if isinstance(action, Discrete) else 0
+            if found or term.count != actions:
+                what = "a second one" if found else f"one of {term.count}, and there are {actions} numbered actions"
+                raise KdmarlError(f"action_mask: the observation has {what}; give one of as many as there are actions")
+            found = slice(start, start + term.size)
+        start += term.size
+    return found
 
 
 def observe(terms: Sequence[Term], readings: Readings, out: np.ndarray | None = None) -> np.ndarray:

@@ -76,7 +76,7 @@ class Structure(nn.Module):
             trust: Tensor | float = 1.0
             if self.weights.imitability:
                 terms[f"{name}/follow"], trust = self._trust(name, features[name], states)
-            decided = self.students.actor(name).decide(features[name])
+            decided = self.students.actor(name).decide(features[name], states.observation)
             for term, value in imitation_loss(states.expert, decided, self.weights, trust).items():
                 terms[f"{name}/{term}"] = value
             if self.weights.role:
@@ -93,7 +93,7 @@ class Structure(nn.Module):
         The head learns from the student's features without shaping them.
         """
         head = self.students.heads[name]
-        followed = head.distribution(self._auxiliary(name).follow(features.detach()))
+        followed = head.distribution(self._auxiliary(name).follow(features.detach()), states.observation)
         if isinstance(followed, SquashedGaussian) and not head.state_dependent:
             followed = followed._replace(log_std=followed.log_std.detach())  # it belongs to the student
         divergence = states.expert.kl_to(followed)  # type: ignore[arg-type]

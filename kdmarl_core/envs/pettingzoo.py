@@ -12,15 +12,18 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
-from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError, Term, observation_size
-from kdmarl_core.contract.terms import Vector
+from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError, Term, action_mask, observation_size
+from kdmarl_core.contract.terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
 
 
 class PettingZooEnv(BatchedEnv):
     """B copies of a parallel environment, stepped one after the other: for measuring rather than training.
 
-    Agents must be the same in every episode, observe vectors and choose among numbered actions. One that is out
+    Agents must be the same in every episode, observe vectors and choose among numbered actions. They may observe
+    {"observation": vector, "action_mask": which actions are available}, as SMAC's and SMACv2's wrapper gives it
+    (https://github.com/oxwhirl/smac, ``smac/env/pettingzoo``); this is tested with a small environment of that
+    interface, not with StarCraft II itself. One that is out
     before the others keeps its last observation, earns nothing, and its actions are ignored. Both views see what
     the environment gives; subclasses may show them other things. The central state of an agent is what it gives
     all others. Episodes depend on the seed, their copy's and their own number only. Episode figure: ``return``.
@@ -63,6 +66,8 @@ class PettingZooEnv(BatchedEnv):
         self.reset_ended()
         self.groups = tuple(self._groups(by_type, actions))
         self._choices = [actions[group.name].n for group in self.groups for _ in range(group.count)]
+        masks = [(group.count, action_mask(group.observation[EXPERT], group.action)) for group in self.groups]
+        self._masks = [mask for count, mask in masks for _ in range(count)]
         self.state_sizes = {name: state.shape[-1] for name, state in self.state().items()}
 
     def _action(self, kind: str, members: list[str]) -> Discrete:
@@ -76,8 +81,15 @@ class PettingZooEnv(BatchedEnv):
                         f"type '{kind}': {what} spaces of {first} and {name} differ; give them types of their own"
                     )
         seen, action = env.observation_space(first), env.action_space(first)
-        if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
-            raise KdmarlError(f"{first}: observes {seen}, not a vector; wrap the environment so that it does")
+        mask = seen.get("action_mask") if isinstance(seen, spaces.Dict) else None
+        vector = seen.get("observation") if mask else seen
+        if not isinstance(vector, spaces.Box) or len(vector.shape) != 1:
+            raise KdmarlError(
+                f"{first}: observes {seen}, neither a vector nor 'observation' and 'action_mask'; wrap the environment "
+                "so that it does"
+            )
+        if mask and mask.shape != (getattr(action, "n", 0),):
+            raise KdmarlError(f"{first}: its action_mask is {mask}, and it acts in {action}; make them equally many")
         if not isinstance(action, spaces.Discrete) or action.start != 0:
             raise KdmarlError(f"{first}: acts in {action}; only Discrete(n) from 0 is supported, wrap the environment")
         return Discrete(int(action.n))
@@ -86,14 +98,17 @@ class PettingZooEnv(BatchedEnv):
         groups: list[Group] = []
         for kind, members in by_type.items():
             start = groups[-1].agents.stop if groups else 0
+            masked = isinstance(self.copies[0].observation_space(members[0]), spaces.Dict)
+            mask: list[Term] = [ActionMask(actions[kind].n)] if masked else []
             observation: dict[str, list[Term]] = {
-                view: [Vector(self.show(0, members[0], view).size)] for view in (EXPERT, STUDENT)
+                view: [Vector(self.show(0, members[0], view).size - observation_size(mask)), *mask]
+                for view in (EXPERT, STUDENT)
             }
             groups.append(Group(kind, slice(start, start + len(members)), observation, actions[kind]))
         return groups
 
     def show(self, index: int, agent: str, view: str) -> np.ndarray:
-        """What an agent of copy ``index`` sees through ``view``, (O,)."""
+        """What an agent of copy ``index`` sees through ``view``, (O,); an action mask stands at the end."""
         return self._seen[index][agent]
 
     def tally(self, index: int, figures: dict[str, np.ndarray]) -> None:
@@ -114,7 +129,8 @@ class PettingZooEnv(BatchedEnv):
 
     def _begin(self, index: int) -> None:
         seeds = np.random.SeedSequence([self._seed, index, int(self._episode[index])]).generate_state(1)
-        self._seen[index], _ = self.copies[index].reset(seed=int(seeds[0]))
+        observation, _ = self.copies[index].reset(seed=int(seeds[0]))
+        self._seen[index] = {agent: _flat(seen) for agent, seen in observation.items()}
         self._episode[index] += 1
         self._steps[index] = 0
         self._whole[index] = True
@@ -128,12 +144,19 @@ class PettingZooEnv(BatchedEnv):
         for age in range(ages.max()):
             kept = self._ended.copy()
             for index in np.flatnonzero(ages > age).tolist():
-                choices = rng.integers(self._choices)
-                self._act(index, choices)
+                self._act(index, self._any_choices(index, rng))
                 if self._ended[index]:
                     self._begin(index)
             self._ended = kept
         self._whole[ages > 0] = False
+
+    def _any_choices(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """An available action of each agent of copy ``index``, at random, (N,)."""
+        choices: np.ndarray = rng.integers(self._choices)
+        for place, (agent, mask) in enumerate(zip(self.agents, self._masks, strict=True)):
+            if mask:
+                choices[place] = rng.choice(np.flatnonzero(self._seen[index][agent][mask]))
+        return choices
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
         """Step every copy."""
@@ -155,7 +178,7 @@ class PettingZooEnv(BatchedEnv):
         env = self.copies[index]
         places = {agent: place for place, agent in enumerate(self.agents)}
         observation, earned, _, truncated, _ = env.step({agent: int(choices[places[agent]]) for agent in env.agents})
-        self._seen[index] = {**self._seen[index], **observation}
+        self._seen[index] = {**self._seen[index], **{agent: _flat(seen) for agent, seen in observation.items()}}
         reward = np.zeros(self.num_agents, np.float32)
         for agent, value in earned.items():
             reward[places[agent]] = value
@@ -273,6 +296,11 @@ def _type_of(agent: str, types: Mapping[str, str] | None) -> str:
     if agent not in types:
         raise KdmarlError(f"types: agent '{agent}' has none; name the types of {', '.join(types)} and of it")
     return types[agent]
+
+
+def _flat(seen: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+    """An observation as one vector, an action mask at its end."""
+    return np.concatenate([seen["observation"], seen["action_mask"]]) if isinstance(seen, Mapping) else seen
 
 
 def _space(group: Group) -> spaces.Space[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive
+from kdmarl_core.contract import DiffDrive, action_mask
 from kdmarl_core.contract.spaces import Discrete
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.runtime import Policy
@@ -54,17 +54,27 @@ def policy_files(policies: Mapping[str, Policy], view: str = STUDENT) -> Act:
 
 
 def random_commands(seed: int) -> Act:
-    """Every robot commands uniformly at random: the zero of retention."""
+    """Every robot commands uniformly at random, among the available actions: the zero of retention."""
     rng = np.random.default_rng(seed)
 
     def act(env: BatchedEnv) -> dict[str, np.ndarray]:
         commands: dict[str, np.ndarray] = {}
+        masks = {group.name: action_mask(group.observation[STUDENT], group.action) for group in env.groups}
+        seen = env.observe(STUDENT) if any(masks.values()) else {}
         for group in env.groups:
             shape = (env.num_envs, group.count)
             if isinstance(group.action, DiffDrive):
                 commands[group.name] = rng.uniform(group.action.low, group.action.high, (*shape, group.action.size))
+            elif mask := masks[group.name]:
+                commands[group.name] = _any_of(seen[group.name][..., mask] > 0.5, rng)
             elif isinstance(group.action, Discrete):
                 commands[group.name] = rng.integers(0, group.action.n, (*shape, 1))
         return commands
 
     return act
+
+
+def _any_of(available: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of the available actions, uniformly: (..., actions) bool → (..., 1)."""
+    drawn = np.where(available, rng.random(available.shape), -1)
+    return drawn.argmax(-1)[..., None]

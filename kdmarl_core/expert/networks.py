@@ -15,13 +15,15 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from kdmarl_core.contract import ActionSpace, DiffDrive, KdmarlError, observation_size
+from kdmarl_core.contract import ActionSpace, DiffDrive, KdmarlError, action_mask, observation_size
 from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 ATTENTION_HEADS = 4
 """of a centralized policy"""
+UNAVAILABLE = -1e9
+"""Logit of an action that may not be chosen: its probability is exactly 0, and entropy and divergence stay finite."""
 Width = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
@@ -82,13 +84,17 @@ def mlp(sizes: list[int], activation: str, last_gain: float) -> nn.Sequential:
 
 
 class Head(nn.Module):
-    """Turns network outputs into a distribution, and its samples into commands."""
+    """Turns network outputs into a distribution, and its samples into commands.
+
+    ``mask`` is where the observation says which actions are available; the others get no probability.
+    """
 
     low: Tensor
     high: Tensor
 
-    def __init__(self, action: ActionSpace, config: NetworkConfig) -> None:
+    def __init__(self, action: ActionSpace, config: NetworkConfig, mask: slice | None = None) -> None:
         super().__init__()
+        self.mask = mask
         self.continuous = isinstance(action, DiffDrive)
         self.state_dependent = self.continuous and config.state_dependent_std
         self.initial_log_std = config.log_std
@@ -101,9 +107,11 @@ class Head(nn.Module):
         else:
             self.outputs = action.n
 
-    def distribution(self, outputs: Tensor) -> Distribution:
-        """(..., outputs) → distribution."""
+    def distribution(self, outputs: Tensor, observation: Tensor) -> Distribution:
+        """(..., outputs) and the raw observation (..., O) they were made from → distribution."""
         if not self.continuous:
+            if self.mask is not None:
+                outputs = torch.where(observation[..., self.mask] > 0.5, outputs, UNAVAILABLE)
             return Categorical(outputs)
         if not self.state_dependent:
             return SquashedGaussian(outputs, self.log_std.clamp(-4, 1).expand_as(outputs))
@@ -120,10 +128,10 @@ class Head(nn.Module):
 class Actor(nn.Module):
     """Decentralised policy of one type: normaliser, multilayer perceptron, head."""
 
-    def __init__(self, observation: int, action: ActionSpace, config: NetworkConfig) -> None:
+    def __init__(self, observation: int, action: ActionSpace, config: NetworkConfig, mask: slice | None = None) -> None:
         super().__init__()
         self.normalizer = Normalizer(observation)
-        self.head = Head(action, config)
+        self.head = Head(action, config, mask)
         self.net = mlp([observation, *config.hidden, self.head.outputs], config.activation, 0.01)
 
     def features(self, observation: Tensor) -> Tensor:
@@ -131,13 +139,13 @@ class Actor(nn.Module):
         hidden: Tensor = self.net[:-1](self.normalizer(observation))
         return hidden
 
-    def decide(self, features: Tensor) -> Distribution:
-        """Last hidden layer → distribution over this type's actions."""
-        return self.head.distribution(self.net[-1](features))
+    def decide(self, features: Tensor, observation: Tensor) -> Distribution:
+        """Last hidden layer and the observation it was made from → distribution over this type's actions."""
+        return self.head.distribution(self.net[-1](features), observation)
 
     def forward(self, observation: Tensor) -> Distribution:
         """(..., O) → distribution over this type's actions."""
-        return self.decide(self.features(observation))
+        return self.decide(self.features(observation), observation)
 
     def greedy(self, observation: Tensor) -> Tensor:
         """(..., O) → the most probable command, (..., A) in the action space's units."""
@@ -170,13 +178,13 @@ class TeamPolicy(nn.Module):
         """Group → (..., n, O) to group → what the last layer decides on, (..., n, F)."""
         raise NotImplementedError
 
-    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
-        """Features of all groups to distributions over (..., n) agents."""
+    def decide(self, features: dict[str, Tensor], observation: dict[str, Tensor]) -> dict[str, Distribution]:
+        """Features of all groups, and what they were made from, to distributions over (..., n) agents."""
         raise NotImplementedError
 
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Group → (..., n, O) to group → distribution over (..., n) agents."""
-        return self.decide(self.features(observation))
+        return self.decide(self.features(observation), observation)
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into the running statistics."""
@@ -197,7 +205,10 @@ class DecentralizedPolicy(TeamPolicy):
     def __init__(self, groups: tuple[Group, ...], view: str, configs: dict[str, NetworkConfig]) -> None:
         super().__init__(view)
         self.actors = nn.ModuleDict(
-            {g.name: Actor(observation_size(g.observation[view]), g.action, configs[g.name]) for g in groups}
+            {
+                g.name: Actor(observation_size(g.observation[view]), g.action, configs[g.name], _mask(g, view))
+                for g in groups
+            }
         )
         self.heads = {name: actor.head for name, actor in self.actors.items()}  # type: ignore[misc]
         self.one_space = len(groups) == 1
@@ -210,9 +221,9 @@ class DecentralizedPolicy(TeamPolicy):
         """Each type by its own actor."""
         return {name: self.actor(name).features(observation[name]) for name in self.actors}
 
-    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+    def decide(self, features: dict[str, Tensor], observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Each type by its own actor."""
-        return {name: self.actor(name).decide(features[name]) for name in self.actors}
+        return {name: self.actor(name).decide(features[name], observation[name]) for name in self.actors}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into every actor's running statistics."""
@@ -238,7 +249,7 @@ class SharedPolicy(TeamPolicy):
 
     def __init__(self, groups: tuple[Group, ...], view: str, config: NetworkConfig) -> None:
         super().__init__(view)
-        self.head_modules = nn.ModuleDict({g.name: Head(g.action, config) for g in groups})
+        self.head_modules = nn.ModuleDict({g.name: Head(g.action, config, _mask(g, view)) for g in groups})
         self.heads = dict(self.head_modules.items())  # type: ignore[arg-type]
         outputs = self.heads[groups[0].name].outputs
         for group in groups:
@@ -260,9 +271,11 @@ class SharedPolicy(TeamPolicy):
         hidden = self.net[:-1](torch.cat([seen, self.kinds.expand(*seen.shape[:-1], -1)], -1))
         return dict(zip(self.counts, hidden.split(list(self.counts.values()), -2), strict=True))
 
-    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+    def decide(self, features: dict[str, Tensor], observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """One last layer, then each type's head."""
-        return {name: self.heads[name].distribution(self.net[-1](features[name])) for name in self.counts}
+        return {
+            name: self.heads[name].distribution(self.net[-1](features[name]), observation[name]) for name in self.counts
+        }
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold all types' observations into the running statistics."""
@@ -292,7 +305,7 @@ class CentralizedPolicy(TeamPolicy):
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, ATTENTION_HEADS, batch_first=True)
         self.mix = mlp([width, width, width], config.activation, 1.0)
-        self.head_modules = nn.ModuleDict({g.name: Head(g.action, config) for g in groups})
+        self.head_modules = nn.ModuleDict({g.name: Head(g.action, config, _mask(g, view)) for g in groups})
         self.heads = dict(self.head_modules.items())  # type: ignore[arg-type]
         self.outputs = nn.ModuleDict(
             {name: mlp([width, head.outputs], config.activation, 0.01) for name, head in self.heads.items()}
@@ -310,9 +323,12 @@ class CentralizedPolicy(TeamPolicy):
         parts = tokens.reshape(*batch, *tokens.shape[-2:]).split(list(self.counts.values()), dim=-2)
         return dict(zip(self.counts, parts, strict=True))
 
-    def decide(self, features: dict[str, Tensor]) -> dict[str, Distribution]:
+    def decide(self, features: dict[str, Tensor], observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Each type by its own last layer and head."""
-        return {name: self.heads[name].distribution(self.outputs[name](features[name])) for name in self.counts}
+        return {
+            name: self.heads[name].distribution(self.outputs[name](features[name]), observation[name])
+            for name in self.counts
+        }
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into every type's running statistics."""
@@ -368,6 +384,10 @@ def make_critics(env: BatchedEnv, config: NetworkConfig, view: str) -> nn.Module
     return nn.ModuleDict(
         {g.name: Critic(observation_size(g.observation[view]) + env.state_sizes[g.name], config) for g in env.groups}
     )
+
+
+def _mask(group: Group, view: str) -> slice | None:
+    return action_mask(group.observation[view], group.action)
 
 
 def _linear_macs(module: nn.Module) -> int:

@@ -184,6 +184,8 @@ def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None
 
 
 def _figures(row: dict[str, float]) -> str:
+    if "episode/win_rate" in row:
+        return f"win rate {row['episode/win_rate']:.2f}"
     if "episode/success" not in row:
         return f"reward {row['reward']:+.3f}"
     return f"success {row['episode/success']:.2f} collisions {row.get('episode/collisions', 0):.2f}"

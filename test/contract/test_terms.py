@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdmarl_core.contract import KdmarlError, Readings, Scan, history_length, observation_size, observe
+from kdmarl_core.contract import (
+    Discrete,
+    KdmarlError,
+    Readings,
+    Scan,
+    action_mask,
+    history_length,
+    observation_size,
+    observe,
+)
 from kdmarl_core.contract.terms import (
     NEAR_GOAL,
+    ActionMask,
     Goal,
     Lidar,
     Neighbors,
@@ -24,6 +34,7 @@ from kdmarl_core.contract.terms import (
     range_sensors,
     targets,
 )
+from toy import DRIVE
 
 TURN = 2 * math.pi
 
@@ -112,6 +123,7 @@ def test_terms_are_batched_over_leading_dimensions():
         targets=rng.normal(size=(4, 3, 7, 2)),
         previous_action=rng.normal(size=(4, 3, 2)),
         vector=rng.normal(size=(4, 3, 7)),
+        available=rng.integers(0, 2, (4, 3, 5)),
     )
     terms = [
         Lidar(30, 3.5),
@@ -122,6 +134,7 @@ def test_terms_are_batched_over_leading_dimensions():
         Targets(3, 5.0),
         PreviousAction(),
         Vector(7),
+        ActionMask(5),
     ]
     got = observe(terms, readings)
     assert got.shape == (4, 3, observation_size(terms))
@@ -141,6 +154,22 @@ def test_missing_and_misshapen_readings_are_named():
         observe([Vector(7)], Readings(vector=np.zeros(6)))
     with pytest.raises(KdmarlError, match="got 7 sensors, the policy expects 8"):
         range_sensors(np.zeros(7), 8, 2.0)
+
+
+def test_the_action_mask_lies_where_its_term_says_and_fits_the_actions():
+    terms = [Vector(3), ActionMask(4), Velocity()]
+    readings = Readings(vector=np.full(3, 0.5), available=np.array([True, False, False, True]), velocity=np.zeros(2))
+    place = action_mask(terms, Discrete(4))
+    assert observe(terms, readings)[place].tolist() == [1, 0, 0, 1]
+    assert action_mask([Vector(3)], Discrete(4)) is None
+    with pytest.raises(KdmarlError, match="the observation has one of 4, and there are 5 numbered actions"):
+        action_mask(terms, Discrete(5))
+    with pytest.raises(KdmarlError, match="one of 4, and there are 0 numbered actions"):
+        action_mask(terms, DRIVE)
+    with pytest.raises(KdmarlError, match="the observation has a second one"):
+        action_mask([ActionMask(4), ActionMask(4)], Discrete(4))
+    with pytest.raises(KdmarlError, match="'action_mask' needs the available actions"):
+        observe([ActionMask(4)], Readings())
 
 
 def test_range_sensors_clip_and_mend():

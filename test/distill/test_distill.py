@@ -13,10 +13,12 @@ from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.distill import distill as module
 from kdmarl_core.distill.aggregation import Aggregate, Labelled, gather
 from kdmarl_core.distill.distill import DistillConfig, distill, load_students, make_students
+from kdmarl_core.distill.losses import LossWeights
+from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
-from kdmarl_core.expert.networks import NetworkConfig, make_policy, observe
-from toy import DRIVE, Echo
+from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
+from toy import DRIVE, Doors, Echo
 
 SMALL = NetworkConfig(hidden=(32,))
 CONFIG = DistillConfig(
@@ -151,3 +153,18 @@ def test_students_outlive_a_distillation_that_is_cut_off(tmp_path, monkeypatch):
 def test_every_type_needs_a_student():
     with pytest.raises(KdmarlError, match="no network for robot type 'chooser'"):
         make_students(DistillConfig(students={"wheeled": SMALL}), Echo(1).groups)
+
+
+@pytest.mark.parametrize("kind", ["decentralized", "shared", "centralized"])
+def test_students_choose_available_actions_only_whatever_the_loss(tmp_path, kind):
+    env = Doors(16)
+    expert = make_policy(kind, env.groups, SMALL)
+    critics = make_critics(env, SMALL, EXPERT)
+    loss = LossWeights(kl=0.1, action=1.0, relation=0.1, role=0.1, imitability=1.0, temperature=2.0)
+    config = DistillConfig(
+        students=dict.fromkeys(["walker", "runner"], SMALL), loss=loss, polish=PolishConfig(rounds=2, steps=5),
+        envs=16, rounds=2, steps=10, updates=10, final_updates=10, batch=64,
+    )  # fmt: skip
+    students = distill(config, expert, critics, Doors, tmp_path, seed=1)  # a closed door raises, as does a NaN
+    for name, distribution in students(observe(env, STUDENT)).items():
+        assert torch.from_numpy(env.observe(STUDENT)[name][..., 2:6]).gather(-1, distribution.sample()).all()

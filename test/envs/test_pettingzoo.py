@@ -12,7 +12,7 @@ from pettingzoo import ParallelEnv
 from pettingzoo.test import parallel_api_test
 
 from kdmarl_core.contract import Discrete, KdmarlError
-from kdmarl_core.contract.terms import Vector
+from kdmarl_core.contract.terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
 from kdmarl_core.envs.pettingzoo import ParallelView, PettingZooEnv
@@ -158,6 +158,76 @@ def test_desynchronized_copies_have_different_ages_and_count_from_the_next_episo
 def test_environments_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(KdmarlError, match=message):
         relay(**changes)
+
+
+class Skirmish(ParallelEnv):
+    """The interface of SMAC's wrapper: masks beside observations, and who chooses what is masked is refused.
+
+    ``marine_0``, ``zealot_0`` and ``marine_1`` may do something else in every step. The dead go on, and can only wait.
+    """
+
+    def __init__(self, actions=4, mask=4):
+        self.possible_agents = ["marine_0", "zealot_0", "marine_1"]
+        space = {
+            "observation": spaces.Box(-1, 1, (3,), np.float32),
+            "action_mask": spaces.Box(0, 1, (mask,), np.int8),
+        }
+        self.seen, self.actions = spaces.Dict(space), spaces.Discrete(actions)
+
+    def observation_space(self, agent):
+        return self.seen
+
+    def action_space(self, agent):
+        return self.actions
+
+    def observe(self):
+        dead = dict.fromkeys(self.agents[:1] if self.time >= 3 else [], True)
+        self.masks = {
+            agent: np.array([1, 0, 0, 0] if dead.get(agent) else [0, 1, *self.rng.integers(0, 2, 2)], np.int8)
+            for agent in self.agents
+        }
+        return {
+            agent: {"observation": self.rng.uniform(-1, 1, 3).astype(np.float32), "action_mask": self.masks[agent]}
+            for agent in self.agents
+        }
+
+    def reset(self, seed=None, options=None):
+        self.rng, self.time, self.agents = np.random.default_rng(seed), 0, self.possible_agents[:]
+        return self.observe(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        assert all(self.masks[agent][action] for agent, action in actions.items())
+        self.time += 1
+        over = dict.fromkeys(self.agents, self.time >= 6)
+        no = dict.fromkeys(self.agents, False)
+        given = self.observe(), dict.fromkeys(self.agents, 0.5)
+        self.agents = [] if self.time >= 6 else self.agents
+        return *given, over, no, {agent: {} for agent in no}
+
+
+def test_action_masks_as_smac_gives_them():
+    env = PettingZooEnv(Skirmish, 3, 10)
+    terms = [Vector(3), ActionMask(4)]
+    assert [(g.name, g.count, g.observation[STUDENT]) for g in env.groups] == [
+        ("marine", 2, terms),
+        ("zealot", 1, terms),
+    ]
+    env.reset(1)
+    env.desynchronize()
+    act = episodes.random_commands(0)
+    for _ in range(20):  # what is masked is refused
+        for index, copy in enumerate(env.copies):
+            masks = np.concatenate([seen[index, :, 3:] for seen in env.observe(EXPERT).values()])
+            assert masks.tolist() == [copy.masks[agent].tolist() for agent in env.agents]
+        env.step(act(env))
+        env.reset_ended()
+    figures = episodes.run(env, act, 6, seed=2)
+    assert (figures["return"] == 3).all()
+
+
+def test_masks_must_fit_the_actions():
+    with pytest.raises(KdmarlError, match="marine_0: its action_mask is Box.*and it acts in Discrete"):
+        PettingZooEnv(lambda: Skirmish(mask=5), 1, 10)
 
 
 @pytest.mark.parametrize(

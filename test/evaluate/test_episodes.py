@@ -3,7 +3,7 @@
 import numpy as np
 
 from kdmarl_core.evaluate import episodes
-from toy import Echo
+from toy import Doors, Echo
 
 
 def perfect(env):
@@ -23,3 +23,13 @@ def test_random_commands_are_within_the_spaces_and_reproducible():
     assert set(np.unique(one["chooser"])) == {0, 1, 2}
     assert np.abs(one["wheeled"][..., 0]).max() <= 1.0
     assert np.abs(one["wheeled"][..., 1]).max() > 1.9
+
+
+def test_random_commands_are_uniform_among_the_available_actions():
+    env = Doors(2000)
+    commands = episodes.random_commands(5)(env)
+    for name, chosen in commands.items():
+        available = env.observe("student")[name][..., 2:6]
+        shares = np.eye(4)[chosen[..., 0]][available.sum(-1) == 4].mean(0)
+        np.testing.assert_allclose(shares, 0.25, atol=0.1)
+    env.step(commands)  # a closed door raises

@@ -8,7 +8,7 @@ from kdmarl_core.contract import Discrete, KdmarlError
 from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.envs.base import EXPERT, STUDENT, Group
 from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy, observe
-from toy import DRIVE, Echo
+from toy import DRIVE, Doors, Echo
 
 SMALL = NetworkConfig(hidden=(16, 16))
 
@@ -88,3 +88,35 @@ def test_a_shared_actor_tells_types_apart_and_agents_still_ignore_each_other():
 def test_a_shared_actor_needs_equal_observations():
     with pytest.raises(KdmarlError, match="'chooser' has others than 'wheeled'; use decentralized"):
         make_policy("shared", Echo(1).groups, SMALL)
+
+
+@pytest.mark.parametrize("kind", ["decentralized", "shared", "centralized"])
+def test_unavailable_actions_have_no_probability_and_everything_stays_finite(kind):
+    env = Doors(200)
+    one, two = (make_policy(kind, env.groups, SMALL) for _ in range(2))
+    observation = observe(env, EXPERT)
+    for _ in range(3):
+        one.update_normalizers(observation)  # the mask must reach the head as it is
+    for name, distribution in one(observation).items():
+        available = observation[name][..., 2:6] > 0.5
+        assert (distribution.logits.softmax(-1)[~available] == 0).all()
+        for chosen in (distribution.sample(), distribution.mode()):
+            assert available.gather(-1, chosen).all()
+        alone = available.sum(-1) == 1
+        assert alone.any()
+        torch.testing.assert_close(distribution.entropy()[alone], torch.zeros(int(alone.sum())))
+        other = two(observation)[name]
+        for temperature in (0.5, 1.0, 3.0):
+            divergence = distribution.kl_to(other, temperature)
+            assert torch.isfinite(divergence).all()
+            assert divergence.max() < 5
+    loss = sum(d.entropy().sum() + d.log_prob(d.sample()).sum() for d in one(observation).values())
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in one.parameters() if p.grad is not None)
+
+
+def test_a_mask_that_does_not_fit_the_actions_is_refused():
+    group = Doors(1).groups[0]
+    wrong = Group("walker", group.agents, group.observation, Discrete(5))
+    with pytest.raises(KdmarlError, match="action_mask: the observation has one of 4, and there are 5"):
+        make_policy("decentralized", (wrong,), SMALL)

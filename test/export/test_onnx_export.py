@@ -1,5 +1,6 @@
 """Policy files: the graph acts as the network, explains itself, and holds no trace of the machine."""
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -8,10 +9,13 @@ import torch
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types, observation_size
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
-from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.envs.base import STUDENT
+from kdmarl_core.evaluate import episodes
+from kdmarl_core.expert.networks import Actor, NetworkConfig, make_policy
 from kdmarl_core.export.onnx_export import largest_difference, macs, record_results, weight_bytes, write_policy
 from kdmarl_core.runtime import Policy
 from support import ROBOT_TYPES
+from toy import Doors
 
 TERMS = [Lidar(36, 3.5), Goal(5.0), Velocity(), PreviousAction()]
 SCOUT = load_robot_types(ROBOT_TYPES)["scout"]
@@ -44,6 +48,25 @@ def test_the_file_acts_as_the_network(tmp_path, action, activation):
     assert commands.std() > 0.1
     assert macs(path) == actor.macs
     assert weight_bytes(path) >= 4 * sum(p.numel() for p in actor.net.parameters())
+
+
+def test_the_file_masks_by_itself(tmp_path):
+    env = Doors(20)
+    torch.manual_seed(0)
+    team = make_policy("decentralized", env.groups, NetworkConfig(hidden=(16,)), STUDENT)
+    policies = {}
+    for group in env.groups:
+        actor = team.actor(group.name)
+        with torch.no_grad():
+            actor.net[-1].weight.mul_(100)
+        _, manifest = make(group.action)
+        manifest = msgspec.structs.replace(manifest, observation=group.observation[STUDENT], robot_type=group.name)
+        write_policy(actor, manifest, tmp_path / f"{group.name}.onnx")
+        policies[group.name] = Policy.load(tmp_path / f"{group.name}.onnx")
+        seen = env.observe(STUDENT)[group.name].reshape(-1, manifest.observation_size)
+        assert largest_difference(actor, seen, np.array([policies[group.name](row) for row in seen])) == 0
+    figures = episodes.run(env, episodes.policy_files(policies), 60, seed=1)  # a closed door raises
+    assert figures["return"].shape == (60, 3)
 
 
 def test_the_file_holds_no_trace_of_the_machine(tmp_path):

@@ -70,11 +70,11 @@ def test_a_robot_requires_what_it_imports_and_no_torch(distribution):
 
 
 def test_training_requires_what_it_imports(distribution):
-    assert imported("kdmarl_core") <= required(distribution, "train")
+    assert imported("kdmarl_core") <= required(distribution, "train", "smax")
 
 
 def test_every_requirement_is_imported_here_or_by_torch_or_rclpy(distribution):
-    unused = required(distribution, "ros", "sim", "train") - imported("kdmarl_core", "kdmarl_ros")
+    unused = required(distribution, "ros", "sim", "train", "smax") - imported("kdmarl_core", "kdmarl_ros")
     assert unused <= {"onnxscript", "tensorboard", "ros-lifecycle-msgs"}
 
 
@@ -88,7 +88,7 @@ def test_package_xml_depends_on_the_ros_packages_that_are_imported(distribution)
 def test_every_requirement_has_a_tested_version(distribution):
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(Requirement(line).name) for line in lines if re.match(r"\w", line)}
-    assert required(distribution, "ros", "sim", "train", "dev") <= pinned
+    assert required(distribution, "ros", "sim", "train", "smax", "dev") <= pinned
 
 
 def test_console_scripts_exist(distribution):

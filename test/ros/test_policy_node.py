@@ -23,7 +23,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Readings, Scan, observe
-from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, Targets, Vector, Velocity
+from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, Targets, Vector, Velocity
 from kdmarl_core.runtime import Policy
 from node_process import DOMAIN, Client
 from support import ROBOT_TYPES, write_policy
@@ -405,6 +405,10 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
             (
                 write_policy(tmp_path / "vector.onnx", observation=[Goal(5.0), Vector(18)]),
                 "vector term, which only its own simulator gives",
+            ),
+            (
+                write_policy(tmp_path / "mask.onnx", observation=[Goal(5.0), ActionMask(2)]),
+                "action_mask term, which only its own simulator gives",
             ),
             ("", "parameter 'policy' is empty"),
         ):

@@ -1,0 +1,1 @@
+"""SMAX: the battles of the StarCraft Multi-Agent Challenge, without StarCraft."""

@@ -1,0 +1,93 @@
+"""Experiments of SMAX: the shipped files, and the whole chain in small."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kdmarl_core.cli.config import load_experiment, make_env, task_facts
+from kdmarl_core.cli.main import app
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.distill.distill import make_students
+from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.evaluate import episodes
+from kdmarl_core.expert.networks import make_policy
+from kdmarl_core.runtime import Policy
+from sim_support import make_swarm, robot
+from support import REPOSITORY
+
+pytest.importorskip("jaxmarl", reason="the extra smax is not installed")
+
+CONFIGS = sorted((REPOSITORY / "config").glob("smax_*.yaml"))
+STALKERS = REPOSITORY / "config/smax_2s3z.yaml"
+TINY = {
+    "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
+    "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
+    "distill.final_updates": 5, "task.max_steps": 12, "task.observations.student": {"allies": 2, "enemies": 3},
+    "evaluate.episodes": 8, "evaluate.envs": 4,
+}  # fmt: skip
+OVERRIDES = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_files_have_students_that_are_small_enough(path):
+    experiment = load_experiment(path, [])
+    assert path.stem == f"smax_{experiment.task.scenario}"
+    env = make_env(experiment, path, 1)
+    expert = make_policy(experiment.expert.policy, env.groups, experiment.expert.actor)
+    students = make_students(experiment.distill, env.groups)
+    assert all(expert.macs(group.name) >= 28.6 * students.macs(group.name) for group in env.groups)
+    assert f"{expert.macs(env.groups[0].name):,}" in path.read_text()
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(KdmarlError, match="unknown robot type 'stalkr'; did you mean 'stalker'"):
+        load_experiment(STALKERS, ["distill.students.stalkr={}"])
+    with pytest.raises(KdmarlError, match="unknown scenario '3s3z'; did you mean"):
+        load_experiment(STALKERS, ["task.scenario=3s3z"])
+    experiment = load_experiment(STALKERS, [])
+    with pytest.raises(KdmarlError, match="test_swarm.yaml: places robots, and task 2s3z has none"):
+        make_env(experiment, STALKERS, 1, make_swarm([robot()]))
+
+
+def test_runs_depend_on_the_views_that_they_use():
+    plain, limited = (load_experiment(STALKERS, overrides) for overrides in ([], OVERRIDES[-3:]))
+    assert task_facts(plain, STALKERS, "expert") == task_facts(limited, STALKERS, "expert")
+    assert task_facts(plain, STALKERS, "student") != task_facts(limited, STALKERS, "student")
+
+
+def test_the_whole_chain_and_no_file_ever_chooses_what_is_not_available(tmp_path, capsys):
+    output, models = ["--output", str(tmp_path / "run")], ["--models", str(tmp_path / "models")]
+    sets = [part for override in OVERRIDES for part in ("--set", override)]
+    for command in (["train"], ["distill"], ["export", *models], ["evaluate", "--record", *models]):
+        app([command[0], str(STALKERS), *output, *command[1:], *sets], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "smax_2s3z of jaxmarl" in printed
+    assert "win rate" in printed
+    assert "at goal" not in printed
+    rows = json.loads((tmp_path / "run/evaluation.json").read_text())["rows"]
+    assert {(row["team"], row["robot_type"]) for row in rows} == {
+        (team, kind) for team in ("expert", "students", "random") for kind in ("team", "stalker", "zealot")
+    }
+    policies = {kind: Policy.load(tmp_path / f"models/smax_2s3z_{kind}.onnx") for kind in ("stalker", "zealot")}
+    found = next(row for row in rows if (row["team"], row["robot_type"]) == ("students", "zealot"))
+    results = policies["zealot"].manifest.results
+    assert results.win_rate.mean == found["win_rate"]["mean"]
+    assert results.return_.mean == found["return"]["mean"]
+    app(["inspect", str(policies["zealot"].path)], standalone_mode=False)
+    assert "win rate" in capsys.readouterr().out
+    env = make_env(load_experiment(STALKERS, OVERRIDES), STALKERS, 4)
+    act = episodes.policy_files(policies)
+    masked = []
+
+    def watched(env: BatchedEnv) -> dict[str, np.ndarray]:
+        commands = act(env)
+        for name, seen in env.observe(STUDENT).items():
+            available = seen[..., -10:]
+            assert np.take_along_axis(available, commands[name].astype(int), -1).all()
+            masked.append((available == 0).mean())
+        return commands
+
+    figures = episodes.run(env, watched, 12, seed=3)
+    assert figures["return"].shape == (12, 5)
+    assert np.mean(masked) > 0.2
