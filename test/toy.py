@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError
 from kdmarl_core.contract.terms import ActionMask, PreviousAction, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
+from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
+from kdmarl_core.expert.networks import NetworkConfig, make_policy
 
 DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
 
@@ -114,3 +117,35 @@ class Doors(BatchedEnv):
 
     def state(self) -> dict[str, np.ndarray]:
         return {group.name: self.open[:, group.agents].astype(np.float32) for group in self.groups}
+
+
+class Cue(Echo):
+    """What is wanted stays the same for an episode; students see it at the first step only."""
+
+    def _show(self) -> None:
+        kept = None if not self.steps.any() else (self.wanted, self.index)
+        super()._show()
+        if kept:
+            begins = self.steps >= self.max_steps
+            self.wanted = np.where(begins[:, None, None], self.wanted, kept[0])
+            self.index = np.where(begins[:, None], self.index, kept[1])
+
+    def observe(self, view: str) -> dict[str, np.ndarray]:
+        hidden = (self.steps > 0) & (view == STUDENT)
+        shown = super().observe(view)
+        return {name: np.where(hidden[:, None, None], 0, x).astype(np.float32) for name, x in shown.items()}
+
+
+def perfect_expert(env):
+    """A team policy that commands exactly what it is shown."""
+    expert = make_policy("decentralized", env.groups, NetworkConfig(hidden=(32,)))
+
+    def forward(observation):
+        unit = (observation["wheeled"] / torch.from_numpy(DRIVE.high)).clamp(-0.98, 0.98)
+        return {
+            "wheeled": SquashedGaussian(torch.atanh(unit), torch.full_like(unit, -2.0)),
+            "chooser": Categorical(observation["chooser"] * 8),
+        }
+
+    expert.forward = forward
+    return expert

@@ -15,6 +15,7 @@ from torch import Tensor
 from kdmarl_core.distill.relations import Sketch
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply, stack
+from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import TeamPolicy, observe
 
 
@@ -30,6 +31,10 @@ class Labelled(NamedTuple):
     """over (M, n) agents"""
     sketch: Tensor
     """(M, n, F) of the expert's features; F is 0 where no term needs them"""
+    starts: Tensor
+    """(M,) bool: the first moment of an episode"""
+    state: Tensor
+    """(M, n, H) what the students remembered before the moment; H is 0 for those without memory"""
 
 
 def merge(parts: list[Labelled]) -> Labelled:
@@ -38,12 +43,20 @@ def merge(parts: list[Labelled]) -> Labelled:
         torch.cat([part.observation for part in parts]),
         stack([part.expert for part in parts]),
         torch.cat([part.sketch for part in parts]),
+        torch.cat([part.starts for part in parts]),
+        torch.cat([part.state for part in parts]),
     )
 
 
 def rows(states: Labelled, chosen: Tensor | slice) -> Labelled:
     """Some of the moments."""
-    return Labelled(states.observation[chosen], apply(states.expert, lambda x: x[chosen]), states.sketch[chosen])
+    return Labelled(
+        states.observation[chosen],
+        apply(states.expert, lambda x: x[chosen]),
+        states.sketch[chosen],
+        states.starts[chosen],
+        states.state[chosen],
+    )
 
 
 class Aggregate:
@@ -71,22 +84,26 @@ def gather(
     steps: int,
     expert_share: float,
     sketches: dict[str, Sketch] | None = None,
+    memory: Memory | None = None,
 ) -> dict[str, Labelled]:
     """Run ``steps`` steps and label every state.
 
     Each agent of each environment is driven by the expert with probability ``expert_share`` and by its
     student otherwise, drawn anew for each call. Both act greedily on half the environments and sample on
     the others, so that recoveries are seen too. With ``sketches`` (of each group) the expert's features are kept.
+    ``memory`` is the students', which goes on from call to call; what they see is remembered whoever drives.
 
     Returns:
-        group → steps · B moments.
+        group → steps · B moments, row t · B + b the t-th of environment b.
     """
+    memory = memory or Memory(students, env)
     parts: dict[str, list[Labelled]] = {group.name: [] for group in env.groups}
     expert_drives = {g.name: torch.rand(env.num_envs, g.count, 1) < expert_share for g in env.groups}
     explores = (torch.arange(env.num_envs) % 2 == 0)[:, None, None]
     for _ in range(steps):
         student_sees, expert_sees = observe(env, STUDENT), observe(env, expert.view)
-        advice, own = expert(expert_sees), students(student_sees)
+        starts, states = memory.starts, memory.states
+        advice, own = expert(expert_sees), memory.step(student_sees)
         features = expert.features(expert_sees) if sketches else {}
         samples = {
             name: torch.where(
@@ -98,7 +115,8 @@ def gather(
         }
         for name, seen in student_sees.items():
             sketch = sketches[name](features[name]) if sketches else seen[..., :0]
-            parts[name].append(Labelled(seen, advice[name], sketch))
-        env.step({name: command.numpy() for name, command in expert.command(samples).items()})
+            parts[name].append(Labelled(seen, advice[name], sketch, starts, states.get(name, seen[..., :0])))
+        step = env.step({name: command.numpy() for name, command in expert.command(samples).items()})
+        memory.forget(torch.from_numpy(step.terminated | step.truncated))
         env.reset_ended()
     return {name: merge(of_group) for name, of_group in parts.items()}

@@ -16,16 +16,20 @@ from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig, Polisher
+from kdmarl_core.distill.segments import draw, recall
 from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Rows, progress_bar
+from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy, observe
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 CHECKPOINT = "students.safetensors"
+RECALL = 300
+"""Gradient steps after which the states that segments start with are recalled anew."""
 
 
 class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,6 +57,16 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     learning_rate: Positive = 2e-3
     capacity: Count = 300_000
     """moments kept"""
+    segment: Count = 20
+    """moments in a row through which memory is trained; students without memory learn from single moments"""
+
+    def __post_init__(self) -> None:
+        remembers = any(network.memory for network in self.students.values())
+        if remembers and self.capacity < self.envs * self.segment:
+            raise ValueError(
+                f"capacity is {self.capacity}, less than segments of {self.segment} moments in each of "
+                f"{self.envs} envs; raise it"
+            )
 
     @property
     def env_steps(self) -> int:
@@ -97,6 +111,7 @@ def distill(
     students = make_students(config, env.groups)
     structure = Structure(expert, students, config.loss, seed)
     sketches = structure.sketches(expert.features(observe(env, expert.view)))
+    memory = Memory(students, env)
     stores = {group.name: Aggregate(config.capacity) for group in env.groups}
     optimizer = torch.optim.Adam(structure.parameters(), lr=config.learning_rate)
     log = Rows(folder, 0)
@@ -106,7 +121,7 @@ def distill(
         for round_ in range(config.rounds):
             started = time.perf_counter()
             share = max(0.0, 1 - round_ / handover) if config.driver == "shared" else 1.0
-            gathered = gather(env, expert, students, config.steps, share, sketches)
+            gathered = gather(env, expert, students, config.steps, share, sketches, memory)
             for name, part in gathered.items():
                 stores[name].add(part)
                 students.actor(name).normalizer.update(part.observation)
@@ -120,7 +135,7 @@ def distill(
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
-        polisher = Polisher(config.polish, config.loss, env, expert, critics, students)
+        polisher = Polisher(config.polish, config.loss, env, expert, critics, students, memory)
         for round_ in range(config.polish.rounds):
             started = time.perf_counter()
             figures = polisher.round(round_)
@@ -157,14 +172,21 @@ def _fit(
     decay: bool = False,
 ) -> dict[str, float]:
     """Gradient steps on everything gathered; returns the mean of each loss term over the last fifty."""
-    data = {name: store.all() for name, store in stores.items()}
-    moments = min(states.observation.shape[0] for states in data.values())
+    kept = {name: store.all() for name, store in stores.items()}
+    moments = min(states.observation.shape[0] for states in kept.values())
+    recurrent = bool(structure.students.memories)
+    length = min(config.segment, moments // config.envs) if recurrent else 1
     recent: list[dict[str, float]] = []
     for update in range(updates):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * ((1 - update / updates) if decay else 1.0)
-        chosen = torch.randint(moments, (config.batch,))
-        losses = structure.loss({name: rows(states, chosen) for name, states in data.items()})
+        if update % RECALL == 0:
+            data = {name: recall(structure.students.actor(name), states, config.envs) for name, states in kept.items()}
+        if recurrent:
+            chosen = draw(moments, config.envs, length, config.batch)
+        else:
+            chosen = torch.randint(moments, (config.batch,))
+        losses = structure.loss({name: rows(states, chosen) for name, states in data.items()}, length)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise KdmarlError(f"distillation: the loss is {total.item()}; lower distill.learning_rate and run again")

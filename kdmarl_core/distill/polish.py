@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
 
 import msgspec
 import torch
@@ -14,7 +15,8 @@ from kdmarl_core.distill.advantage import advantage_loss
 from kdmarl_core.distill.losses import LossWeights, imitation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply
-from kdmarl_core.expert.networks import DecentralizedPolicy, TeamPolicy
+from kdmarl_core.expert.memory import Memory
+from kdmarl_core.expert.networks import DecentralizedPolicy, States, TeamPolicy
 from kdmarl_core.expert.ppo import Batch, Rollout, advantages, standardized
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -39,6 +41,20 @@ class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     max_grad_norm: NonNegative = 1.0
 
 
+class _Driven(NamedTuple):
+    """T steps that students drove in B environments."""
+
+    batch: Batch
+    advantage: dict[str, Tensor]
+    """(T · B, n)"""
+    advice: dict[str, Distribution]
+    """of the expert, over (T · B, n) agents"""
+    states: States
+    """of students with memory, before the first step"""
+    starts: Tensor
+    """(T, B) bool: the first step of an episode"""
+
+
 class Polisher:
     """Improves students on their own rollouts; the expert's policy and critics stay as they are.
 
@@ -51,6 +67,7 @@ class Polisher:
         expert: labels every state.
         critics: the expert's, by group.
         students: to be improved.
+        memory: the students' in ``env``; without it, they begin as if they had just started.
     """
 
     def __init__(
@@ -61,9 +78,11 @@ class Polisher:
         expert: TeamPolicy,
         critics: nn.ModuleDict,
         students: DecentralizedPolicy,
+        memory: Memory | None = None,
     ) -> None:
         self.config, self.weights = config, weights
         self.expert, self.critics, self.students = expert, critics, students
+        self._memory = memory or Memory(students, env)
         self._rollout = Rollout(env, STUDENT, expert.view)
         self._seen = {group.name: observation_size(group.observation[expert.view]) for group in env.groups}
         self._optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
@@ -75,14 +94,14 @@ class Polisher:
             KdmarlError: a loss is not finite.
         """
         share = self.config.share * (index + 1) / self.config.rounds
-        batch, _ = self._rollout.collect(self.students, self.critics, self.config.steps)
+        states, starts = self._memory.states, self._memory.starts
+        batch, _ = self._rollout.collect(self.students, self.critics, self.config.steps, self._memory)
         advantage = {name: self._advantage(name, batch) for name in batch.observation}
-        advice = self._advice(batch)
-        moments = batch.ended.numel()
+        driven = _Driven(batch, advantage, self._advice(batch), states, torch.cat([starts[None], batch.ended[:-1]]))
         losses = []
         for _ in range(self.config.epochs):
-            for chosen in torch.randperm(moments).chunk(self.config.minibatches):
-                losses.append(self._learn(batch, advantage, advice, chosen, share))
+            for chosen in self._minibatches(*batch.ended.shape):
+                losses.append(self._learn(driven, chosen, share))
         return {"advantage_share": share, "advantage": sum(losses) / len(losses)}
 
     def _advantage(self, name: str, batch: Batch) -> Tensor:
@@ -95,22 +114,33 @@ class Polisher:
         seen = {name: state[..., : self._seen[name]].flatten(0, 1) for name, state in batch.state.items()}
         return self.expert(seen)
 
-    def _learn(
-        self,
-        batch: Batch,
-        advantage: dict[str, Tensor],
-        advice: dict[str, Distribution],
-        chosen: Tensor,
-        share: float,
-    ) -> float:
+    def _minibatches(self, steps: int, envs: int) -> Iterable[Tensor]:
+        """Rows of the T · B moments in random order; with memory, those of whole environments, step by step."""
+        if not self.students.memories:
+            return torch.randperm(steps * envs).chunk(self.config.minibatches)
+        chunks = torch.randperm(envs).chunk(self.config.minibatches)
+        return [(torch.arange(steps).unsqueeze(1) * envs + chosen).flatten() for chosen in chunks]
+
+    def _decide(self, name: str, driven: _Driven, chosen: Tensor) -> Distribution:
+        """What the students of one type would do now in the ``chosen`` moments."""
+        actor, observation = self.students.actor(name), driven.batch.observation[name]
+        rows = observation.flatten(0, 1)[chosen]
+        if not actor.memory:
+            return actor(rows)
+        envs = chosen[: len(chosen) // len(observation)]
+        features = actor.sequence(observation[:, envs], driven.states[name][envs], driven.starts[:, envs])
+        return actor.decide(features.flatten(0, 1), rows)
+
+    def _learn(self, driven: _Driven, chosen: Tensor, share: float) -> float:
+        batch = driven.batch
         gains: list[Tensor] = []
         imitation: list[Tensor] = []
-        for name, observation in batch.observation.items():
-            decided = self.students.actor(name)(observation.flatten(0, 1)[chosen])
+        for name in batch.observation:
+            decided = self._decide(name, driven, chosen)
             log_prob = decided.log_prob(batch.sample[name].flatten(0, 1)[chosen])
             old = batch.log_prob[name].flatten(0, 1)[chosen]
-            gains.append(advantage_loss(log_prob, old, advantage[name][chosen], self.config.clip))
-            advised = apply(advice[name], lambda x: x[chosen])
+            gains.append(advantage_loss(log_prob, old, driven.advantage[name][chosen], self.config.clip))
+            advised = apply(driven.advice[name], lambda x: x[chosen])
             imitation += imitation_loss(advised, decided, self.weights).values()
         gain = torch.stack(gains).mean()
         loss = share * gain + (1 - share) * torch.stack(imitation).sum()

@@ -12,6 +12,7 @@ from kdmarl_core.distill.aggregation import Labelled
 from kdmarl_core.distill.losses import LossWeights, imitation_loss
 from kdmarl_core.distill.relations import Sketch, relation_loss
 from kdmarl_core.distill.roles import assignment, prototypes, role_loss
+from kdmarl_core.distill.segments import unroll
 from kdmarl_core.expert.distributions import SquashedGaussian
 from kdmarl_core.expert.networks import DecentralizedPolicy, TeamPolicy
 
@@ -68,9 +69,13 @@ class Structure(nn.Module):
                 chosen = torch.randperm(features.shape[0])[:FOR_ROLES]
                 self._centres[name] = prototypes(features[chosen], self.weights.roles, self._seed)
 
-    def loss(self, data: dict[str, Labelled]) -> dict[str, Tensor]:
-        """The weighted terms on a batch of moments, by ``group/term``; their sum is the loss."""
-        features = {name: self.students.actor(name).features(states.observation) for name, states in data.items()}
+    def loss(self, data: dict[str, Labelled], length: int = 1) -> dict[str, Tensor]:
+        """The weighted terms on a batch of moments, by ``group/term``; their sum is the loss.
+
+        Moments are segments of ``length`` as :func:`~kdmarl_core.distill.segments.draw` gives them, through which
+        memory is trained.
+        """
+        features = {name: unroll(self.students.actor(name), states, length) for name, states in data.items()}
         terms: dict[str, Tensor] = {}
         for name, states in data.items():
             trust: Tensor | float = 1.0

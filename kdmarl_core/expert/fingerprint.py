@@ -12,6 +12,8 @@ Facts = Mapping[str, Any]
 """Plain data such as ``{"expert": {"ppo": {"gamma": 0.99}}, "seed": 1}``"""
 SHOWN = 3
 """How many differences are named."""
+LATER = {"memory": "0", "segment": "20"}
+"""Keys that came later → JSON of what runs without them did."""
 
 
 def encode(facts: Facts) -> str:
@@ -26,7 +28,8 @@ def differences(kept: str, facts: Facts) -> str:
         ValueError: ``kept`` is not from :func:`encode`.
     """
     before, now = (dict(_leaves("", json.loads(text))) for text in (kept, encode(facts)))
-    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    usual = {key: LATER.get(key.rpartition(".")[2]) for key in before.keys() | now.keys()}
+    changed = sorted(key for key, value in usual.items() if before.get(key, value) != now.get(key, value))
     told = [f"{key} = {before.get(key, 'nothing')} (now {now.get(key, 'nothing')})" for key in changed[:SHOWN]]
     more = [f"{len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
     return ", ".join(told + more)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, cast
 
 import msgspec
@@ -25,6 +27,8 @@ ATTENTION_HEADS = 4
 UNAVAILABLE = -1e9
 """Logit of an action that may not be chosen: its probability is exactly 0, and entropy and divergence stay finite."""
 Width = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+States = dict[str, Tensor]
+"""Group → recurrent states (B, n, H), of the types that have memory"""
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +39,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     log_std: float = -1.0
     """initial log standard deviation before squashing (continuous actions)"""
     state_dependent_std: bool = False
+    memory: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    """width of a GRU cell after the hidden layers (students only); 0: none"""
 
 
 class Normalizer(nn.Module):
@@ -126,18 +132,51 @@ class Head(nn.Module):
 
 
 class Actor(nn.Module):
-    """Decentralised policy of one type: normaliser, multilayer perceptron, head."""
+    """Decentralised policy of one type: normaliser, multilayer perceptron, head.
+
+    With ``config.memory`` a gated recurrent unit (Cho et al., arXiv 1406.1078) stands before the last layer. What it
+    gives is both the features of a moment and the state that the next moment begins with; all zero is no memory.
+    """
 
     def __init__(self, observation: int, action: ActionSpace, config: NetworkConfig, mask: slice | None = None) -> None:
         super().__init__()
         self.normalizer = Normalizer(observation)
         self.head = Head(action, config, mask)
         self.net = mlp([observation, *config.hidden, self.head.outputs], config.activation, 0.01)
+        self.memory = config.memory
+        if self.memory:
+            self.cell = nn.GRUCell(int(self.net[-1].in_features), self.memory)  # type: ignore[arg-type]
+            self.net[-1] = mlp([self.memory, self.head.outputs], config.activation, 0.01)[0]
 
-    def features(self, observation: Tensor) -> Tensor:
-        """(..., O) → the last hidden layer, (..., F)."""
+    def features(self, observation: Tensor, state: Tensor | None = None) -> Tensor:
+        """(..., O) → what the last layer decides on, (..., F).
+
+        With memory that is the next state, (..., H); ``state`` is the one before, None where an episode begins.
+        """
         hidden: Tensor = self.net[:-1](self.normalizer(observation))
-        return hidden
+        return self._remember(hidden, state) if self.memory else hidden
+
+    def sequence(self, observation: Tensor, state: Tensor, starts: Tensor) -> Tensor:
+        """Features of T moments in a row, (T, B, n, F); without memory each stands for itself.
+
+        Args:
+            observation: (T, B, n, O).
+            state: (B, n, H) before the first moment.
+            starts: (T, B) bool, an episode begins: what was remembered until then is forgotten.
+        """
+        if not self.memory:
+            return self.features(observation)
+        features = []
+        for hidden, begins in zip(self.net[:-1](self.normalizer(observation)), starts, strict=True):
+            state = self._remember(hidden, state.masked_fill(begins[:, None, None], 0))
+            features.append(state)
+        return torch.stack(features)
+
+    def _remember(self, hidden: Tensor, state: Tensor | None) -> Tensor:
+        """(..., F), (..., H) → the next state, (..., H)."""
+        rows = hidden.reshape(-1, hidden.shape[-1])  # a cell takes one leading dimension
+        following: Tensor = self.cell(rows, None if state is None else state.reshape(-1, self.memory))
+        return following.reshape(*hidden.shape[:-1], self.memory)
 
     def decide(self, features: Tensor, observation: Tensor) -> Distribution:
         """Last hidden layer and the observation it was made from → distribution over this type's actions."""
@@ -151,10 +190,16 @@ class Actor(nn.Module):
         """(..., O) → the most probable command, (..., A) in the action space's units."""
         return self.head.command(self(observation).mode())
 
+    def greedy_step(self, observation: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One step with memory: (..., O) and (..., H) → as :meth:`greedy`, and the next state (..., H)."""
+        following = self.features(observation, state)
+        return self.head.command(self.decide(following, observation).mode()), following
+
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one forward pass (linear layers)."""
-        return sum(layer.weight.numel() for layer in self.net if isinstance(layer, nn.Linear))
+        """Multiply-accumulates of one forward pass (linear layers and recurrent cell)."""
+        cell = self.cell.weight_ih.numel() + self.cell.weight_hh.numel() if self.memory else 0
+        return cell + _linear_macs(self.net)
 
 
 def observe(env: BatchedEnv, view: str) -> dict[str, Tensor]:
@@ -168,6 +213,8 @@ class TeamPolicy(nn.Module):
     heads: dict[str, Head]
     one_space: bool = True
     """whether the features of all types come from one network, so that they can be compared"""
+    memories: Mapping[str, int] = MappingProxyType({})
+    """widths of the recurrent states, of the types that have memory"""
 
     def __init__(self, view: str) -> None:
         super().__init__()
@@ -185,6 +232,10 @@ class TeamPolicy(nn.Module):
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Group → (..., n, O) to group → distribution over (..., n) agents."""
         return self.decide(self.features(observation), observation)
+
+    def step(self, observation: dict[str, Tensor], states: States) -> tuple[dict[str, Distribution], States]:
+        """As :meth:`forward` for agents with memory: also their states before and after (without memory: empty)."""
+        return self(observation), states
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into the running statistics."""
@@ -212,6 +263,7 @@ class DecentralizedPolicy(TeamPolicy):
         )
         self.heads = {name: actor.head for name, actor in self.actors.items()}  # type: ignore[misc]
         self.one_space = len(groups) == 1
+        self.memories = {g.name: configs[g.name].memory for g in groups if configs[g.name].memory}
 
     def actor(self, group: str) -> Actor:
         """The actor of one type."""
@@ -224,6 +276,11 @@ class DecentralizedPolicy(TeamPolicy):
     def decide(self, features: dict[str, Tensor], observation: dict[str, Tensor]) -> dict[str, Distribution]:
         """Each type by its own actor."""
         return {name: self.actor(name).decide(features[name], observation[name]) for name in self.actors}
+
+    def step(self, observation: dict[str, Tensor], states: States) -> tuple[dict[str, Distribution], States]:
+        """Each type by its own actor; types without memory have no entry in ``states``."""
+        features = {name: self.actor(name).features(observation[name], states.get(name)) for name in self.actors}
+        return self.decide(features, observation), {name: features[name] for name in states}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
         """Fold observations into every actor's running statistics."""

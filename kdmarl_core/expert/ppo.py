@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import Critic, TeamPolicy, observe
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -118,14 +119,20 @@ class Rollout:
         return observation, {name: torch.cat([seen[name], torch.from_numpy(state[name])], -1) for name in seen}
 
     @torch.no_grad()
-    def collect(self, policy: TeamPolicy, critics: nn.ModuleDict, steps: int) -> tuple[Batch, list[dict[str, Tensor]]]:
-        """Run ``steps`` steps; returns the batch and the figures of episodes that ended, each (K, N)."""
+    def collect(
+        self, policy: TeamPolicy, critics: nn.ModuleDict, steps: int, memory: Memory | None = None
+    ) -> tuple[Batch, list[dict[str, Tensor]]]:
+        """Run ``steps`` steps; returns the batch and the figures of episodes that ended, each (K, N).
+
+        ``memory`` is that of ``policy`` in this environment; without it, agents begin as if they had just started.
+        """
+        memory = memory or Memory(policy, self.env)
         rows: list[dict[str, Any]] = []
         episodes: list[dict[str, Tensor]] = []
         observation, state = self.tensors()
         value = values_of(critics, state)
         for _ in range(steps):
-            distribution = policy(observation)
+            distribution = memory.step(observation)
             sample = {name: d.sample() for name, d in distribution.items()}
             log_prob = {name: d.log_prob(sample[name]) for name, d in distribution.items()}
             step = self.env.step({name: command.numpy() for name, command in policy.command(sample).items()})
@@ -149,6 +156,7 @@ class Rollout:
             if ended.any():
                 episodes.append({name: torch.from_numpy(figure) for name, figure in step.episodes.items()})
                 self.env.reset_ended()
+                memory.forget(ended)
                 next_observation, next_state = self.tensors()
                 next_value = values_of(critics, next_state)
             observation, state, value = next_observation, next_state, next_value

@@ -52,6 +52,8 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def __post_init__(self) -> None:
         if self.actors and self.policy != "decentralized":
             raise ValueError(f"actors are given, but a {self.policy} policy is one network; remove them")
+        if any(network.memory for network in (self.actor, self.critic, *self.actors.values())):
+            raise ValueError("memory is for students only; set it to 0 in actor, actors and critic")
         if self.policy == "centralized" and (not self.actor.hidden or self.actor.hidden[-1] % ATTENTION_HEADS):
             raise ValueError(
                 f"actor.hidden is {list(self.actor.hidden)}; a centralized policy needs a last width that its "

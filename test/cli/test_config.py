@@ -51,6 +51,11 @@ def test_overrides_change_values_and_the_hash():
             "actors are given, but a centralized policy is one network",
         ),
         ("expert={policy: shared, actors: {scout: {}}}", "actors are given, but a shared policy is one network"),
+        ("expert={actors: {scout: {memory: 8}}, policy: decentralized}", "memory is for students only"),
+        (
+            "distill={students: {scout: {memory: 8}}, capacity: 1000}",
+            r"\$\.distill: capacity is 1000, less than segments of 20 moments in each of 64 envs; raise it",
+        ),
         ("distill.students.zeppelin={}", "distill.students: unknown robot type 'zeppelin'; remove it"),
     ],
 )

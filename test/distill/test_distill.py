@@ -16,9 +16,9 @@ from kdmarl_core.distill.distill import DistillConfig, distill, load_students, m
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import EXPERT, STUDENT
-from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
+from kdmarl_core.expert.distributions import SquashedGaussian
 from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
-from toy import DRIVE, Doors, Echo
+from toy import DRIVE, Doors, Echo, perfect_expert
 
 SMALL = NetworkConfig(hidden=(32,))
 CONFIG = DistillConfig(
@@ -27,24 +27,15 @@ CONFIG = DistillConfig(
 )  # fmt: skip
 
 
-def perfect_expert(env):
-    """A team policy that commands exactly what it is shown."""
-    expert = make_policy("decentralized", env.groups, SMALL)
-
-    def forward(observation):
-        unit = (observation["wheeled"] / torch.from_numpy(DRIVE.high)).clamp(-0.98, 0.98)
-        return {
-            "wheeled": SquashedGaussian(torch.atanh(unit), torch.full_like(unit, -2.0)),
-            "chooser": Categorical(observation["chooser"] * 8),
-        }
-
-    expert.forward = forward
-    return expert
-
-
 def part(rows, value):
     nothing = torch.zeros(rows, 1, 2)
-    return Labelled(torch.full((rows, 1, 2), float(value)), SquashedGaussian(nothing, nothing), nothing[..., :0])
+    return Labelled(
+        torch.full((rows, 1, 2), float(value)),
+        SquashedGaussian(nothing, nothing),
+        nothing[..., :0],
+        nothing[:, 0, 0] > 0,
+        nothing[..., :0],
+    )
 
 
 def test_aggregate_forgets_the_oldest():

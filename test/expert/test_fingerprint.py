@@ -21,6 +21,8 @@ def changed(**parts):
         (FACTS, ""),
         (dict(reversed(FACTS.items())), ""),
         (changed(seed=2), "seed = 1 (now 2)"),
+        (changed(expert={**FACTS["expert"], "memory": 0}), ""),  # came later
+        (changed(expert={**FACTS["expert"], "memory": 8}), "expert.memory = nothing (now 8)"),
         (changed(expert={"ppo": {"gamma": 0.9}, "hidden": (64, 64)}), "expert.ppo.gamma = 0.99 (now 0.9)"),
         (changed(expert={"ppo": {"gamma": 0.99}, "hidden": [32]}), "expert.hidden = [64, 64] (now [32])"),
         (changed(expert={**FACTS["expert"], "view": "student"}), 'expert.view = nothing (now "student")'),

@@ -7,7 +7,8 @@ import torch
 from kdmarl_core.contract import Discrete, KdmarlError
 from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.envs.base import EXPERT, STUDENT, Group
-from kdmarl_core.expert.networks import Actor, NetworkConfig, Normalizer, make_policy, observe
+from kdmarl_core.expert.memory import Memory
+from kdmarl_core.expert.networks import Actor, DecentralizedPolicy, NetworkConfig, Normalizer, make_policy, observe
 from toy import DRIVE, Doors, Echo
 
 SMALL = NetworkConfig(hidden=(16, 16))
@@ -120,3 +121,50 @@ def test_a_mask_that_does_not_fit_the_actions_is_refused():
     wrong = Group("walker", group.agents, group.observation, Discrete(5))
     with pytest.raises(KdmarlError, match="action_mask: the observation has one of 4, and there are 5"):
         make_policy("decentralized", (wrong,), SMALL)
+
+
+def recurrent(observation=3):
+    torch.manual_seed(0)
+    return Actor(observation, DRIVE, NetworkConfig(hidden=(16,), memory=8))
+
+
+def test_a_sequence_gives_what_steps_give_and_forgets_where_episodes_begin():
+    actor, observation, start = recurrent(), torch.randn(7, 4, 2, 3), torch.randn(4, 2, 8)
+    starts = torch.rand(7, 4) < 0.3
+    state, steps = start, []
+    for seen, begins in zip(observation, starts, strict=True):
+        state = actor.features(seen, state.masked_fill(begins[:, None, None], 0))
+        steps.append(state)
+    torch.testing.assert_close(actor.sequence(observation, start, starts), torch.stack(steps))
+    starts[3] = True
+    forgotten = actor.sequence(observation, start, starts)[3:]
+    torch.testing.assert_close(forgotten, actor.sequence(observation[3:], torch.zeros(4, 2, 8), starts[3:]))
+    torch.testing.assert_close(forgotten[0], actor.features(observation[3]))
+
+
+def test_agents_remember_each_for_itself():
+    env = Echo(4)
+    configs = {"wheeled": NetworkConfig(hidden=(16,), memory=8), "chooser": SMALL}
+    policy = DecentralizedPolicy(env.groups, STUDENT, configs)
+    memory, other = Memory(policy, env), Memory(policy, env)
+    assert {name: state.shape for name, state in memory.states.items()} == {"wheeled": (4, 2, 8)}
+    seen = observe(env, STUDENT)
+    changed = {name: x.clone() for name, x in seen.items()}
+    changed["wheeled"][2, 1] += 1.0
+    memory.step(seen)
+    other.step(changed)
+    one, two = memory.step(seen), other.step(seen)
+    moved = (one["wheeled"].mean - two["wheeled"].mean).abs().sum(-1) > 0
+    assert moved.nonzero().tolist() == [[2, 1]]
+    torch.testing.assert_close(one["chooser"].logits, policy(seen)["chooser"].logits)
+    assert not memory.starts.any()
+    memory.forget(torch.tensor([True, False, False, True]))
+    assert memory.starts.tolist() == [True, False, False, True]
+    again = memory.step(seen)["wheeled"].mean
+    fresh = policy(seen)["wheeled"].mean
+    torch.testing.assert_close(again[[0, 3]], fresh[[0, 3]])
+    assert (again[[1, 2]] - fresh[[1, 2]]).abs().max() > 0
+
+
+def test_macs_count_the_cell():
+    assert recurrent(10).macs == 10 * 16 + 3 * (16 + 8) * 8 + 8 * 2
