@@ -80,7 +80,7 @@ def _measure(unit: Unit, sha256: str, runs: Path) -> Row:
     env = make_env(experiment, unit.config, 4)
     written = stages.write_policies(experiment, unit.config, env, policies, folder / "models")
     files = {name: Policy.load(each.path) for name, each in written.items()}
-    figures = _play(unit, episodes.policy_files(files))
+    figures = _play(unit, episodes.PolicyFiles(files))
     expert = experiment.expert
     macs = make_policy(expert.policy, env.groups, expert.actor, expert.view, expert.actors).macs
     return Row(

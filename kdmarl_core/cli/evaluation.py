@@ -71,7 +71,7 @@ def evaluate(
     expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
-    acts = {"expert": greedy(expert), "students": episodes.policy_files(policies)}
+    acts: dict[str, episodes.Act] = {"expert": greedy(expert), "students": episodes.PolicyFiles(policies)}
     macs = {
         "expert": {name: expert.macs(name) for name in policies},
         "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import torch
 import yaml
 from rich.console import Console
 
@@ -25,7 +26,8 @@ from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.networks import Actor, DecentralizedPolicy
+from kdmarl_core.expert.memory import Memory
+from kdmarl_core.expert.networks import DecentralizedPolicy, observe
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
 
@@ -115,16 +117,17 @@ def write_policies(
     Raises:
         KdmarlError: a file cannot be written, or differs from its network; then it is removed.
     """
-    policies, actors = {}, {}
+    policies = {}
     # All manifests first: to git, a policy file that was written anew is a change that is not committed.
     manifests = {group.name: _manifest(experiment, config, env, group.name) for group in env.groups}
     for group in env.groups:
         path = policy_path(models, experiment, group.name)
-        actors[group.name] = students.actor(group.name)
-        onnx_export.write_policy(actors[group.name], manifests[group.name], path)
+        onnx_export.write_policy(students.actor(group.name), manifests[group.name], path)
         policies[group.name] = Policy.load(path)
     written = {}
-    for name, difference in _parity(env, policies, actors, experiment.seed).items():
+    parity = _Parity(env, policies, students)
+    episodes.run(env, parity, PARITY_EPISODES, experiment.seed)
+    for name, difference in parity.worst.items():
         written[name] = Written(policies[name].path, difference)
         if difference > PARITY:
             written[name].path.unlink()
@@ -138,21 +141,36 @@ def students_origin(experiment: Experiment, config: Path) -> Facts:
     return stage_1.expert_facts(experiment.expert, experiment.seed, task)
 
 
-def _parity(env: BatchedEnv, policies: dict[str, Policy], actors: dict[str, Actor], seed: int) -> dict[str, float]:
-    """Largest difference per type over closed-loop episodes that the policy files drive."""
-    worst = dict.fromkeys(policies, 0.0)
-    act = episodes.policy_files(policies)
+class _Parity:
+    """Policy files at the wheel, beside the networks that they were made from; each remembers for itself.
 
-    def watched(env: BatchedEnv) -> dict[str, np.ndarray]:
-        commands = act(env)
+    Attributes:
+        worst: largest difference of each type so far.
+    """
+
+    def __init__(self, env: BatchedEnv, policies: dict[str, Policy], students: DecentralizedPolicy) -> None:
+        self.worst = dict.fromkeys(policies, 0.0)
+        self._files, self._students, self._memory = episodes.PolicyFiles(policies), students, Memory(students, env)
+
+    @torch.no_grad()
+    def __call__(self, env: BatchedEnv) -> dict[str, np.ndarray]:
+        """The files' commands."""
+        commands = self._files(env)
+        states = self._memory.states
         for name, seen in env.observe(STUDENT).items():
             flat = seen.reshape(-1, seen.shape[-1])
-            difference = onnx_export.largest_difference(actors[name], flat, commands[name].reshape(len(flat), -1))
-            worst[name] = max(worst[name], difference)
+            state = states[name].flatten(0, 1) if name in states else None
+            difference = onnx_export.largest_difference(
+                self._students.actor(name), flat, commands[name].reshape(len(flat), -1), state
+            )
+            self.worst[name] = max(self.worst[name], difference)
+        self._memory.step(observe(env, STUDENT))
         return commands
 
-    episodes.run(env, watched, PARITY_EPISODES, seed)
-    return worst
+    def forget(self, ended: np.ndarray) -> None:
+        """Begin anew in the environments that have ``ended``, (B,) bool."""
+        self._files.forget(ended)
+        self._memory.forget(torch.from_numpy(ended))
 
 
 def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type: str) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +16,14 @@ Act = Callable[[BatchedEnv], dict[str, np.ndarray]]
 """Commands of every group, (B, n, A), for an environment's present state."""
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """An :data:`Act` with memory, which is told where new episodes begin."""
+
+    def forget(self, ended: np.ndarray) -> None:
+        """Begin anew in the environments that have ``ended``, (B,) bool."""
+
+
 def run(env: BatchedEnv, act: Act, episodes: int, seed: int) -> dict[str, np.ndarray]:
     """Play at least ``episodes`` whole episodes; every environment plays equally many.
 
@@ -22,6 +31,7 @@ def run(env: BatchedEnv, act: Act, episodes: int, seed: int) -> dict[str, np.nda
         Figure → (episodes, N), the first ``episodes`` of those played.
     """
     env.reset(seed)
+    _forget(act, np.ones(env.num_envs, bool))
     rounds = -(-episodes // env.num_envs)
     figures: list[dict[str, np.ndarray]] = []
     finished = np.zeros(env.num_envs, int)
@@ -33,24 +43,50 @@ def run(env: BatchedEnv, act: Act, episodes: int, seed: int) -> dict[str, np.nda
             figures.append({name: figure[counts] for name, figure in step.episodes.items()})
             finished += ended
             env.reset_ended()
+            _forget(act, ended)
     return {name: np.concatenate([part[name] for part in figures])[:episodes] for name in figures[0]}
 
 
-def policy_files(policies: Mapping[str, Policy], view: str = STUDENT) -> Act:
+def _forget(act: Act, ended: np.ndarray) -> None:
+    if isinstance(act, Remembers):
+        act.forget(ended)
+
+
+class PolicyFiles:
     """Every robot acts by its type's policy file, one robot at a time as on the robot itself.
 
-    Only for policies without recurrent state: one loaded file serves all robots of its type.
+    One loaded file serves all robots of its type; each has a recurrent state of its own.
     """
 
-    def act(env: BatchedEnv) -> dict[str, np.ndarray]:
-        observation = env.observe(view)
+    def __init__(self, policies: Mapping[str, Policy], view: str = STUDENT) -> None:
+        self._policies, self._view = policies, view
+        self._states: dict[tuple[str, int, int], list[np.ndarray]] = {}  # by type, environment and place
+
+    def __call__(self, env: BatchedEnv) -> dict[str, np.ndarray]:
+        """Commands of every group, (B, n, A)."""
         commands = {}
-        for name, rows in observation.items():
-            policy, flat = policies[name], rows.reshape(-1, rows.shape[-1])
-            commands[name] = np.array([policy(row) for row in flat]).reshape(*rows.shape[:-1], -1)
+        for name, rows in env.observe(self._view).items():
+            robots = np.ndindex(rows.shape[:-1])
+            commands[name] = np.array([self._drive(name, robot, rows[robot]) for robot in robots])
+            commands[name] = commands[name].reshape(*rows.shape[:-1], -1)
         return commands
 
-    return act
+    def _drive(self, name: str, robot: tuple[int, int], seen: np.ndarray) -> np.ndarray:
+        """One robot's command, (A,)."""
+        policy = self._policies[name]
+        if not policy.manifest.recurrent:
+            return policy(seen)
+        key = (name, *robot)
+        policy.reset()
+        if key in self._states:
+            policy.state = self._states[key]
+        command = policy(seen)
+        self._states[key] = policy.state
+        return command
+
+    def forget(self, ended: np.ndarray) -> None:
+        """Begin anew in the environments that have ``ended``, (B,) bool."""
+        self._states = {robot: state for robot, state in self._states.items() if not ended[robot[1]]}
 
 
 def random_commands(seed: int) -> Act:

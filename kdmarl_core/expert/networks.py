@@ -186,14 +186,14 @@ class Actor(nn.Module):
         """(..., O) → distribution over this type's actions."""
         return self.decide(self.features(observation), observation)
 
-    def greedy(self, observation: Tensor) -> Tensor:
-        """(..., O) → the most probable command, (..., A) in the action space's units."""
-        return self.head.command(self(observation).mode())
+    def greedy(self, observation: Tensor, state: Tensor | None = None) -> Tensor:
+        """(..., O) → the most probable command, (..., A) in the action space's units; ``state`` as in features."""
+        return self.greedy_step(observation, state)[0]
 
-    def greedy_step(self, observation: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step with memory: (..., O) and (..., H) → as :meth:`greedy`, and the next state (..., H)."""
-        following = self.features(observation, state)
-        return self.head.command(self.decide(following, observation).mode()), following
+    def greedy_step(self, observation: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As :meth:`greedy`, and the features, which with memory are the next state, (..., H)."""
+        features = self.features(observation, state)
+        return self.head.command(self.decide(features, observation).mode()), features
 
     @property
     def macs(self) -> int:

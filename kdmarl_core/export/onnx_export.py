@@ -8,46 +8,56 @@ import logging
 import warnings
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from kdmarl_core.contract import Discrete, Manifest
-from kdmarl_core.contract.manifest import METADATA_KEY
+from kdmarl_core.contract.manifest import METADATA_KEY, RecurrentState
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.expert.networks import Actor
 
 OPSET = 18
+STATE = "memory"
+"""Graph input that holds the recurrent state."""
 
 
 class _Deployed(nn.Module):
-    """What the file computes: one observation (1, O) to the greedy command."""
+    """What the file computes: one observation (1, O) to the greedy command; with memory, also state to next state."""
 
     def __init__(self, actor: Actor) -> None:
         super().__init__()
         self.actor = actor
 
-    def forward(self, observation: Tensor) -> Tensor:
-        command: Tensor = self.actor.greedy(observation)
+    def forward(self, observation: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        if state is None:
+            return self._shaped(self.actor.greedy(observation))
+        command, following = self.actor.greedy_step(observation, state)
+        return self._shaped(command), following
+
+    def _shaped(self, command: Tensor) -> Tensor:
         return command if self.actor.head.continuous else command.reshape(1)
 
 
 def write_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
-    """Export ``actor`` with ``manifest`` to ``path``, atomically.
+    """Export ``actor`` with ``manifest`` to ``path``, atomically; recurrent states are filled in.
 
     Raises:
         KdmarlError: the file cannot be written.
     """
     actor.eval()
-    example = torch.zeros(1, manifest.observation_size)
+    states = [RecurrentState(name=STATE, shape=[1, actor.memory])] if actor.memory else []
+    manifest = msgspec.structs.replace(manifest, recurrent=states)
+    example = [torch.zeros(1, manifest.observation_size), *(torch.zeros(state.shape) for state in states)]
     output = "action" if isinstance(manifest.action, Discrete) else "command"
     with _quiet():
         program = torch.onnx.export(
             _Deployed(actor),
-            (example,),
-            input_names=["observation"],
-            output_names=[output],
+            tuple(example),
+            input_names=["observation", *(state.name for state in states)],
+            output_names=[output, *(f"{state.name}_next" for state in states)],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -98,16 +108,19 @@ def weight_bytes(path: Path) -> int:
     return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
 
 
-def largest_difference(actor: Actor, observations: np.ndarray, commands: np.ndarray) -> float:
+def largest_difference(
+    actor: Actor, observations: np.ndarray, commands: np.ndarray, state: Tensor | None = None
+) -> float:
     """Largest absolute difference between the file's commands and the network's.
 
     Args:
         actor: the network that was exported.
         observations: (M, O).
         commands: (M, A) what the policy file gave for them.
+        state: (M, H) what the network remembers, if it has memory.
     """
     with torch.no_grad():
-        expected = actor.greedy(torch.from_numpy(observations)).numpy()
+        expected = actor.greedy(torch.from_numpy(observations), state).numpy()
     return float(np.abs(expected - commands).max())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,16 @@ class Policy:
         for state, following in zip(self._states, self._next_states, strict=True):
             state[...] = following
         return self._action.reshape(-1).astype(np.float32)
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """The recurrent state, a copy: set it later, so that one loaded file serves several robots."""
+        return [state.copy() for state in self._states]
+
+    @state.setter
+    def state(self, values: Sequence[np.ndarray]) -> None:
+        for state, value in zip(self._states, values, strict=True):
+            state[...] = value
 
     def reset(self) -> None:
         """Forget the recurrent state."""

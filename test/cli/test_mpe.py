@@ -1,6 +1,7 @@
 """Experiments of MPE tasks: the shipped files, and the whole chain in small, measured on mpe2 itself."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,10 +57,12 @@ def test_students_of_unknown_agents_are_refused():
         load_experiment(SPEAKER, ["distill.students.lisener={}"])
 
 
-def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys):
+@pytest.mark.parametrize("memory", [0, 8])
+def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys, memory):
+    network = ["--set", f"distill.students.agent={{hidden: [16], memory: {memory}}}"]
     output, models = ["--output", str(tmp_path / "run")], ["--models", str(tmp_path / "models")]
     for command in (["train"], ["distill"], ["export", *models], ["evaluate", "--record", *models]):
-        app([command[0], str(SPREAD), *output, *command[1:], *OVERRIDES], standalone_mode=False)
+        app([command[0], str(SPREAD), *output, *command[1:], *OVERRIDES, *network], standalone_mode=False)
     printed = capsys.readouterr().out
     assert "simple_spread of mpe2" in printed
     assert "covered" in printed
@@ -70,7 +73,9 @@ def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys):
     }
     policy = Policy.load(tmp_path / "models/simple_spread_agent.onnx")
     found = next(row for row in rows if (row["team"], row["robot_type"]) == ("students", "agent"))
-    expected = np.mean([play(policy, index, episode) for index in (0, 1) for episode in (0, 1)])
+    assert [state.shape for state in policy.manifest.recurrent] == ([[1, memory]] if memory else [])
+    assert found["macs"] == 16 * policy.manifest.observation_size + (3 * (16 + 8) * 8 + 8 * 5 if memory else 16 * 5)
+    expected = np.mean([play(policy.path, index, episode) for index in (0, 1) for episode in (0, 1)])
     assert found["return"]["mean"] == pytest.approx(expected, rel=1e-5)
     results = policy.manifest.results
     assert results.return_.mean == found["return"]["mean"]
@@ -81,13 +86,14 @@ def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys):
     assert "covered" in capsys.readouterr().out
 
 
-def play(policy: Policy, index: int, episode: int) -> float:
+def play(path: Path, index: int, episode: int) -> float:
     """An agent's mean return in one episode, on mpe2 without anything of ours but the policy file."""
     env = parallel_env(max_cycles=8, num_agent_neighbors=1, num_landmark_neighbors=2)
     seed = np.random.SeedSequence([900_000_000, index, episode]).generate_state(1)[0]
     seen, _ = env.reset(seed=int(seed))
+    policies = {agent: Policy.load(path) for agent in env.agents}
     total = 0.0
     while env.agents:
-        seen, reward, *_ = env.step({agent: int(policy(seen[agent])[0]) for agent in env.agents})
+        seen, reward, *_ = env.step({agent: int(policies[agent](seen[agent])[0]) for agent in env.agents})
         total += np.mean(list(reward.values()))
     return total

@@ -77,7 +77,7 @@ def test_the_whole_chain_and_no_file_ever_chooses_what_is_not_available(tmp_path
     app(["inspect", str(policies["zealot"].path)], standalone_mode=False)
     assert "win rate" in capsys.readouterr().out
     env = make_env(load_experiment(STALKERS, OVERRIDES), STALKERS, 4)
-    act = episodes.policy_files(policies)
+    act = episodes.PolicyFiles(policies)
     masked = []
 
     def watched(env: BatchedEnv) -> dict[str, np.ndarray]:

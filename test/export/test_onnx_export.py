@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types, observation_size
-from kdmarl_core.contract.manifest import Provenance
+from kdmarl_core.contract.manifest import Provenance, RecurrentState
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
 from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
@@ -22,9 +22,10 @@ SCOUT = load_robot_types(ROBOT_TYPES)["scout"]
 ORIGIN = Provenance(kdmarl_version="0", commit="c", config_sha256="s", seed=1, expert="e", created="d")
 
 
-def make(action, activation="relu"):
+def make(action, activation="relu", memory=0):
     torch.manual_seed(0)
-    actor = Actor(observation_size(TERMS), action, NetworkConfig(hidden=(32, 16), activation=activation))
+    network = NetworkConfig(hidden=(32, 16), activation=activation, memory=memory)
+    actor = Actor(observation_size(TERMS), action, network)
     with torch.no_grad():
         actor.net[-1].weight.mul_(100)
         actor.normalizer.update(torch.randn(500, actor.normalizer.mean.numel()) * 3 + 1)
@@ -65,8 +66,34 @@ def test_the_file_masks_by_itself(tmp_path):
         policies[group.name] = Policy.load(tmp_path / f"{group.name}.onnx")
         seen = env.observe(STUDENT)[group.name].reshape(-1, manifest.observation_size)
         assert largest_difference(actor, seen, np.array([policies[group.name](row) for row in seen])) == 0
-    figures = episodes.run(env, episodes.policy_files(policies), 60, seed=1)  # a closed door raises
+    figures = episodes.run(env, episodes.PolicyFiles(policies), 60, seed=1)  # a closed door raises
     assert figures["return"].shape == (60, 3)
+
+
+@pytest.mark.parametrize("action", [SCOUT.action, Discrete(5)])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_file_remembers_as_the_network(tmp_path, action, activation):
+    actor, manifest = make(action, activation, memory=8)
+    path = tmp_path / "p.onnx"
+    write_policy(actor, manifest, path)
+    policy = Policy.load(path)
+    assert policy.manifest.recurrent == [RecurrentState(name="memory", shape=[1, 8])]
+    assert macs(path) == actor.macs
+    observations = (np.random.default_rng(0).normal(size=(200, manifest.observation_size)) * 5).astype(np.float32)
+    differences, remembered = [], []
+    for step, row in enumerate(observations):
+        if step % 50 == 0:
+            policy.reset()
+            state = torch.zeros(1, 8)
+        command, alone = policy(row), actor.greedy(torch.from_numpy(row[None])).detach().numpy()
+        differences.append(largest_difference(actor, row[None], command[None], state))
+        remembered.append(np.abs(command - alone).max())
+        with torch.no_grad():
+            state = actor.features(torch.from_numpy(row[None]), state)
+        np.testing.assert_allclose(policy.state[0], state, atol=1e-5)
+    assert max(differences) < 1e-5
+    assert max(remembered[::50]) < 1e-5
+    assert max(remembered) > 0.1
 
 
 def test_the_file_holds_no_trace_of_the_machine(tmp_path):

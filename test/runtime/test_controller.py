@@ -56,6 +56,19 @@ def test_take_over_goes_on_from_the_last_command(tmp_path):
     np.testing.assert_array_equal(new(READINGS), old(READINGS))
 
 
+def test_memory_is_forgotten_by_a_reset_and_not_taken_over(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", recurrent=True)
+    old, new, fresh = (Controller(Policy.load(path), "scout", SCOUT) for _ in range(3))
+    for _ in range(4):
+        old(READINGS)
+    assert np.abs(old.policy.state[0]).max() > 0
+    new.take_over(old)  # states of another policy mean nothing to this one
+    assert np.abs(new.policy.state[0]).max() == 0
+    old.reset()
+    np.testing.assert_array_equal(old(READINGS), fresh(READINGS))
+    np.testing.assert_array_equal(old.policy.state[0], fresh.policy.state[0])
+
+
 @pytest.mark.parametrize(
     ("robot_type", "options", "reason"),
     [

@@ -58,6 +58,21 @@ def test_reset_forgets_the_state_and_results_are_kept(tmp_path):
     np.testing.assert_array_equal(policy(observation), first)
 
 
+def test_one_file_serves_several_robots_by_their_states(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", recurrent=True)
+    one, *own = (Policy.load(path) for _ in range(4))
+    observations = np.random.default_rng(0).normal(size=(5, 3, one.manifest.observation_size)).astype(np.float32)
+    states = [one.state] * 3
+    for seen in observations:
+        for robot in range(3):
+            one.state = states[robot]
+            np.testing.assert_array_equal(one(seen[robot]), own[robot](seen[robot]))
+            states[robot] = one.state
+    kept = states[0][0].copy()
+    one.reset()
+    np.testing.assert_array_equal(states[0][0], kept)
+
+
 def test_says_what_it_is(tmp_path):
     path = write_policy(tmp_path / "p.onnx", "mini")
     policy = Policy.load(str(path))
