@@ -66,7 +66,7 @@ TRAIN = [
 SMAX = [
     # jaxmarl and jax have no version for Python 3.10
     "jaxmarl==0.2.*; python_version >= '3.11'",
-    "jax>=0.4.36; python_version >= '3.11'",
+    "jax>=0.4.25; python_version >= '3.11'",
 ]
 DEV = [
     # colcon builds ament_python packages by setup.py commands that setuptools 80 dropped
