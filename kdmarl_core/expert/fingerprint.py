@@ -12,13 +12,13 @@ Facts = Mapping[str, Any]
 """Plain data such as ``{"expert": {"ppo": {"gamma": 0.99}}, "seed": 1}``"""
 SHOWN = 3
 """How many differences are named."""
-LATER = {"memory": "0", "segment": "20"}
-"""Keys that came later → JSON of what runs without them did."""
+LATER: Mapping[str, Any] = {"memory": 0, "segment": 20, "quantization": "none"}
+"""Keys that came later → what runs without them did."""
 
 
 def encode(facts: Facts) -> str:
-    """Facts as they are kept."""
-    return msgspec.json.encode(facts, order="sorted").decode()
+    """Facts as they are kept: keys that came later are left out where they change nothing."""
+    return msgspec.json.encode(_lasting(facts), order="sorted").decode()
 
 
 def differences(kept: str, facts: Facts) -> str:
@@ -27,12 +27,22 @@ def differences(kept: str, facts: Facts) -> str:
     Raises:
         ValueError: ``kept`` is not from :func:`encode`.
     """
-    before, now = (dict(_leaves("", json.loads(text))) for text in (kept, encode(facts)))
-    usual = {key: LATER.get(key.rpartition(".")[2]) for key in before.keys() | now.keys()}
-    changed = sorted(key for key, value in usual.items() if before.get(key, value) != now.get(key, value))
+    before, now = (dict(_leaves("", _lasting(json.loads(text)))) for text in (kept, encode(facts)))
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     told = [f"{key} = {before.get(key, 'nothing')} (now {now.get(key, 'nothing')})" for key in changed[:SHOWN]]
     more = [f"{len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
     return ", ".join(told + more)
+
+
+def _lasting(value: Any) -> Any:
+    """The same without keys that came later and have the value that runs before them had."""
+    if isinstance(value, Mapping):
+        return {key: _lasting(inner) for key, inner in value.items() if not _neutral(key, inner)}
+    return [_lasting(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _neutral(key: str, value: Any) -> bool:
+    return key in LATER and bool(LATER[key] == value)
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
