@@ -172,6 +172,8 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
         return experiment, None
     expert = experiment.expert
     sizes = experiment.distill.students if method.stage == "scratch" else {g.name: expert.actor for g in env.groups}
+    if any(size.memory for size in sizes.values()):
+        raise KdmarlError("stage is scratch, and only distillation trains memory; set it to 0 in distill.students")
     steps = expert.env_steps + experiment.distill.env_steps
     iterations = -(-steps // (expert.envs * expert.steps))
     return experiment, msgspec.structs.replace(

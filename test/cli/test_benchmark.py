@@ -52,6 +52,10 @@ def test_units_share_experts_and_budgets():
         ({"seeds": [1, 1]}, "give each once"),
         ({"methods": {}}, "methods is empty"),
         ({"methods": {"a": {"set": {"distill.losss": 1}}}}, "spread/a: .*losss.*did you mean 'loss'"),
+        (
+            {"methods": {"a": {"stage": "scratch", "set": {"distill.students.agent.memory": 8}}}},
+            "a: stage is scratch, and only distillation trains memory; set it to 0",
+        ),
         ({"methods": {"a": {"ratio": 1e6}}}, r"no student of 'agent' has 0 MACs; lower it"),
     ],
 )

@@ -11,6 +11,10 @@ FACTS = {
 }
 
 
+def test_what_came_later_leaves_earlier_runs_as_they_were():
+    assert encode({**FACTS, "expert": {**FACTS["expert"], "memory": 0}}) == encode(FACTS)
+
+
 def changed(**parts):
     return {**FACTS, **parts}
 
