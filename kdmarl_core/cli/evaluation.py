@@ -234,8 +234,8 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
         expert_macs=macs["expert"],
         parameters=weights // 4,
         bytes=weights,
-        latency=_latency(policy),
-        cpu=_cpu(),
+        latency=latency(policy),
+        cpu=cpu(),
     )
     onnx_export.record_results(policy.path, msgspec.structs.replace(policy.manifest, results=results))
     Console().print(
@@ -243,7 +243,7 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
     )
 
 
-def _latency(policy: Policy, calls: int = 2000) -> float:
+def latency(policy: Policy, calls: int = 2000) -> float:
     """Median time of one call [s]."""
     observation = np.zeros(policy.manifest.observation_size, np.float32)
     times = []
@@ -254,7 +254,8 @@ def _latency(policy: Policy, calls: int = 2000) -> float:
     return float(np.median(times))
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -56,6 +56,32 @@ def distill(
 
 
 @app.command()
+def plan(
+    robots: Annotated[
+        Path | None,
+        typer.Argument(help="Robot types with their budgets, e.g. config/robots.yaml; default: the experiment's."),
+    ] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="Experiment file that says what students observe; default: navigation.yaml.")
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    output: Output = None,
+    budget: Annotated[
+        list[str],
+        typer.Option(metavar="TYPE=BUDGET", help="Budget of a type, e.g. 'mini={macs: 2000, latency: 2.0e-5}'."),
+    ] = [],  # noqa: B006 - typer copies it
+    search: Annotated[
+        bool, typer.Option("--search", help="Compare the candidates by short distillations of the trained expert.")
+    ] = False,
+    episodes: Annotated[int, typer.Option(min=2, help="That --search measures each candidate in.")] = 100,
+) -> None:
+    """Turn each robot type's budget and observations into the size of its student."""
+    from kdmarl_core.cli import plan as module
+
+    module.plan(robots, experiment, overrides, output, budget, search, episodes)
+
+
+@app.command()
 def export(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 - typer copies it

@@ -56,6 +56,16 @@ def test_runs_depend_on_the_views_that_they_use():
     assert task_facts(plain, STALKERS, "student") != task_facts(limited, STALKERS, "student")
 
 
+def test_students_are_planned(capsys):
+    budgets = ["--budget", "stalker={macs: 3000}", "--budget", "zealot={macs: 2000}"]
+    app(["plan", "--experiment", str(STALKERS), *budgets], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "of at most 3,000 MACs" in printed
+    assert "of at most 2,000 MACs" in printed
+    with pytest.raises(KdmarlError, match="smax_2s3z.yaml: its agents are not of .*robots.yaml; leave that out"):
+        app(["plan", str(REPOSITORY / "config/robots.yaml"), "--experiment", str(STALKERS)], standalone_mode=False)
+
+
 def test_the_whole_chain_and_no_file_ever_chooses_what_is_not_available(tmp_path, capsys):
     output, models = ["--output", str(tmp_path / "run")], ["--models", str(tmp_path / "models")]
     sets = [part for override in OVERRIDES for part in ("--set", override)]

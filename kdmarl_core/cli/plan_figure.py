@@ -1,0 +1,70 @@
+"""The picture of ``kdmarl plan --search``: what each candidate costs and what it returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+STUDENT, CHOSEN, EXPERT, RANDOM = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+"""Colours that colour-blind people tell apart (Okabe and Ito, 2008)."""
+
+
+def save_front(report: dict[str, Any], path: Path) -> None:
+    """Write the picture of a report (``plan.json``) as PNG, one panel for each robot type."""
+    names = list(report["chosen"])
+    figure = Figure(figsize=(1.2 + 4.6 * len(names), 4.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        _draw(axes, report, name)
+    figure.savefig(path, format="png", dpi=130)
+
+
+def _draw(axes: Axes, report: dict[str, Any], name: str) -> None:
+    rows = [row for row in report["candidates"] if row["robot_type"] == name]
+    rungs = max((row["rung"] for row in rows), default=1)
+    for row in rows:
+        mean = row["return"]
+        last = row["rung"] == rungs
+        chosen = last and row["hidden"] == report["chosen"][name]
+        axes.errorbar(
+            row["macs"], mean["mean"], [[mean["mean"] - mean["low"]], [mean["high"] - mean["mean"]]], fmt="o",
+            ms=4 + 2 * row["rung"], color=CHOSEN if chosen else STUDENT, alpha=0.3 + 0.7 * row["rung"] / rungs,
+            mew=0, elinewidth=1, zorder=3 + row["rung"],
+        )  # fmt: skip
+    _draw_front(axes, rows)
+    _draw_references(axes, report, name)
+    for rung, description in enumerate(report["rungs"], 1):
+        axes.plot([], [], "o", ms=4 + 2 * rung, color=STUDENT, alpha=0.3 + 0.7 * rung / rungs, mew=0,
+                  label=f"after {description['rounds']} round{'s' * (description['rounds'] > 1)}")  # fmt: skip
+    axes.plot([], [], "o", ms=4 + 2 * rungs, color=CHOSEN, mew=0, label=f"taken: {report['chosen'][name]}")
+    axes.set(xscale="log", xlabel="MACs of one inference", title=name)
+    axes.set_ylabel(f"return, mean of {report['episodes']} episodes")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+    )
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, framealpha=0.9)
+
+
+def _draw_front(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """The line through those that no cheaper one equals, each at the last rung it reached."""
+    last = {tuple(row["hidden"]): row for row in rows}
+    best: list[dict[str, Any]] = []
+    for row in sorted(last.values(), key=lambda row: (row["macs"], -row["return"]["mean"])):
+        if not best or row["return"]["mean"] > best[-1]["return"]["mean"]:
+            best.append(row)
+    axes.plot([row["macs"] for row in best], [row["return"]["mean"] for row in best], color=STUDENT, lw=1, zorder=2)
+
+
+def _draw_references(axes: Axes, report: dict[str, Any], name: str) -> None:
+    returns = report["returns"]
+    axes.axhline(returns["expert"][name], color=EXPERT, lw=1, ls="--")
+    axes.plot(report["expert_macs"][name], returns["expert"][name], "*", ms=13, color=EXPERT, mew=0, label="expert")
+    axes.axhline(returns["random"][name], color=RANDOM, lw=1, ls=":", label="random commands")
+    if limit := report["budgets"][name].get("macs"):
+        axes.axvline(limit, color="black", lw=1, ls=(0, (1, 3)), label="budget")

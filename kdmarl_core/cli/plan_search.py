@@ -1,0 +1,201 @@
+"""``kdmarl plan --search``: successive halving among the candidates on short distillations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from kdmarl_core.cli.config import Experiment, make_env, task_facts
+from kdmarl_core.cli.evaluation import command_line, greedy
+from kdmarl_core.cli.plan import Planned
+from kdmarl_core.cli.plan_figure import save_front
+from kdmarl_core.cli.stages import run_folder, students_origin
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.writing import replacing
+from kdmarl_core.distill import distill as stage_2
+from kdmarl_core.distill.capacity import Candidate
+from kdmarl_core.distill.distill import DistillConfig
+from kdmarl_core.distill.halving import Rung, better_half, schedule
+from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.expert import train as stage_1
+from kdmarl_core.expert.networks import DecentralizedPolicy
+
+ENVS = 100
+"""Environments that candidates are measured in, at most."""
+
+
+class Search:
+    """Finds each type's best candidate.
+
+    Types are distilled together, the k-th candidates of all types as one team: the losses of different students do not
+    meet, so one distillation serves them all. They are measured one type at a time, with the expert driving the
+    others, so that a type's return does not depend on which candidates happen to be its team mates.
+
+    Args:
+        experiment: of the expert.
+        config: its file.
+        output: run folder, or None for the usual one.
+        planned: the candidates of every type of the team.
+        count: episodes that each candidate is measured in.
+    """
+
+    def __init__(
+        self, experiment: Experiment, config: Path, output: Path | None, planned: list[Planned], count: int
+    ) -> None:
+        self.experiment, self.config, self.run_folder = experiment, config, run_folder(config, output)
+        self.planned = {each.student.robot_type: each for each in planned}
+        self.count = count
+        # Of the training's side: the evaluation must find nothing that was chosen on its own episodes.
+        self.seed = experiment.seed + (2 if experiment.seed + 1 == experiment.evaluate.seed else 1)
+        self.env = make_env(experiment, config, min(count, ENVS))
+        self.expert, self.critics = stage_1.load_expert(
+            experiment.expert,
+            self.env,
+            self.run_folder / "expert",
+            experiment.seed,
+            task_facts(experiment, config, experiment.expert.view),
+        )
+        self.rungs = schedule(max(len(each.candidates) for each in planned), experiment.distill.rounds)
+        self._references: dict[str, np.ndarray] = {}
+        self._results: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Candidate]:
+        """Search; writes ``plan.json`` and ``plan.png`` into the run folder and returns the best of each type.
+
+        Raises:
+            KdmarlError: a distillation fails, or a file cannot be written.
+        """
+        console = Console()
+        console.print(self._announcement(), highlight=False, soft_wrap=True)
+        self._references = {"expert": self._play(None), "random": self._random()}
+        left = {name: list(each.candidates) for name, each in self.planned.items()}
+        for number, rung in enumerate(self.rungs):
+            returns: dict[str, list[float]] = {name: [] for name in left}
+            for place in range(max(map(len, left.values()))):
+                team = {name: of_type[min(place, len(of_type) - 1)] for name, of_type in left.items()}
+                students = self._distilled(number, rung, place, team)
+                for name in (name for name, of_type in left.items() if place < len(of_type)):
+                    row = self._measure(students, name, team[name], number, rung)
+                    returns[name].append(row["return"]["mean"])
+                    console.print(_line(row, len(self.rungs)), highlight=False, markup=False, soft_wrap=True)
+            left = {name: [of_type[i] for i in better_half(returns[name])] for name, of_type in left.items()}
+        chosen = {name: of_type[0] for name, of_type in left.items()}
+        self._write(chosen)
+        return chosen
+
+    def _announcement(self) -> str:
+        configs = [(rung, self._shortened(rung, {})) for rung in self.rungs]
+        steps = sum(rung.entrants * config.env_steps for rung, config in configs)
+        updates = sum(
+            rung.entrants * (config.rounds * config.updates + config.final_updates) for rung, config in configs
+        )
+        full = self.experiment.distill
+        share = sum(rung.entrants * rung.rounds for rung in self.rungs) / full.rounds
+        teams = ", then ".join(
+            f"{rung.entrants} teams for {rung.rounds} round{'s' * (rung.rounds > 1)}" for rung in self.rungs
+        )
+        return (
+            f"search: {teams or 'one candidate, nothing to compare'}; {steps:,} steps of environments and {updates:,} "
+            f"gradient steps, about {share:.1f} times a whole distillation; each candidate is measured in {self.count} "
+            f"episodes of seed {self.seed}; what is finished is kept in {self._folder}"
+        )
+
+    @property
+    def _folder(self) -> Path:
+        return self.run_folder / "plan"
+
+    def _shortened(self, rung: Rung, team: dict[str, Candidate]) -> DistillConfig:
+        """The experiment's distillation for a rung's share of the rounds."""
+        full = self.experiment.distill
+        share = rung.rounds / full.rounds
+        return msgspec.structs.replace(
+            full,
+            students={name: candidate.network for name, candidate in team.items()},
+            rounds=rung.rounds,
+            final_updates=max(1, round(share * full.final_updates)),
+            polish=msgspec.structs.replace(full.polish, rounds=round(share * full.polish.rounds)),
+        )
+
+    def _distilled(self, number: int, rung: Rung, place: int, team: dict[str, Candidate]) -> DecentralizedPolicy:
+        """A team's students, from an earlier search where they are the same ones."""
+        config, folder = self._shortened(rung, team), self._folder / f"rung_{number + 1}" / f"team_{place + 1}"
+        origin = students_origin(self.experiment, self.config)
+        try:
+            return stage_2.load_students(config, self.env, folder, origin)
+        except KdmarlError:  # there are none yet, or others
+            students = stage_2.distill(
+                config, self.expert, self.critics, self._make_env, folder, self.experiment.seed, origin
+            )
+            return students.eval()
+
+    def _make_env(self, envs: int) -> BatchedEnv:
+        return make_env(self.experiment, self.config, envs)
+
+    def _measure(
+        self, students: DecentralizedPolicy, name: str, candidate: Candidate, number: int, rung: Rung
+    ) -> dict[str, Any]:
+        """A candidate's return and retention; kept for the report."""
+        returns = self._play(students, name)
+        agents = next(group.agents for group in self.env.groups if group.name == name)
+        own, expert, random = (r[:, agents] for r in (returns, self._references["expert"], self._references["random"]))
+        row = {
+            "robot_type": name,
+            "rung": number + 1,
+            "rounds": rung.rounds,
+            "shape": candidate.shape,
+            "hidden": list(candidate.network.hidden),
+            **candidate.cost._asdict(),
+            "return": msgspec.to_builtins(statistics.mean(own)),
+            "retention": msgspec.to_builtins(statistics.retention(own, expert, random)),
+        }
+        self._results.append(row)
+        return row
+
+    def _play(self, students: DecentralizedPolicy | None, name: str = "") -> np.ndarray:
+        """Returns (episodes, N) with ``name`` driven by its student and everybody else by the expert."""
+
+        def act(env: BatchedEnv) -> dict[str, np.ndarray]:
+            commands = greedy(self.expert)(env)
+            return commands if students is None else {**commands, name: greedy(students)(env)[name]}
+
+        return episodes.run(self.env, act, self.count, self.seed)["return"]
+
+    def _random(self) -> np.ndarray:
+        """Returns (episodes, N) of random commands."""
+        return episodes.run(self.env, episodes.random_commands(self.seed), self.count, self.seed)["return"]
+
+    def _write(self, chosen: dict[str, Candidate]) -> None:
+        references = {
+            team: {group.name: float(returns[:, group.agents].mean()) for group in self.env.groups}
+            for team, returns in self._references.items()
+        }
+        report = {
+            "command": command_line(),
+            "episodes": self.count,
+            "seed": self.seed,
+            "rungs": [rung._asdict() for rung in self.rungs],
+            "budgets": {name: msgspec.to_builtins(each.budget) for name, each in self.planned.items()},
+            "returns": references,
+            "expert_macs": {name: self.expert.macs(name) for name in self.planned},
+            "candidates": self._results,
+            "chosen": {name: list(candidate.network.hidden) for name, candidate in chosen.items()},
+        }
+        with replacing(self.run_folder / "plan.json") as scratch:
+            scratch.write_text(json.dumps(report, indent=1))
+        with replacing(self.run_folder / "plan.png") as scratch:
+            save_front(report, scratch)
+        Console().print(f"written to {self.run_folder / 'plan.json'} and plan.png", highlight=False, soft_wrap=True)
+
+
+def _line(row: dict[str, Any], rungs: int) -> str:
+    mean, retention = row["return"], row["retention"]
+    return (
+        f"rung {row['rung']}/{rungs}  {row['robot_type']} {row['hidden']}  {row['macs']:,} MACs  "
+        f"return {mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]  retention {retention['mean']:.3f}"
+    )
