@@ -159,8 +159,12 @@ def _play(unit: Unit, act: episodes.Act) -> Means:
 
 
 def _cost(file: Policy, expert_macs: int) -> Cost:
-    weights = onnx_export.weight_bytes(file.path)
-    return Cost(macs=onnx_export.macs(file.path), expert_macs=expert_macs, parameters=weights // 4, bytes=weights)
+    return Cost(
+        macs=onnx_export.macs(file.path),
+        expert_macs=expert_macs,
+        parameters=onnx_export.parameters(file.path),
+        bytes=onnx_export.weight_bytes(file.path),
+    )
 
 
 def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Path) -> None:

@@ -215,7 +215,6 @@ def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
 
 def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: int) -> None:
     """Put one type's figures (team → figure → (episodes, n)) and MACs (of each team) into its policy file."""
-    weights = onnx_export.weight_bytes(policy.path)
     measured: Row = {}
     for key in ("success", "covered", "win_rate", "collisions"):
         if key in of["students"]:
@@ -232,8 +231,8 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
         retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
         macs=macs["students"],
         expert_macs=macs["expert"],
-        parameters=weights // 4,
-        bytes=weights,
+        parameters=onnx_export.parameters(policy.path),
+        bytes=onnx_export.weight_bytes(policy.path),
         latency=latency(policy),
         cpu=cpu(),
     )

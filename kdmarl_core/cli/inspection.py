@@ -44,6 +44,8 @@ def _rows(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
         rows.append(("goal tolerance", f"{manifest.goal_tolerance:g} m"))
     if manifest.recurrent:
         rows.append(("recurrent state", ", ".join(f"{state.name} {state.shape}" for state in manifest.recurrent)))
+    if manifest.quantization != "none":
+        rows.append(("arithmetic", f"{manifest.quantization} weights and activations"))
     if manifest.domain:
         domain = manifest.domain
         rows.append(

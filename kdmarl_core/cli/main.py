@@ -87,11 +87,14 @@ def export(
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     output: Output = None,
     models: Models = Path("models"),
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise to int8, with ranges of states that the students visit.")
+    ] = False,
 ) -> None:
     """Write the students as policy files and check that they act as the trained networks do."""
     from kdmarl_core.cli import stages
 
-    stages.export(config, overrides, output, models)
+    stages.export(config, overrides, output, models, int8)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ from kdmarl_core.contract import KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
+from kdmarl_core.distill import quantization
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
@@ -29,11 +31,14 @@ from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import DecentralizedPolicy, observe
 from kdmarl_core.export import onnx_export
+from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.runtime import Policy
 
 PARITY = 1e-4
 """Largest difference allowed between a policy file and its network [m/s, rad/s]."""
 PARITY_EPISODES = 20
+CALIBRATION_EPISODES = 40
+"""That give int8 its ranges, of the training's seed."""
 
 
 class Written(NamedTuple):
@@ -42,6 +47,8 @@ class Written(NamedTuple):
     path: Path
     difference: float
     """largest from its network in whole episodes [m/s, rad/s]"""
+    mean: float
+    """of the differences"""
 
 
 def run_folder(config: Path, output: Path | None) -> Path:
@@ -99,37 +106,64 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
     Console().print(f"students written to {run / 'students'}")
 
 
-def export(config: Path, overrides: list[str], output: Path | None, models: Path) -> None:
-    """Write ``<run>/students`` as policy files and compare them with the networks over whole episodes."""
+def export(config: Path, overrides: list[str], output: Path | None, models: Path, int8: bool = False) -> None:
+    """Write ``<run>/students`` as policy files and compare them with the networks over whole episodes.
+
+    With ``int8``, students that were distilled in float32 are quantised first.
+
+    Raises:
+        KdmarlError: there are no such students, one of them has memory and ``int8`` is asked for, or as in
+            :func:`write_policies`.
+    """
     experiment = load_experiment(config, overrides)
+    if int8 and any(network.memory for network in experiment.distill.students.values()):
+        raise KdmarlError("--int8: students with memory stay in float32; leave it out, or set their memory to 0")
     env = make_env(experiment, config, 4)
     folder = run_folder(config, output) / "students"
     students = stage_2.load_students(experiment.distill, env, folder, students_origin(experiment, config))
-    for path, difference in write_policies(experiment, config, env, students, models).values():
-        Console().print(f"{path}  {path.stat().st_size} bytes, differs from its network by at most {difference:.1e}")
+    distilled = copy.deepcopy(students)
+    if int8 and experiment.distill.quantization == "none":
+        quantization.calibrate(students, _visited(env, students, experiment.seed))
+    for path, largest, mean in write_policies(experiment, config, env, students, models, distilled).values():
+        told = f"differs from its network by at most {largest:.1e}, {mean:.1e} on average"
+        Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
 
 
 def write_policies(
-    experiment: Experiment, config: Path, env: BatchedEnv, students: DecentralizedPolicy, models: Path
+    experiment: Experiment,
+    config: Path,
+    env: BatchedEnv,
+    students: DecentralizedPolicy,
+    models: Path,
+    distilled: DecentralizedPolicy | None = None,
 ) -> dict[str, Written]:
     """Policy files of every type, compared with the networks over whole episodes in ``env``.
 
+    Quantised students become int8 files. These are compared with ``distilled``, what they were before quantisation,
+    and may differ.
+
     Raises:
-        KdmarlError: a file cannot be written, or differs from its network; then it is removed.
+        KdmarlError: a file cannot be written, or one in float32 differs from its network; then it is removed.
     """
     policies = {}
     # All manifests first: to git, a policy file that was written anew is a change that is not committed.
     manifests = {group.name: _manifest(experiment, config, env, group.name) for group in env.groups}
     for group in env.groups:
-        path = policy_path(models, experiment, group.name)
-        onnx_export.write_policy(students.actor(group.name), manifests[group.name], path)
+        path, actor = policy_path(models, experiment, group.name), students.actor(group.name)
+        if quantization.layers(actor):
+            manifest = msgspec.structs.replace(manifests[group.name], quantization="int8")
+            write_int8_policy(actor, manifest, path)
+        else:
+            onnx_export.write_policy(actor, manifests[group.name], path)
         policies[group.name] = Policy.load(path)
     written = {}
-    parity = _Parity(env, policies, students)
+    parity = _Parity(env, policies, distilled or students)
     episodes.run(env, parity, PARITY_EPISODES, experiment.seed)
-    for name, difference in parity.worst.items():
-        written[name] = Written(policies[name].path, difference)
-        if difference > PARITY:
+    for name, parts in parity.found.items():
+        found = np.concatenate(parts)
+        difference = float(found.max())
+        written[name] = Written(policies[name].path, difference, float(found.mean()))
+        if difference > PARITY and policies[name].manifest.quantization == "none":
             written[name].path.unlink()
             raise KdmarlError(f"{written[name].path}: differs from its network by {difference:.2g}; removed, report it")
     return written
@@ -142,15 +176,15 @@ def students_origin(experiment: Experiment, config: Path) -> Facts:
 
 
 class _Parity:
-    """Policy files at the wheel, beside the networks that they were made from; each remembers for itself.
+    """Policy files at the wheel, beside networks that should act alike; each remembers for itself.
 
     Attributes:
-        worst: largest difference of each type so far.
+        found: differences of each type's commands so far, a list of (M, A).
     """
 
-    def __init__(self, env: BatchedEnv, policies: dict[str, Policy], students: DecentralizedPolicy) -> None:
-        self.worst = dict.fromkeys(policies, 0.0)
-        self._files, self._students, self._memory = episodes.PolicyFiles(policies), students, Memory(students, env)
+    def __init__(self, env: BatchedEnv, policies: dict[str, Policy], networks: DecentralizedPolicy) -> None:
+        self.found: dict[str, list[np.ndarray]] = {name: [] for name in policies}
+        self._files, self._networks, self._memory = episodes.PolicyFiles(policies), networks, Memory(networks, env)
 
     @torch.no_grad()
     def __call__(self, env: BatchedEnv) -> dict[str, np.ndarray]:
@@ -160,10 +194,8 @@ class _Parity:
         for name, seen in env.observe(STUDENT).items():
             flat = seen.reshape(-1, seen.shape[-1])
             state = states[name].flatten(0, 1) if name in states else None
-            difference = onnx_export.largest_difference(
-                self._students.actor(name), flat, commands[name].reshape(len(flat), -1), state
-            )
-            self.worst[name] = max(self.worst[name], difference)
+            given = commands[name].reshape(len(flat), -1)
+            self.found[name].append(onnx_export.differences(self._networks.actor(name), flat, given, state))
         self._memory.step(observe(env, STUDENT))
         return commands
 
@@ -171,6 +203,21 @@ class _Parity:
         """Begin anew in the environments that have ``ended``, (B,) bool."""
         self._files.forget(ended)
         self._memory.forget(torch.from_numpy(ended))
+
+
+def _visited(env: BatchedEnv, students: DecentralizedPolicy, seed: int) -> dict[str, torch.Tensor]:
+    """What students without memory see in whole episodes that they drive: group → (M, O)."""
+    seen: dict[str, list[torch.Tensor]] = {group.name: [] for group in env.groups}
+
+    @torch.no_grad()
+    def watched(env: BatchedEnv) -> dict[str, np.ndarray]:
+        observation = observe(env, STUDENT)
+        for name, rows in observation.items():
+            seen[name].append(rows.flatten(0, 1).clone())
+        return {name: students.actor(name).greedy(rows).numpy() for name, rows in observation.items()}
+
+    episodes.run(env, watched, CALIBRATION_EPISODES, seed)
+    return {name: torch.cat(parts) for name, parts in seen.items()}
 
 
 def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type: str) -> Manifest:

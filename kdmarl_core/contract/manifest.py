@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -117,6 +117,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     goal_tolerance: Positive | None = None
     """distance at which the task counts a goal as reached [m]; None for tasks without goals"""
     recurrent: list[RecurrentState] = []
+    quantization: Literal["none", "int8"] = "none"
+    """of weights and activations; with int8 the linear layers are computed in integers"""
     domain: Domain | None = None
     provenance: Provenance
     results: Results | None = None

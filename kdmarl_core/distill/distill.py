@@ -16,6 +16,7 @@ from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig, Polisher
+from kdmarl_core.distill.quantization import quantize
 from kdmarl_core.distill.segments import draw, recall
 from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
@@ -59,10 +60,17 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """moments kept"""
     segment: Count = 20
     """moments in a row through which memory is trained; students without memory learn from single moments"""
+    quantization: Literal["none", "int8"] = "none"
+    """what the final updates prepare for: with ``int8`` they round as an int8 policy file does; not with memory"""
 
     def __post_init__(self) -> None:
-        remembers = any(network.memory for network in self.students.values())
-        if remembers and self.capacity < self.envs * self.segment:
+        remembering = [name for name, network in self.students.items() if network.memory]
+        if remembering and self.quantization != "none":
+            raise ValueError(
+                f"quantization is {self.quantization}, but students.{remembering[0]} has memory and stays in float32; "
+                f"set its memory to 0 or quantization to none"
+            )
+        if remembering and self.capacity < self.envs * self.segment:
             raise ValueError(
                 f"capacity is {self.capacity}, less than segments of {self.segment} moments in each of "
                 f"{self.envs} envs; raise it"
@@ -133,6 +141,8 @@ def distill(
             seconds["seconds/fit"] = time.perf_counter() - started
             log.append({"round": round_, "expert_share": share, **figures, **seconds})
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
+        if config.quantization == "int8":
+            quantize(students)
         _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
         polisher = Polisher(config.polish, config.loss, env, expert, critics, students, memory)
@@ -155,6 +165,8 @@ def load_students(
         KdmarlError: there are none, or they were distilled otherwise, from another expert or for another task.
     """
     students = make_students(config, env.groups)
+    if config.quantization == "int8":
+        quantize(students)
     checkpoint.load(folder / CHECKPOINT, {"students": students}, _facts(config, origin), "distill")
     return students.eval()
 

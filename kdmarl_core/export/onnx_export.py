@@ -64,7 +64,7 @@ def write_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
         )
     model: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
     model.graph.name = manifest.name
-    _strip(model)
+    strip(model)
     set_manifest(model, manifest)
     onnx.checker.check_model(model, full_check=True)
     save_model(model, path)
@@ -98,6 +98,9 @@ def macs(path: Path) -> int:
     """Multiply-accumulates of one inference of a policy file (its matrix products with constant weights)."""
     graph = onnx.load(str(path), load_external_data=False).graph
     weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":  # an int8 weight becomes one here
+            weights[node.output[0]] = weights.get(node.input[0], 0)
     products = (node for node in graph.node if node.op_type in ("Gemm", "MatMul"))
     return sum(weights.get(node.input[1], 0) for node in products)
 
@@ -108,10 +111,18 @@ def weight_bytes(path: Path) -> int:
     return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
 
 
-def largest_difference(
+def parameters(path: Path) -> int:
+    """Number of a policy file's constants; how int8 ones are scaled is not counted."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    quantising = (node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear"))
+    scaling = {name for node in quantising for name in node.input[1:]}
+    return sum(int(np.prod(tensor.dims)) for tensor in graph.initializer if tensor.name not in scaling)
+
+
+def differences(
     actor: Actor, observations: np.ndarray, commands: np.ndarray, state: Tensor | None = None
-) -> float:
-    """Largest absolute difference between the file's commands and the network's.
+) -> np.ndarray:
+    """Absolute differences between the file's commands and the network's, (M, A); 1 for another choice of actions.
 
     Args:
         actor: the network that was exported.
@@ -121,10 +132,17 @@ def largest_difference(
     """
     with torch.no_grad():
         expected = actor.greedy(torch.from_numpy(observations), state).numpy()
-    return float(np.abs(expected - commands).max())
+    return np.abs(expected - commands) if actor.head.continuous else (expected != commands).astype(np.float32)
 
 
-def _strip(model: onnx.ModelProto) -> None:
+def largest_difference(
+    actor: Actor, observations: np.ndarray, commands: np.ndarray, state: Tensor | None = None
+) -> float:
+    """The largest of :func:`differences`."""
+    return float(differences(actor, observations, commands, state).max())
+
+
+def strip(model: onnx.ModelProto) -> None:
     """Drop the exporter's traces: documentation strings and per-node metadata, which hold paths of this machine."""
     model.producer_name, model.producer_version, model.doc_string = "kdmarl", "", ""
     del model.functions[:]

@@ -56,6 +56,10 @@ def test_overrides_change_values_and_the_hash():
             "distill={students: {scout: {memory: 8}}, capacity: 1000}",
             r"\$\.distill: capacity is 1000, less than segments of 20 moments in each of 64 envs; raise it",
         ),
+        (
+            "distill={students: {scout: {}, mini: {memory: 8}}, quantization: int8}",
+            r"\$\.distill: quantization is int8, but students.mini has memory and stays in float32; set its",
+        ),
         ("distill.students.zeppelin={}", "distill.students: unknown robot type 'zeppelin'; remove it"),
     ],
 )

@@ -1,6 +1,7 @@
 """Experiments of MPE tasks: the shipped files, and the whole chain in small, measured on mpe2 itself."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys, memory):
     for command in (["train"], ["distill"], ["export", *models], ["evaluate", "--record", *models]):
         app([command[0], str(SPREAD), *output, *command[1:], *OVERRIDES, *network], standalone_mode=False)
     printed = capsys.readouterr().out
+    assert re.search(r"differs from its network by at most \S+, \S+ on average", " ".join(printed.split()))
     assert "simple_spread of mpe2" in printed
     assert "covered" in printed
     assert "at goal" not in printed
@@ -84,6 +86,33 @@ def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys, memory):
         assert getattr(results, figure).mean == found[figure]["mean"]
     app(["inspect", str(policy.path)], standalone_mode=False)
     assert "covered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("trained", ["none", "int8"])
+def test_int8_files_go_through_the_chain(tmp_path, capsys, trained):
+    output, models = ["--output", str(tmp_path / "run")], ["--models", str(tmp_path / "models")]
+    overrides = [*output, *OVERRIDES, "--set", f"distill.quantization={trained}"]
+    flags = ["--int8"] if trained == "none" else []
+    for command in (["train"], ["distill"], ["export", *models, *flags], ["evaluate", "--record", *models]):
+        app([command[0], str(SPREAD), *overrides, *command[1:]], standalone_mode=False)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"differs from its network by at most \S+, \S+ on average", printed)
+    policy = Policy.load(tmp_path / "models/simple_spread_agent.onnx")
+    assert policy.manifest.quantization == "int8"
+    inputs, hidden = policy.manifest.observation_size, (40, 36)
+    products = inputs * 40 + 40 * 36 + 36 * 5
+    results = policy.manifest.results
+    assert results.macs == products
+    assert results.parameters == pytest.approx(products + sum(hidden) + 5 + 2 * inputs, abs=5)
+    assert results.bytes < 2.2 * results.parameters
+    app(["inspect", str(policy.path)], standalone_mode=False)
+    assert "int8 weights and activations" in capsys.readouterr().out
+
+
+def test_students_with_memory_are_not_exported_in_int8(tmp_path):
+    remembers = ["--set", "distill.students.agent={hidden: [16], memory: 8}"]
+    with pytest.raises(KdmarlError, match="--int8: students with memory stay in float32; leave it out, or set"):
+        app(["export", str(SPREAD), "--output", str(tmp_path), "--int8", *remembers], standalone_mode=False)
 
 
 def play(path: Path, index: int, episode: int) -> float:

@@ -9,9 +9,11 @@ import torch
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types, observation_size
 from kdmarl_core.contract.manifest import Provenance, RecurrentState
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
+from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.expert.networks import Actor, NetworkConfig, make_policy
+from kdmarl_core.expert.networks import Actor, NetworkConfig, make_policy, observe
+from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import largest_difference, macs, record_results, weight_bytes, write_policy
 from kdmarl_core.runtime import Policy
 from support import ROBOT_TYPES
@@ -57,19 +59,22 @@ def test_the_file_acts_as_the_network(tmp_path, action, activation):
     assert weight_bytes(path) >= 4 * sum(p.numel() for p in actor.net.parameters())
 
 
-@pytest.mark.parametrize("memory", [0, 8])
-def test_the_file_masks_by_itself(tmp_path, memory):
+@pytest.mark.parametrize(("memory", "int8"), [(0, False), (8, False), (0, True)])
+def test_the_file_masks_by_itself(tmp_path, memory, int8):
     env = Doors(20)
     torch.manual_seed(0)
     team = make_policy("decentralized", env.groups, NetworkConfig(hidden=(16,), memory=memory), STUDENT)
+    with torch.no_grad():
+        for group in env.groups:
+            team.actor(group.name).net[-1].weight.mul_(100)
+    if int8:
+        calibrate(team, observe(env, STUDENT))
     policies = {}
     for group in env.groups:
         actor = team.actor(group.name)
-        with torch.no_grad():
-            actor.net[-1].weight.mul_(100)
         _, manifest = make(group.action)
         manifest = msgspec.structs.replace(manifest, observation=group.observation[STUDENT], robot_type=group.name)
-        write_policy(actor, manifest, tmp_path / f"{group.name}.onnx")
+        (write_int8_policy if int8 else write_policy)(actor, manifest, tmp_path / f"{group.name}.onnx")
         policies[group.name] = Policy.load(tmp_path / f"{group.name}.onnx")
         seen = env.observe(STUDENT)[group.name].reshape(-1, manifest.observation_size)
         assert largest_difference(actor, seen, np.array([at_first(policies[group.name], row) for row in seen])) == 0
