@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -21,8 +22,10 @@ from kdmarl_core.contract.files import convert, parse_yaml
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.robots import Budget
 from kdmarl_core.distill.capacity import LIMITS, Candidate, Student, amount, candidates, choose, limit_of_growth
+from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
-from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig
+from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import write_policy
 from kdmarl_core.runtime import Policy
 
@@ -114,11 +117,12 @@ def _limits(experiment: Experiment, path: Path, env: BatchedEnv, given: list[str
 
 def _planned(experiment: Experiment, env: BatchedEnv, group: Group, budget: Budget) -> Planned:
     network = experiment.distill.students.get(group.name, NetworkConfig(activation="relu"))
-    student = Student(group.name, observation_size(group.observation[STUDENT]), group.action, network)
-    return Planned(student, budget, candidates(student, budget, lambda network: _time(env, group, network)))
+    int8 = experiment.distill.quantization == "int8"
+    student = Student(group.name, observation_size(group.observation[STUDENT]), group.action, network, int8)
+    return Planned(student, budget, candidates(student, budget, lambda network: _time(env, group, network, int8)))
 
 
-def _time(env: BatchedEnv, group: Group, network: NetworkConfig) -> float:
+def _time(env: BatchedEnv, group: Group, network: NetworkConfig, int8: bool) -> float:
     """Latency of a policy file with random weights, by the engine that runs it on the robot [s]."""
     observation = group.observation[STUDENT]
     manifest = Manifest(
@@ -137,12 +141,15 @@ def _time(env: BatchedEnv, group: Group, network: NetworkConfig) -> float:
             created=datetime.date.today().isoformat(),
         ),
     )
-    actor = Actor(observation_size(observation), group.action, network)
+    students = DecentralizedPolicy((group,), STUDENT, {group.name: network})
+    actor = students.actor(group.name)
     for parameter in actor.net.parameters():
         nn.init.normal_(parameter)  # the exporter leaves out biases that are 0
+    if int8:
+        calibrate(students, {group.name: torch.randn(1, observation_size(observation))})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "timed.onnx"
-        write_policy(actor, manifest, path)
+        (write_int8_policy if int8 else write_policy)(actor, manifest, path)
         return latency(Policy.load(path))
 
 

@@ -31,15 +31,16 @@ def _draw(axes: Axes, report: dict[str, Any], name: str) -> None:
         chosen = last and row["hidden"] == report["chosen"][name]
         axes.errorbar(
             row["macs"], mean["mean"], [[mean["mean"] - mean["low"]], [mean["high"] - mean["mean"]]], fmt="o",
-            ms=4 + 2 * row["rung"], color=CHOSEN if chosen else STUDENT, alpha=0.3 + 0.7 * row["rung"] / rungs,
+            ms=2 + 2 * row["rung"], color=CHOSEN if chosen else STUDENT, alpha=0.3 + 0.7 * row["rung"] / rungs,
             mew=0, elinewidth=1, zorder=3 + row["rung"],
         )  # fmt: skip
-    _draw_front(axes, rows)
     _draw_references(axes, report, name)
     for rung, description in enumerate(report["rungs"], 1):
-        axes.plot([], [], "o", ms=4 + 2 * rung, color=STUDENT, alpha=0.3 + 0.7 * rung / rungs, mew=0,
+        axes.plot([], [], "o", ms=2 + 2 * rung, color=STUDENT, alpha=0.3 + 0.7 * rung / rungs, mew=0,
                   label=f"after {description['rounds']} round{'s' * (description['rounds'] > 1)}")  # fmt: skip
-    axes.plot([], [], "o", ms=4 + 2 * rungs, color=CHOSEN, mew=0, label=f"taken: {report['chosen'][name]}")
+        if rung == 1:
+            _draw_front(axes, rows)
+    axes.plot([], [], "o", ms=2 + 2 * rungs, color=CHOSEN, mew=0, label=f"taken: {report['chosen'][name]}")
     axes.set(xscale="log", xlabel="MACs of one inference", title=name)
     axes.set_ylabel(f"return, mean of {report['episodes']} episodes")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -48,17 +49,27 @@ def _draw(axes: Axes, report: dict[str, Any], name: str) -> None:
     )
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, framealpha=0.9)
+    axes.legend(fontsize=8, framealpha=0.9, loc="best")
 
 
 def _draw_front(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    """The line through those that no cheaper one equals, each at the last rung it reached."""
-    last = {tuple(row["hidden"]): row for row in rows}
+    """The line through those of the first rung, where all had the same rounds, that no cheaper one equals."""
     best: list[dict[str, Any]] = []
-    for row in sorted(last.values(), key=lambda row: (row["macs"], -row["return"]["mean"])):
+    first = [row for row in rows if row["rung"] == 1]
+    for row in sorted(first, key=lambda row: (row["macs"], -row["return"]["mean"])):
         if not best or row["return"]["mean"] > best[-1]["return"]["mean"]:
             best.append(row)
-    axes.plot([row["macs"] for row in best], [row["return"]["mean"] for row in best], color=STUDENT, lw=1, zorder=2)
+    points = [(row["macs"], row["return"]["mean"]) for row in best]
+    axes.plot(*zip(*points, strict=True) if points else ([], []), color=STUDENT, lw=1, zorder=2, label="front of these")
+    named = 0.0
+    for row in best:
+        if row["macs"] < 1.2 * named:
+            continue  # its name would cover the last one
+        named = row["macs"]
+        axes.annotate(
+            "-".join(map(str, row["hidden"])), (row["macs"], row["return"]["low"]), (0, -4), textcoords="offset points",
+            ha="center", va="top", fontsize=8, color=STUDENT,
+        )  # fmt: skip
 
 
 def _draw_references(axes: Axes, report: dict[str, Any], name: str) -> None:

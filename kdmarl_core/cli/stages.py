@@ -16,7 +16,7 @@ from rich.console import Console
 
 from kdmarl_core import __version__
 from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_facts
-from kdmarl_core.contract import KdmarlError, Manifest
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
@@ -46,7 +46,7 @@ class Written(NamedTuple):
 
     path: Path
     difference: float
-    """largest from its network in whole episodes [m/s, rad/s]"""
+    """largest from its network in whole episodes [m/s, rad/s]; 1 for another choice of actions"""
     mean: float
     """of the differences"""
 
@@ -124,8 +124,11 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
     distilled = copy.deepcopy(students)
     if int8 and experiment.distill.quantization == "none":
         quantization.calibrate(students, _visited(env, students, experiment.seed))
-    for path, largest, mean in write_policies(experiment, config, env, students, models, distilled).values():
+    actions = {group.name: group.action for group in env.groups}
+    for name, (path, largest, mean) in write_policies(experiment, config, env, students, models, distilled).items():
         told = f"differs from its network by at most {largest:.1e}, {mean:.1e} on average"
+        if isinstance(actions[name], Discrete):
+            told = f"decides otherwise than its network in {mean:.2%} of its steps"
         Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
 
 

@@ -42,7 +42,7 @@ class Cost(NamedTuple):
     parameters: int
     """weights and biases, and mean and scale of every input"""
     bytes: int
-    """of all constants in the file, in float32"""
+    """of all constants in the file"""
     latency: float | None = None
     """[s]; None where it was not measured"""
 
@@ -61,12 +61,15 @@ class Candidate(NamedTuple):
 
 
 class Student(NamedTuple):
-    """What of a robot type decides its student's cost; ``network`` gives all but the widths."""
+    """What of a robot type decides its student's cost."""
 
     robot_type: str
     inputs: int
     action: ActionSpace
     network: NetworkConfig
+    """all but the widths"""
+    int8: bool = False
+    """whether its policy file is quantised"""
 
     def of(self, hidden: tuple[int, ...]) -> NetworkConfig:
         """The network with these widths."""
@@ -81,7 +84,11 @@ def cost(student: Student, hidden: tuple[int, ...]) -> Cost:
     parameters = macs + sum(sizes[1:]) + 2 * student.inputs
     # Clipping has two constants; scaling to a command low and span of each value, and two more; an index eight bytes.
     constants = 2 + (2 * student.action.size + 2 if isinstance(student.action, DiffDrive) else 2)
-    return Cost(macs, parameters, 4 * (parameters + constants))
+    in_file = 4 * (parameters + constants)
+    if student.int8:
+        # Of each output a weight's step and zero, a bias's step and zero; of each layer its input's step and zero.
+        in_file += -3 * macs + (4 + 1 + 4 + 4) * sum(sizes[1:]) + (4 + 1) * (len(sizes) - 1)
+    return Cost(macs, parameters, in_file)
 
 
 def candidates(student: Student, budget: Budget, timer: Timer | None = None) -> list[Candidate]:
@@ -125,7 +132,7 @@ def limit_of_growth(student: Student, taken: Candidate, budget: Budget) -> str:
 def amount(spent: Cost | Budget, name: str) -> str:
     """One of ``LIMITS`` with its unit, such as ``3,000 MACs``."""
     value = getattr(spent, name)
-    return f"{value * 1e6:,.3g} us" if name == "latency" else f"{value:,} {LIMITS[name]}"
+    return f"{float(f'{value * 1e6:.3g}'):,g} us" if name == "latency" else f"{value:,} {LIMITS[name]}"
 
 
 class _Plan:

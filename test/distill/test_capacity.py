@@ -8,7 +8,10 @@ from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.robots import Budget
 from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.distill.capacity import SHAPES, Cost, Student, candidates, choose, cost, limit_of_growth
-from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.distill.quantization import calibrate
+from kdmarl_core.envs.base import STUDENT, Group
+from kdmarl_core.expert.networks import Actor, DecentralizedPolicy, NetworkConfig
+from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import macs, weight_bytes, write_policy
 from toy import DRIVE
 
@@ -37,6 +40,14 @@ def test_costs_are_those_of_real_networks_and_files(tmp_path, action, hidden, sp
     write_policy(actor, manifest, tmp_path / "p.onnx")
     assert found.macs == macs(tmp_path / "p.onnx")
     assert found.bytes == weight_bytes(tmp_path / "p.onnx")
+    students = DecentralizedPolicy((Group("one", slice(0, 1), {STUDENT: [PreviousAction(11)]}, action),), STUDENT,
+                                   {"one": student.of(hidden)})  # fmt: skip
+    students.actor("one").load_state_dict(actor.state_dict())
+    calibrate(students, {"one": torch.randn(10, 11)})
+    write_int8_policy(students.actor("one"), manifest, tmp_path / "q.onnx")
+    rounded = cost(student._replace(int8=True), hidden)
+    assert (rounded.macs, rounded.parameters) == (found.macs, found.parameters)
+    assert rounded.bytes == weight_bytes(tmp_path / "q.onnx")
 
 
 @pytest.mark.parametrize("budget", [Budget(macs=3000), Budget(parameters=900), Budget(bytes=20_000, macs=10_000)])
