@@ -132,7 +132,9 @@ def limit_of_growth(student: Student, taken: Candidate, budget: Budget) -> str:
 def amount(spent: Cost | Budget, name: str) -> str:
     """One of ``LIMITS`` with its unit, such as ``3,000 MACs``."""
     value = getattr(spent, name)
-    return f"{float(f'{value * 1e6:.3g}'):,g} us" if name == "latency" else f"{value:,} {LIMITS[name]}"
+    if name == "latency":
+        return f"{value * 1e6:,.0f} us" if value >= 1e-4 else f"{value * 1e6:.3g} us"
+    return f"{value:,} {LIMITS[name]}"
 
 
 class _Plan:
