@@ -16,7 +16,7 @@ from torch import nn
 from kdmarl_core import __version__
 from kdmarl_core.cli.config import Benchmark, Experiment, load_experiment, make_env
 from kdmarl_core.cli.evaluation import cpu, latency
-from kdmarl_core.contract import KdmarlError, Manifest, load_robot_types, observation_size
+from kdmarl_core.contract import KdmarlError, Manifest, action_mask, load_robot_types, observation_size
 from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml
 from kdmarl_core.contract.manifest import Provenance
@@ -118,7 +118,9 @@ def _limits(experiment: Experiment, path: Path, env: BatchedEnv, given: list[str
 def _planned(experiment: Experiment, env: BatchedEnv, group: Group, budget: Budget) -> Planned:
     network = experiment.distill.students.get(group.name, NetworkConfig(activation="relu"))
     int8 = experiment.distill.quantization == "int8"
-    student = Student(group.name, observation_size(group.observation[STUDENT]), group.action, network, int8)
+    seen = group.observation[STUDENT]
+    masked = action_mask(seen, group.action) is not None
+    student = Student(group.name, observation_size(seen), group.action, network, int8, masked)
     return Planned(student, budget, candidates(student, budget, lambda network: _time(env, group, network, int8)))
 
 

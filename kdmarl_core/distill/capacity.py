@@ -70,6 +70,8 @@ class Student(NamedTuple):
     """all but the widths"""
     int8: bool = False
     """whether its policy file is quantised"""
+    masked: bool = False
+    """whether it observes which actions are available"""
 
     def of(self, hidden: tuple[int, ...]) -> NetworkConfig:
         """The network with these widths."""
@@ -84,6 +86,8 @@ def cost(student: Student, hidden: tuple[int, ...]) -> Cost:
     parameters = macs + sum(sizes[1:]) + 2 * student.inputs
     # Clipping has two constants; scaling to a command low and span of each value, and two more; an index eight bytes.
     constants = 2 + (2 * student.action.size + 2 if isinstance(student.action, DiffDrive) else 2)
+    if student.masked:
+        constants += 6  # where the mask begins and ends, eight bytes each; its threshold, and the logit it gives
     in_file = 4 * (parameters + constants)
     if student.int8:
         # Of each output a weight's step and zero, a bias's step and zero; of each layer its input's step and zero.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest, observation_size
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.robots import Budget
 from kdmarl_core.contract.terms import PreviousAction
@@ -13,7 +13,7 @@ from kdmarl_core.envs.base import STUDENT, Group
 from kdmarl_core.expert.networks import Actor, DecentralizedPolicy, NetworkConfig
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import macs, weight_bytes, write_policy
-from toy import DRIVE
+from toy import DRIVE, Doors
 
 ORIGIN = Provenance(kdmarl_version="0", commit="c", config_sha256="s", seed=1, expert="e", created="d")
 RELU = NetworkConfig(activation="relu")
@@ -48,6 +48,26 @@ def test_costs_are_those_of_real_networks_and_files(tmp_path, action, hidden, sp
     rounded = cost(student._replace(int8=True), hidden)
     assert (rounded.macs, rounded.parameters) == (found.macs, found.parameters)
     assert rounded.bytes == weight_bytes(tmp_path / "q.onnx")
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_masks_are_counted(tmp_path, int8):
+    group, network = Doors(1).groups[0], NetworkConfig(hidden=(12, 7), activation="relu")
+    observation = group.observation[STUDENT]
+    student = Student("one", observation_size(observation), group.action, network, int8, masked=True)
+    team = DecentralizedPolicy((group,), STUDENT, {group.name: network})
+    actor, path = team.actor(group.name), tmp_path / "p.onnx"
+    for parameter in actor.net.parameters():
+        torch.nn.init.normal_(parameter)
+    manifest = Manifest(
+        name="p", task="t", robot_type="one", observation=observation, action=group.action, control_period=0.1,
+        provenance=ORIGIN,
+    )  # fmt: skip
+    if int8:
+        calibrate(team, {group.name: torch.randn(10, student.inputs)})
+    (write_int8_policy if int8 else write_policy)(actor, manifest, path)
+    found = cost(student, network.hidden)
+    assert (found.macs, found.bytes) == (macs(path), weight_bytes(path))
 
 
 @pytest.mark.parametrize("budget", [Budget(macs=3000), Budget(parameters=900), Budget(bytes=20_000, macs=10_000)])
