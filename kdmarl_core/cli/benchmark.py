@@ -13,7 +13,7 @@ from rich.table import Table
 
 from kdmarl_core.cli import stages
 from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
-from kdmarl_core.cli.evaluation import command_line, greedy
+from kdmarl_core.cli.evaluation import greedy
 from kdmarl_core.cli.suite import Unit, key, load_suite, units
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
@@ -53,7 +53,8 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         return
     for number, unit in enumerate(missing, 1):
         Console().print(f"{number} of {len(missing)}: {unit.name}")
-        book = book.add(_measure(unit, keys[unit.name], runs))
+        command = f"kdmarl benchmark {path} --only {unit.name}"
+        book = book.add(_measure(unit, keys[unit.name], command, runs))
         ledger.save(book, results)
     book = ledger.aggregated(book, {"methods": _about(suite.methods), "tasks": _about(suite.tasks)}, suite.about)
     ledger.save(book, results)
@@ -69,7 +70,7 @@ def _expert_folder(unit: Unit, runs: Path) -> Path:
     return runs / "experts" / f"{unit.task}_{unit.seed}_{key(unit.origin)}"
 
 
-def _measure(unit: Unit, sha256: str, runs: Path) -> Row:
+def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
     """Train what the unit needs and play its episodes."""
     experiment = unit.experiment
     folder = runs / "units" / unit.name
@@ -89,7 +90,7 @@ def _measure(unit: Unit, sha256: str, runs: Path) -> Row:
         seed=unit.seed,
         sha256=sha256,
         commit=stages.commit(unit.config.parent),
-        command=command_line(),
+        command=command,
         episodes=experiment.evaluate.episodes,
         students=figures,
         expert=references.expert,
@@ -147,6 +148,7 @@ def _distill(unit: Unit, folder: Path, runs: Path) -> DecentralizedPolicy:
         folder,
         experiment.seed,
         stages.students_origin(experiment, config),
+        experiment.expert.ppo,
     ).eval()
 
 

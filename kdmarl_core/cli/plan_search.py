@@ -130,7 +130,14 @@ class Search:
             return stage_2.load_students(config, self.env, folder, origin)
         except KdmarlError:  # there are none yet, or others
             students = stage_2.distill(
-                config, self.expert, self.critics, self._make_env, folder, self.experiment.seed, origin
+                config,
+                self.expert,
+                self.critics,
+                self._make_env,
+                folder,
+                self.experiment.seed,
+                origin,
+                self.experiment.expert.ppo,
             )
             return students.eval()
 

@@ -53,7 +53,8 @@ def _page(book: Ledger, results: Path) -> list[str]:
         f"# {book.title}",
         "",
         *([book.about.strip(), ""] if book.about else []),
-        f"Made by `{book.rows[0]['command']}` and `kdmarl report {results}`; raw numbers in `{results.name}`. "
+        f"Made by `{book.rows[0]['command'].partition(' --only')[0]}` and `kdmarl report {results}`; raw numbers in "
+        f"`{results.name}`. "
         "Retention is (student − random) / (expert − random) of mean returns; interquartile mean over seeds with 95 % "
         "stratified bootstrap interval (one seed has none).",
         "",

@@ -102,6 +102,7 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
         run / "students",
         experiment.seed,
         students_origin(experiment, config),
+        experiment.expert.ppo,
     )
     Console().print(f"students written to {run / 'students'}")
 

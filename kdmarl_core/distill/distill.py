@@ -25,6 +25,7 @@ from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Rows, progress_bar
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy, observe
+from kdmarl_core.expert.ppo import PPOConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -51,7 +52,7 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """who is at the wheel while states are gathered; with ``expert`` alone this is behaviour cloning"""
     updates: Count = 300
     """gradient steps in a round"""
-    final_updates: Count = 12000
+    final_updates: Count = 6000
     """gradient steps after the last round, with the learning rate falling to zero"""
     batch: Count = 512
     """moments of the whole team in a gradient step"""
@@ -102,10 +103,11 @@ def distill(
     folder: Path,
     seed: int,
     origin: Facts | None = None,
+    ppo: PPOConfig = PPOConfig(),  # noqa: B008 - it cannot change
 ) -> DecentralizedPolicy:
     """Distil; writes ``students.safetensors`` and ``metrics.jsonl`` (one line a round) into ``folder``.
 
-    ``critics`` are the expert's, for the distilled advantage (``config.polish``).
+    ``critics`` are the expert's, for the distilled advantage (``config.polish``), and ``ppo`` is how they were trained.
     ``origin`` says what task, expert and seed these are, so that the students are not taken for others.
 
     Raises:
@@ -145,7 +147,7 @@ def distill(
             quantize(students)
         _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
-        polisher = Polisher(config.polish, config.loss, env, expert, critics, students, memory)
+        polisher = Polisher(config.polish, config.loss, env, expert, critics, students, ppo, memory)
         for round_ in range(config.polish.rounds):
             started = time.perf_counter()
             figures = polisher.round(round_)

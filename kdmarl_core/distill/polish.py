@@ -17,7 +17,7 @@ from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import DecentralizedPolicy, States, TeamPolicy
-from kdmarl_core.expert.ppo import Batch, Rollout, advantages, standardized
+from kdmarl_core.expert.ppo import Batch, PPOConfig, Rollout, advantages, standardized
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -26,7 +26,7 @@ Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How students learn from the expert's critic, once they imitate."""
 
-    rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
+    rounds: Annotated[int, msgspec.Meta(ge=0)] = 200
     """of driving and learning; 0 leaves this out"""
     share: Unit = 1.0
     """weight of the advantage in the last round, rising from 0; imitation has the rest"""
@@ -34,10 +34,8 @@ class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """of each environment in a round"""
     epochs: Count = 3
     minibatches: Count = 8
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = 1e-3
     clip: Positive = 0.2
-    gamma: Unit = 0.99
-    gae_lambda: Unit = 0.95
     max_grad_norm: NonNegative = 1.0
 
 
@@ -67,6 +65,7 @@ class Polisher:
         expert: labels every state.
         critics: the expert's, by group.
         students: to be improved.
+        ppo: how the expert was trained: its critics' values are discounted so.
         memory: the students' in ``env``; without it, they begin as if they had just started.
     """
 
@@ -78,9 +77,10 @@ class Polisher:
         expert: TeamPolicy,
         critics: nn.ModuleDict,
         students: DecentralizedPolicy,
+        ppo: PPOConfig,
         memory: Memory | None = None,
     ) -> None:
-        self.config, self.weights = config, weights
+        self.config, self.weights, self.ppo = config, weights, ppo
         self.expert, self.critics, self.students = expert, critics, students
         self._memory = memory or Memory(students, env)
         self._rollout = Rollout(env, STUDENT, expert.view)
@@ -106,7 +106,7 @@ class Polisher:
 
     def _advantage(self, name: str, batch: Batch) -> Tensor:
         """(T · B, n), of zero mean and unit variance."""
-        return standardized(advantages(batch, name, self.config.gamma, self.config.gae_lambda)).flatten(0, 1)
+        return standardized(advantages(batch, name, self.ppo.gamma, self.ppo.gae_lambda)).flatten(0, 1)
 
     @torch.no_grad()
     def _advice(self, batch: Batch) -> dict[str, Distribution]:

@@ -177,7 +177,7 @@ def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
         "params": round(_over(costs, counts, "parameters"), 1),
         "bytes": round(_over(costs, counts, "bytes"), 1),
         "minutes": {part: round(float(np.mean([unit.seconds[part] for unit in of])) / 60, 2) for part in of[0].seconds},
-        "command": of[-1].command,
+        "command": of[0].command.replace(of[0].name, f"'{task}/{method}/*'"),
     }
     for who in ("students", "expert", "random"):
         for figure in of[0].students:

@@ -23,7 +23,7 @@ SPEAKER = REPOSITORY / "config/mpe_speaker_listener.yaml"
 TINY = {
     "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
-    "distill.final_updates": 5, "task.max_steps": 8,
+    "distill.final_updates": 5, "distill.polish.rounds": 1, "task.max_steps": 8,
     "task.observations.student": {"neighbors": 1, "landmarks": 2}, "evaluate.episodes": 4, "evaluate.envs": 2,
 }  # fmt: skip
 OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]

@@ -18,7 +18,7 @@ SPREAD = REPOSITORY / "config/mpe_spread.yaml"
 TINY = {
     "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 4, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
-    "distill.final_updates": 8, "task.max_steps": 8,
+    "distill.final_updates": 8, "distill.polish.rounds": 2, "task.max_steps": 8,
 }  # fmt: skip
 OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]
 

@@ -23,7 +23,8 @@ STALKERS = REPOSITORY / "config/smax_2s3z.yaml"
 TINY = {
     "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
-    "distill.final_updates": 5, "task.max_steps": 12, "task.observations.student": {"allies": 2, "enemies": 3},
+    "distill.final_updates": 5, "distill.polish.rounds": 1,
+    "task.max_steps": 12, "task.observations.student": {"allies": 2, "enemies": 3},
     "evaluate.episodes": 8, "evaluate.envs": 4,
 }  # fmt: skip
 OVERRIDES = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]

@@ -23,7 +23,7 @@ from toy import DRIVE, Doors, Echo, perfect_expert
 SMALL = NetworkConfig(hidden=(32,))
 CONFIG = DistillConfig(
     students={"wheeled": SMALL, "chooser": NetworkConfig(hidden=(8,))},
-    envs=16, rounds=4, steps=10, updates=200, final_updates=1500, batch=128,
+    envs=16, rounds=4, steps=10, updates=200, final_updates=1500, batch=128, polish=PolishConfig(rounds=0),
 )  # fmt: skip
 
 

@@ -11,11 +11,12 @@ from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig, Polisher
 from kdmarl_core.envs.base import EXPERT
 from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy
+from kdmarl_core.expert.ppo import PPOConfig
 from toy import Echo
 
 SMALL = NetworkConfig(hidden=(32,), log_std=-0.5)
 CONFIG = DistillConfig(students={"wheeled": SMALL, "chooser": SMALL}, envs=64, steps=10)
-POLISH = PolishConfig(rounds=40, steps=10, gamma=0.0, learning_rate=3e-3)
+POLISH = PolishConfig(rounds=40, steps=10, learning_rate=3e-3)
 
 
 def build(polish, seed=0):
@@ -23,7 +24,7 @@ def build(polish, seed=0):
     env = Echo(64)
     expert, critics = make_policy("decentralized", env.groups, SMALL), make_critics(env, SMALL, EXPERT)
     students = make_students(CONFIG, env.groups)
-    return env, Polisher(polish, LossWeights(), env, expert, critics, students)
+    return env, Polisher(polish, LossWeights(), env, expert, critics, students, PPOConfig(gamma=0.0))
 
 
 def mean_reward(env, students, steps=50):

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 from kdmarl_core.distill.distill import CHECKPOINT, DistillConfig, distill, load_students, make_students
+from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.distill.quantization import Int8Linear, calibrate, in_float, layers, quantize
 from kdmarl_core.envs.base import EXPERT
 from kdmarl_core.expert.networks import NetworkConfig, make_policy, observe
@@ -17,7 +18,7 @@ from toy import Echo
 SMALL = NetworkConfig(hidden=(32,))
 SHORT = DistillConfig(
     students={"wheeled": SMALL, "chooser": NetworkConfig(hidden=(8,))},
-    envs=16, rounds=3, steps=10, updates=60, final_updates=800, batch=128,
+    envs=16, rounds=3, steps=10, updates=60, final_updates=800, batch=128, polish=PolishConfig(rounds=0),
 )  # fmt: skip
 
 

@@ -15,12 +15,13 @@ from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
+from kdmarl_core.expert.ppo import PPOConfig
 from toy import Cue, perfect_expert
 
 PLAIN, RECURRENT = NetworkConfig(hidden=(32,)), NetworkConfig(hidden=(16,), memory=16)
 CONFIG = DistillConfig(
     students={"wheeled": RECURRENT, "chooser": RECURRENT},
-    envs=32, rounds=3, steps=10, updates=50, final_updates=500, batch=160, segment=5,
+    envs=32, rounds=3, steps=10, updates=50, final_updates=500, batch=160, segment=5, polish=PolishConfig(rounds=0),
 )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def polisher(network=RECURRENT, polish=None):
     env = Cue(64)
     expert, critics = make_policy("decentralized", env.groups, PLAIN), make_critics(env, PLAIN, EXPERT)
     students = make_students(DistillConfig(students={"wheeled": network, "chooser": network}), env.groups)
-    return env, Polisher(polish or PolishConfig(), LossWeights(), env, expert, critics, students)
+    return env, Polisher(polish or PolishConfig(), LossWeights(), env, expert, critics, students, PPOConfig(gamma=0.0))
 
 
 def test_polishing_begins_with_the_probabilities_of_the_drive():
@@ -143,7 +144,7 @@ def test_polishing_begins_with_the_probabilities_of_the_drive():
 def test_polishing_teaches_memory_from_rewards_alone():
     """By far more than without memory, which gains 0.15 to 0.2 here."""
     network = msgspec.structs.replace(RECURRENT, log_std=-0.5)
-    polish = PolishConfig(rounds=25, steps=10, gamma=0.0, learning_rate=1e-2, minibatches=4)
+    polish = PolishConfig(rounds=25, steps=10, learning_rate=1e-2, minibatches=4)
     _, learner = polisher(network, polish)
     before = mean_reward(learner.students)
     for index in range(polish.rounds):

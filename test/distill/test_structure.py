@@ -8,6 +8,7 @@ import torch
 from kdmarl_core.distill.aggregation import gather
 from kdmarl_core.distill.distill import DistillConfig, distill, make_students
 from kdmarl_core.distill.losses import LossWeights
+from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.distill.relations import relation_loss
 from kdmarl_core.distill.structure import SET, SKETCH, Structure
 from kdmarl_core.envs.base import EXPERT
@@ -17,7 +18,7 @@ from toy import Echo
 SMALL = NetworkConfig(hidden=(16,))
 CONFIG = DistillConfig(
     students={"wheeled": SMALL, "chooser": NetworkConfig(hidden=(8,))},
-    envs=16, rounds=2, steps=10, updates=5, final_updates=5, batch=64,
+    envs=16, rounds=2, steps=10, updates=5, final_updates=5, batch=64, polish=PolishConfig(rounds=0),
 )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ COSTS = {"big": Cost(macs=100, expert_macs=3000, parameters=110, bytes=440),
 def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256="a"):
     returns = {"students": list(students), "expert": [10.0, 10.0, 10.0], "random": [0.0, 0.0, 0.0]}
     return Row(
-        task=task, method=method, seed=seed, sha256=sha256, commit="c", command="kdmarl benchmark x", episodes=4,
+        task=task, method=method, seed=seed, sha256=sha256, commit="c", episodes=4,
+        command=f"kdmarl benchmark x --only {task}/{method}/{seed}",
         types={"big": [0, 1], "small": [2]}, costs=COSTS, env_steps={}, seconds={"policies": 60.0},
         **{who: {"return": values} for who, values in returns.items()},
     )  # fmt: skip
@@ -41,6 +42,7 @@ def test_rows_hold_what_a_table_needs():
     assert (small["macs_ratio"], team["macs_ratio"]) == (60.0, 36.0)  # over two big ones and a small one
     assert team["macs"] == pytest.approx((2 * 100 + 50) / 3, abs=0.1)
     assert (team["seeds"], team["return"], team["expert_return"]) == ([1, 2], 7.0, 10.0)
+    assert team["command"] == "kdmarl benchmark x --only 'spread/kdmarl/*'"
     for key in ("task", "method", "params", "bytes", "command", "worst_robot"):
         assert key in team
 
