@@ -67,7 +67,7 @@ def _about(parts: dict[str, Any]) -> dict[str, str]:
 
 def _expert_folder(unit: Unit, runs: Path) -> Path:
     """Suites share what they train alike."""
-    return runs / "experts" / f"{unit.task}_{unit.seed}_{key(unit.origin)}"
+    return runs / "experts" / f"{unit.config.stem}_{unit.seed}_{key(unit.origin)}"
 
 
 def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:

@@ -1,5 +1,6 @@
 """Student-state aggregation and the whole second stage on a task whose expert is known."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +120,15 @@ def test_students_are_not_taken_for_others(tmp_path):
     ):
         with pytest.raises(KdmarlError, match=message):
             load_students(config, env, tmp_path, now)
+
+
+@pytest.mark.parametrize(("driver", "shares"), [("shared", [1.0, 0.5, 0.0, 0.0]), ("expert", [1.0] * 4)])
+def test_who_is_at_the_wheel(tmp_path, driver, shares):
+    config = replace_fields(CONFIG, driver=driver, handover=0.5, updates=1, final_updates=1)
+    distill(config, perfect_expert(Echo(4)), nn.ModuleDict(), Echo, tmp_path, 0)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["expert_share"] for row in log] == shares
+    assert config.env_steps == config.envs * 4 * config.steps
 
 
 def test_students_outlive_a_distillation_that_is_cut_off(tmp_path, monkeypatch):
