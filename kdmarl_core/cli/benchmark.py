@@ -14,7 +14,7 @@ from rich.table import Table
 from kdmarl_core.cli import stages
 from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
 from kdmarl_core.cli.evaluation import greedy
-from kdmarl_core.cli.suite import Unit, key, load_suite, units
+from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
@@ -43,10 +43,11 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         KdmarlError: the suite, an experiment or the file of results does not fit, or a training fails.
     """
     suite = load_suite(path)
-    results = output or Path("docs/results") / f"{path.stem}.json"
+    results = output or Path(stages.RESULTS) / f"{path.stem}.json"
     book = ledger.load(results, suite.title)
-    chosen = units(suite, path, only)
-    keys = {unit.name: key(unit.depends_on) for unit in chosen}
+    everything = units(suite, path)
+    chosen = select(everything, only, path)
+    keys = {unit.name: key(unit.depends_on) for unit in everything}
     missing = [unit for unit in chosen if not book.has(unit.name, keys[unit.name])]
     _print_costs(chosen, missing, book, runs)
     if dry_run:
@@ -56,7 +57,8 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         command = f"kdmarl benchmark {path} --only {unit.name}"
         book = book.add(_measure(unit, keys[unit.name], command, runs))
         ledger.save(book, results)
-    book = ledger.aggregated(book, {"methods": _about(suite.methods), "tasks": _about(suite.tasks)}, suite.about)
+    notes = {"methods": _about(suite.methods), "tasks": _about(suite.tasks)}
+    book = ledger.aggregated(book, notes, suite.about, keys)
     ledger.save(book, results)
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
 
@@ -73,7 +75,7 @@ def _expert_folder(unit: Unit, runs: Path) -> Path:
 def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
     """Train what the unit needs and play its episodes."""
     experiment = unit.experiment
-    folder = runs / "units" / unit.name
+    folder = runs / "units" / f"{unit.name}_{sha256}"
     references = _references(unit, runs)
     started = time.perf_counter()
     policies = _train_alone(unit, unit.alone, folder) if unit.alone else _distill(unit, folder, runs)

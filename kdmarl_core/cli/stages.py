@@ -34,6 +34,8 @@ from kdmarl_core.export import onnx_export
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.runtime import Policy
 
+RESULTS = "docs/results"
+"""Where results are, from the top of the work tree."""
 PARITY = 1e-4
 """Largest difference allowed between a policy file and its network [m/s, rad/s]."""
 PARITY_EPISODES = 20
@@ -248,9 +250,15 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
 
 
 def commit(folder: Path) -> str:
-    """The commit of the work tree around ``folder``, with ``-dirty`` when something is not committed."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    """The commit of the work tree around ``folder``, with ``-dirty`` when something but results is not committed."""
+    changed = ["status", "--porcelain", "--untracked-files=no", "--", ":(top)", f":(top,exclude){RESULTS}"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        head, changes = (_git(folder, *command) for command in (["rev-parse", "HEAD"], changed))
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return f"{head}-dirty" if changes else head
+
+
+def _git(folder: Path, *command: str) -> str:
+    whole = ["git", "-C", str(folder), *command]
+    return subprocess.run(whole, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -131,13 +130,12 @@ def load_suite(path: Path) -> Suite:
     return load_yaml(path, Suite)
 
 
-def units(suite: Suite, path: Path, only: list[str]) -> list[Unit]:
-    """Every unit that a pattern of ``only`` such as ``spread/*/1`` fits (all when there is none), seed by seed.
+def select(everything: list[Unit], only: list[str], path: Path) -> list[Unit]:
+    """Those that a pattern of ``only`` such as ``spread/*/1`` fits; all when there is none.
 
     Raises:
-        KdmarlError: an experiment file does not fit, or a pattern fits nothing.
+        KdmarlError: a pattern fits nothing.
     """
-    everything = list(_units(suite, path))
     names = [unit.name for unit in everything]
     for pattern in only:
         if not fnmatch.filter(names, pattern):
@@ -145,7 +143,12 @@ def units(suite: Suite, path: Path, only: list[str]) -> list[Unit]:
     return [unit for unit in everything if not only or any(fnmatch.fnmatch(unit.name, each) for each in only)]
 
 
-def _units(suite: Suite, path: Path) -> Iterator[Unit]:
+def units(suite: Suite, path: Path) -> list[Unit]:
+    """Every unit of the benchmark file at ``path``, seed by seed.
+
+    Raises:
+        KdmarlError: an experiment file does not fit.
+    """
     plans = []
     for task_name, task in suite.tasks.items():
         config = path.parent / task.config
@@ -155,9 +158,11 @@ def _units(suite: Suite, path: Path) -> Iterator[Unit]:
                 plans.append((task_name, method_name, config, *_plan(config, changes, method)))
             except KdmarlError as error:
                 raise KdmarlError(f"{path}: {task_name}/{method_name}: {error}") from None
-    for seed in suite.seeds:
-        for task_name, method_name, config, experiment, alone in plans:
-            yield Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
+    return [
+        Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
+        for seed in suite.seeds
+        for task_name, method_name, config, experiment, alone in plans
+    ]
 
 
 def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experiment, ExpertConfig | None]:

@@ -150,11 +150,20 @@ def agent_means(values: np.ndarray) -> list[float]:
     return [float(x) for x in np.nansum(values, 0) / np.maximum(counts, 1)]
 
 
-def aggregated(ledger: Ledger, notes: dict[str, dict[str, str]], about: str) -> Ledger:
-    """The same with ``rows`` and ``overall`` made from its units."""
+def aggregated(ledger: Ledger, notes: dict[str, dict[str, str]], about: str, keys: dict[str, str]) -> Ledger:
+    """The same with ``rows`` and ``overall`` made anew.
+
+    Args:
+        ledger: with units; those that depended on other things than now stay, and do not count.
+        notes: as in the ledger.
+        about: as in the ledger.
+        keys: name of every unit → what its ``sha256`` is now; methods and tasks stand in their order.
+    """
+    known = {unit.name: unit for unit in ledger.units}
     cells: dict[tuple[str, str], list[Row]] = {}
-    for unit in ledger.units:
-        cells.setdefault((unit.task, unit.method), []).append(unit)
+    for name, sha256 in keys.items():
+        if name in known and known[name].sha256 == sha256:
+            cells.setdefault((known[name].task, known[name].method), []).append(known[name])
     rows = [
         _row(task, method, student, sorted(of, key=lambda unit: unit.seed))
         for (task, method), of in cells.items()

@@ -7,7 +7,7 @@ import yaml
 
 from kdmarl_core.cli import benchmark as module
 from kdmarl_core.cli.main import app
-from kdmarl_core.cli.suite import key, load_suite, units
+from kdmarl_core.cli.suite import key, load_suite, select, units
 from kdmarl_core.contract import KdmarlError
 from support import REPOSITORY
 
@@ -30,11 +30,11 @@ def written(tmp_path, **changes):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_shipped_files_fit(path):
-    assert units(load_suite(path), path, [])
+    assert units(load_suite(path), path)
 
 
 def test_units_share_experts_and_budgets():
-    found = {unit.name: unit for unit in units(load_suite(SMOKE), SMOKE, [])}
+    found = {unit.name: unit for unit in units(load_suite(SMOKE), SMOKE)}
     kdmarl, tiny, scratch = (found[f"spread/{method}/1"] for method in ("kdmarl", "tiny", "scratch"))
     assert key(kdmarl.origin) == key(scratch.origin) != key(found["spread/kdmarl/2"].origin)
     assert len({key(unit.depends_on) for unit in found.values()}) == len(found)
@@ -62,12 +62,12 @@ def test_units_share_experts_and_budgets():
 def test_bad_suites(tmp_path, changes, message):
     path = written(tmp_path, **changes)
     with pytest.raises(KdmarlError, match=message):
-        units(load_suite(path), path, [])
+        units(load_suite(path), path)
 
 
 def test_unknown_units():
     with pytest.raises(KdmarlError, match=r"--only spred/\*/1: fits no unit of"):
-        units(load_suite(SMOKE), SMOKE, ["spred/*/1"])
+        select(units(load_suite(SMOKE), SMOKE), ["spred/*/1"], SMOKE)
 
 
 @pytest.mark.timeout(300)

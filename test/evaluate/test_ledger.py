@@ -23,6 +23,10 @@ def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256
     )  # fmt: skip
 
 
+def aggregated(book):
+    return ledger.aggregated(book, {}, "", {unit.name: "a" for unit in book.units})
+
+
 def test_retention_of_types_team_and_worst_robot():
     unit = row()
     assert unit.retention("big") == pytest.approx(0.8)
@@ -35,7 +39,7 @@ def test_rows_hold_what_a_table_needs():
     book = Ledger(title="t")
     for seed, of_small in ((1, 4.0), (2, 6.0)):
         book = book.add(row(seed=seed, students=(8.0, 8.0, of_small)))
-    book = ledger.aggregated(book, {"methods": {"kdmarl": ""}, "tasks": {"spread": ""}}, "")
+    book = aggregated(book)
     team, _, small = book.rows
     assert (team["student"], small["student"]) == ("team", "small")
     assert small["retention"] == {"iqm": 0.5, "low": 0.4, "high": 0.6}
@@ -51,7 +55,7 @@ def test_overall_covers_only_what_all_methods_have_done():
     book = Ledger(title="t")
     for unit in (row(), row(method="other", students=(9, 9, 9)), row(seed=2), row(task="reference")):
         book = book.add(unit)
-    overall = ledger.aggregated(book, {}, "").overall
+    overall = aggregated(book).overall
     assert [(each["method"], each["tasks"], each["seeds"]) for each in overall] == [
         ("kdmarl", ["spread"], [1]),
         ("other", ["spread"], [1]),
@@ -64,6 +68,7 @@ def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
     assert len(book.units) == 1
     assert book.has("spread/kdmarl/1", "new")
     assert not book.has("spread/kdmarl/1", "old")
+    assert aggregated(book).rows == []  # it is there, and counts no more
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
