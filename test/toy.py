@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError
 from kdmarl_core.contract.terms import ActionMask, PreviousAction, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
-from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
-from kdmarl_core.expert.networks import NetworkConfig, make_policy
 
 DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
 
@@ -138,6 +135,11 @@ class Cue(Echo):
 
 def perfect_expert(env):
     """A team policy that commands exactly what it is shown."""
+    import torch  # tests of the contract import this module where there is no torch
+
+    from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
+    from kdmarl_core.expert.networks import NetworkConfig, make_policy
+
     expert = make_policy("decentralized", env.groups, NetworkConfig(hidden=(32,)))
 
     def forward(observation):
