@@ -115,13 +115,12 @@ def _references(unit: Unit, runs: Path) -> References:
     path = folder / f"references_{key({'evaluate': msgspec.to_builtins(experiment.evaluate)})}.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=References)
-    started = time.perf_counter()
     seen = task_facts(experiment, config, experiment.expert.view)
     expert = stage_1.train(
         experiment.expert, lambda envs: make_env(experiment, config, envs), folder, experiment.seed, task=seen
     ).eval()
     references = References(
-        seconds=time.perf_counter() - started,
+        seconds=stage_1.seconds(folder),
         expert=_play(unit, greedy(expert)),
         random=_play(unit, episodes.random_commands(experiment.evaluate.seed)),
     )

@@ -15,6 +15,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from kdmarl_core.contract.writing import writing
 
+METRICS = "metrics.jsonl"
+
 
 def progress_bar() -> Progress:
     """A progress bar whose tasks have a field ``figures`` for a few words on how it goes."""
@@ -35,7 +37,7 @@ class Rows:
     """
 
     def __init__(self, folder: Path, kept: int) -> None:
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / METRICS
         with writing(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab+") as file:

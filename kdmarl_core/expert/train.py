@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from kdmarl_core.contract.writing import writing
 from kdmarl_core.envs.base import EXPERT, BatchedEnv
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.log import Events, Rows, progress_bar
+from kdmarl_core.expert.log import METRICS, Events, Rows, progress_bar
 from kdmarl_core.expert.networks import ATTENTION_HEADS, NetworkConfig, TeamPolicy, make_critics, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
 
@@ -111,6 +112,12 @@ def train(
             if (iteration + 1) % config.checkpoint_every == 0 or iteration + 1 == config.iterations:
                 checkpoint.save(path, modules, learner.optimizer, facts, {"iteration": str(iteration + 1)})
     return policy
+
+
+def seconds(folder: Path) -> float:
+    """How long the training in ``folder`` took, however often it was interrupted [s]."""
+    rows = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
+    return float(sum(row["seconds/rollout"] + row["seconds/update"] for row in rows))
 
 
 def load_policy(

@@ -15,7 +15,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.expert import train as module
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.ppo import PPOConfig
-from kdmarl_core.expert.train import CHECKPOINT, ExpertConfig, load_policy, train
+from kdmarl_core.expert.train import CHECKPOINT, ExpertConfig, load_policy, seconds, train
 from toy import Doors, Echo
 
 SMALL = NetworkConfig(hidden=(8,))
@@ -48,6 +48,8 @@ def test_a_killed_run_continues_the_same_curve(tmp_path, monkeypatch):
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
     assert list(tmp_path.glob("cut/events*"))
+    rows = [json.loads(line) for line in (tmp_path / "cut/metrics.jsonl").read_text().splitlines()]
+    assert seconds(tmp_path / "cut") == pytest.approx(sum(v for r in rows for k, v in r.items() if "seconds" in k))
 
 
 def test_a_trained_policy_is_loaded(tmp_path):
