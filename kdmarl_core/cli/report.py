@@ -48,7 +48,7 @@ def report(results: Path, readme: Path | None) -> None:
 
 
 def _page(book: Ledger, results: Path) -> list[str]:
-    methods = list(book.notes["methods"])
+    methods = book.methods
     return [
         f"# {book.title}",
         "",
@@ -66,7 +66,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         "## Methods",
         "",
-        *(f"- `{name}`: {about}" for name, about in book.notes["methods"].items() if about),
+        *(f"- `{name}`: {about}" for name, about in book.notes["methods"].items() if about and name in methods),
         "",
         "Retention of the whole team:",
         "",
@@ -78,14 +78,17 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         "## Tasks",
         "",
-        *(f"- `{name}`: {about}" for name, about in book.notes["tasks"].items() if about),
+        *(
+            f"- `{name}`: {about}"
+            for name, about in book.notes["tasks"].items()
+            if about and any(row["task"] == name for row in book.rows)
+        ),
     ]
 
 
 def _headline(book: Ledger) -> list[str]:
     """The first method's table: one line a task."""
-    first = next(iter(book.notes["methods"]))
-    rows = [row for row in book.rows if (row["method"], row["student"]) == (first, TEAM)]
+    rows = [row for row in book.rows if (row["method"], row["student"]) == (book.methods[0], TEAM)]
     shown = {key: title for key, title in FIGURES.items() if any(key in row for row in rows)}
     head = [
         "task",
@@ -118,7 +121,7 @@ def _methods(book: Ledger, methods: list[str]) -> list[str]:
     tasks = list(dict.fromkeys(row["task"] for row in book.rows))
     cells = {(row["task"], row["method"]): told(row["retention"]) for row in book.rows if row["student"] == TEAM}
     lines = [[task, *(cells.get((task, method), "") for method in methods)] for task in tasks]
-    if book.overall:
+    if book.overall and len(book.overall[0]["tasks"]) > 1:
         overall = {row["method"]: row for row in book.overall}
         tasks, seeds = book.overall[0]["tasks"], book.overall[0]["seeds"]
         lines.append([f"{len(tasks)} tasks, {len(seeds)} seeds", *(told(overall[m]["retention"]) for m in methods)])

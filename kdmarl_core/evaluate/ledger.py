@@ -103,6 +103,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """method → retention over the tasks that all methods have done"""
     units: list[Row] = []
 
+    @property
+    def methods(self) -> list[str]:
+        """Those that have rows, in the order of the benchmark file."""
+        done = {row["method"] for row in self.rows}
+        return [method for method in self.notes["methods"] if method in done]
+
     def has(self, name: str, sha256: str) -> bool:
         """Whether a unit is there and depends on the same things."""
         return any((row.name, row.sha256) == (name, sha256) for row in self.units)

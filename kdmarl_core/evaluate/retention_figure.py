@@ -20,11 +20,11 @@ GREY = "#6b6b6b"
 def draw(book: Ledger, path: Path) -> None:
     """Write a PNG with one panel a task, and one for all tasks together where every method has done them."""
     panels = [(task, _of_task(book, task)) for task in dict.fromkeys(row["task"] for row in book.rows)]
-    if book.overall:
+    if book.overall and len(book.overall[0]["tasks"]) > 1:
         panels.append(
             (f"all {len(book.overall[0]['tasks'])} tasks", {r["method"]: r["retention"] for r in book.overall})
         )
-    methods = list(book.notes["methods"])
+    methods = book.methods
     colours = {method: f"C{index % 10}" for index, method in enumerate(methods)}
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)

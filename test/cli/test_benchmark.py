@@ -9,6 +9,7 @@ from kdmarl_core.cli import benchmark as module
 from kdmarl_core.cli.main import app
 from kdmarl_core.cli.suite import key, load_suite, select, units
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.evaluate import ledger
 from support import REPOSITORY
 
 FILES = sorted((REPOSITORY / "config/benchmarks").glob("*.yaml"))
@@ -115,6 +116,27 @@ def test_smoke(tmp_path, monkeypatch, capsys):
     assert "| navigation | 2 |" in text
     assert (tmp_path / "smoke.png").read_bytes().startswith(b"\x89PNG")
     assert "| spread | `scratch` | team |" in (tmp_path / "smoke.md").read_text()
+
+
+def test_a_report_of_what_is_there_yet(tmp_path):
+    units_done = [result("spread", "kdmarl"), result("spread", "scratch"), result("navigation", "kdmarl")]
+    book = ledger.Ledger(title="Half done", units=units_done)
+    notes = {"methods": dict.fromkeys(["kdmarl", "never", "scratch"], "words"), "tasks": {"spread": "a", "other": "b"}}
+    ledger.save(ledger.aggregated(book, notes, "", {unit.name: "" for unit in units_done}), tmp_path / "half.json")
+    app(["report", str(tmp_path / "half.json")], standalone_mode=False)
+    page = (tmp_path / "half.md").read_text()
+    assert "| navigation | 0.500 [0.500, 0.500] |  |" in page
+    assert "never" not in page
+    assert "- `other`" not in page
+
+
+def result(task, method):
+    values = {"students": 0.5, "expert": 1.0, "random": 0.0}
+    return ledger.Row(
+        task=task, method=method, seed=1, sha256="", commit="", command="", episodes=1, types={"agent": [0]},
+        costs={"agent": ledger.Cost(macs=1, expert_macs=30, parameters=1, bytes=4)}, env_steps={},
+        seconds={"policies": 1.0}, **{who: {"return": [value]} for who, value in values.items()},
+    )  # fmt: skip
 
 
 def test_a_report_needs_results_and_marks(tmp_path):
