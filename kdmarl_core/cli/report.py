@@ -143,7 +143,9 @@ def _students(book: Ledger) -> list[str]:
 
 
 def told(interval: dict[str, float]) -> str:
-    """Such as ``0.957 [0.941, 0.972]``."""
+    """Such as ``0.957 [0.941, 0.972]``; without interval where it has no width."""
+    if interval["low"] == interval["high"]:
+        return f"{interval['iqm']:.3f}"
     return f"{interval['iqm']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 

@@ -125,7 +125,7 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     ledger.save(ledger.aggregated(book, notes, "", {unit.name: "" for unit in units_done}), tmp_path / "half.json")
     app(["report", str(tmp_path / "half.json")], standalone_mode=False)
     page = (tmp_path / "half.md").read_text()
-    assert "| navigation | 0.500 [0.500, 0.500] |  |" in page
+    assert "| navigation | 0.500 |  |" in page
     assert "never" not in page
     assert "- `other`" not in page
 
