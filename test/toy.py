@@ -11,7 +11,24 @@ from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
 DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
 
 
-class Echo(BatchedEnv):
+class _Toy(BatchedEnv):
+    """Three agents, of whom ``_show`` draws what they are shown next."""
+
+    def reset(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.steps = np.zeros(self.num_envs, int)
+        self.returns = np.zeros((self.num_envs, 3))
+        self._show()
+
+    def desynchronize(self) -> None:
+        self.steps = self.rng.integers(0, self.max_steps, self.num_envs)
+
+    def reset_ended(self) -> None:
+        self.steps[self.ended] = 0
+        self.returns[self.ended] = 0
+
+
+class Echo(_Toy):
     """Two ``wheeled`` agents match a shown command, one ``chooser`` picks the shown index; 5 steps an episode."""
 
     def __init__(self, num_envs: int) -> None:
@@ -23,15 +40,6 @@ class Echo(BatchedEnv):
         )
         self.state_sizes = {"wheeled": 1, "chooser": 1}
         self.reset(0)
-
-    def reset(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.steps = np.zeros(self.num_envs, int)
-        self.returns = np.zeros((self.num_envs, 3))
-        self._show()
-
-    def desynchronize(self) -> None:
-        self.steps = self.rng.integers(0, self.max_steps, self.num_envs)
 
     def _show(self) -> None:
         self.wanted = self.rng.uniform(DRIVE.low, DRIVE.high, (self.num_envs, 2, 2)).astype(np.float32)
@@ -48,10 +56,6 @@ class Echo(BatchedEnv):
         episodes = {"return": self.returns[self.ended].copy(), "success": (self.returns[self.ended] > 3).astype(float)}
         return Step(reward, np.zeros(self.num_envs, bool), self.ended, episodes)
 
-    def reset_ended(self) -> None:
-        self.steps[self.ended] = 0
-        self.returns[self.ended] = 0
-
     def observe(self, view: str) -> dict[str, np.ndarray]:
         return {"wheeled": self.wanted, "chooser": np.eye(3, dtype=np.float32)[self.index]}
 
@@ -62,7 +66,7 @@ class Echo(BatchedEnv):
         }
 
 
-class Doors(BatchedEnv):
+class Doors(_Toy):
     """Two ``walker`` and one ``runner`` choose among four doors, of which one to four are open; 5 steps an episode.
 
     The door's number is the reward. A closed one cannot be chosen. The mask stands amidst other large values.
@@ -77,15 +81,6 @@ class Doors(BatchedEnv):
         )
         self.state_sizes = {"walker": 4, "runner": 4}
         self.reset(0)
-
-    def reset(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.steps = np.zeros(self.num_envs, int)
-        self.returns = np.zeros((self.num_envs, 3))
-        self._show()
-
-    def desynchronize(self) -> None:
-        self.steps = self.rng.integers(0, self.max_steps, self.num_envs)
 
     def _show(self) -> None:
         closed = self.rng.random((self.num_envs, 3, 4)) < 0.5
@@ -103,10 +98,6 @@ class Doors(BatchedEnv):
         self.ended = self.steps >= self.max_steps
         self._show()
         return Step(reward, np.zeros(self.num_envs, bool), self.ended, {"return": self.returns[self.ended].copy()})
-
-    def reset_ended(self) -> None:
-        self.steps[self.ended] = 0
-        self.returns[self.ended] = 0
 
     def observe(self, view: str) -> dict[str, np.ndarray]:
         seen = np.concatenate([self.noise[..., :2], self.open, self.noise[..., 2:]], -1).astype(np.float32)

@@ -16,12 +16,11 @@ from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
 from kdmarl_core.cli.evaluation import greedy
 from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
 from kdmarl_core.contract.writing import replacing
-from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes, ledger
 from kdmarl_core.evaluate.ledger import Cost, Ledger, Means, Row
 from kdmarl_core.expert import train as stage_1
-from kdmarl_core.expert.networks import DecentralizedPolicy, make_policy
+from kdmarl_core.expert.networks import DecentralizedPolicy
 from kdmarl_core.expert.train import ExpertConfig
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
@@ -78,14 +77,16 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
     folder = runs / "units" / f"{unit.name}_{sha256}"
     references = _references(unit, runs)
     started = time.perf_counter()
-    policies = _train_alone(unit, unit.alone, folder) if unit.alone else _distill(unit, folder, runs)
+    if unit.alone:
+        policies = _train_alone(unit, unit.alone, folder)
+    else:
+        policies = stages.distilled(experiment, unit.config, _expert_folder(unit, runs), folder)
     trained = time.perf_counter()
     env = make_env(experiment, unit.config, 4)
     written = stages.write_policies(experiment, unit.config, env, policies, folder / "models")
     files = {name: Policy.load(each.path) for name, each in written.items()}
     figures = _play(unit, episodes.PolicyFiles(files))
-    expert = experiment.expert
-    macs = make_policy(expert.policy, env.groups, expert.actor, expert.view, expert.actors).macs
+    macs = stage_1.untrained(experiment.expert, env.groups).macs
     return Row(
         task=unit.task,
         method=unit.method,
@@ -134,23 +135,6 @@ def _train_alone(unit: Unit, how: ExpertConfig, folder: Path) -> DecentralizedPo
     seen = task_facts(unit.experiment, unit.config, STUDENT)
     policy = stage_1.train(how, lambda envs: make_env(unit.experiment, unit.config, envs), folder, unit.seed, task=seen)
     return cast(DecentralizedPolicy, policy.eval())
-
-
-def _distill(unit: Unit, folder: Path, runs: Path) -> DecentralizedPolicy:
-    experiment, config = unit.experiment, unit.config
-    env = make_env(experiment, config, 1)
-    task = task_facts(experiment, config, experiment.expert.view)
-    expert, critics = stage_1.load_expert(experiment.expert, env, _expert_folder(unit, runs), experiment.seed, task)
-    return stage_2.distill(
-        experiment.distill,
-        expert,
-        critics,
-        lambda envs: make_env(experiment, config, envs),
-        folder,
-        experiment.seed,
-        stages.students_origin(experiment, config),
-        experiment.expert.ppo,
-    ).eval()
 
 
 def _play(unit: Unit, act: episodes.Act) -> Means:

@@ -93,20 +93,30 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
     """Distil ``<run>/expert`` into ``<run>/students``."""
     experiment = load_experiment(config, overrides)
     run = run_folder(config, output)
+    distilled(experiment, config, run / "expert", run / "students")
+    Console().print(f"students written to {run / 'students'}")
+
+
+def distilled(experiment: Experiment, config: Path, expert_folder: Path, folder: Path) -> DecentralizedPolicy:
+    """The students of the expert in ``expert_folder``, which are written to ``folder``.
+
+    Raises:
+        KdmarlError: the expert is missing or another one, or as in :func:`~kdmarl_core.distill.distill.distill`.
+    """
     env = make_env(experiment, config, 1)
     task = task_facts(experiment, config, experiment.expert.view)
-    expert, critics = stage_1.load_expert(experiment.expert, env, run / "expert", experiment.seed, task)
-    stage_2.distill(
+    expert, critics = stage_1.load_expert(experiment.expert, env, expert_folder, experiment.seed, task)
+    students = stage_2.distill(
         experiment.distill,
         expert,
         critics,
         lambda envs: make_env(experiment, config, envs),
-        run / "students",
+        folder,
         experiment.seed,
         students_origin(experiment, config),
         experiment.expert.ppo,
     )
-    Console().print(f"students written to {run / 'students'}")
+    return students.eval()
 
 
 def export(config: Path, overrides: list[str], output: Path | None, models: Path, int8: bool = False) -> None:

@@ -18,8 +18,8 @@ from kdmarl_core.contract.files import load_yaml
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.networks import Actor, NetworkConfig, make_policy
-from kdmarl_core.expert.train import ExpertConfig, expert_facts
+from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.expert.train import ExpertConfig, expert_facts, untrained
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_]+$")]
@@ -188,8 +188,7 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
 
 def _sized(experiment: Experiment, env: BatchedEnv, ratio: float) -> dict[str, NetworkConfig]:
     """Students of ``ratio`` times fewer MACs than the expert."""
-    config = experiment.expert
-    expert = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    expert = untrained(experiment.expert, env.groups)
     sizes = {}
     for group in env.groups:
         given, seen = experiment.distill.students[group.name], observation_size(group.observation[STUDENT])

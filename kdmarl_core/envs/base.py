@@ -93,6 +93,12 @@ class BatchedEnv(ABC):
         """Group → central state (B, n, S) float32, seen from each agent; for critics only."""
 
 
+def any_of(available: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The number of an available action, uniformly drawn: (..., actions), zero where unavailable → (...)."""
+    chosen: np.ndarray = np.where(available, rng.random(available.shape), -1).argmax(-1)
+    return chosen
+
+
 def seen_by_others(observation: dict[str, np.ndarray], groups: tuple[Group, ...]) -> dict[str, np.ndarray]:
     """A central state for tasks that define none: to each agent, what all others see, in their order.
 

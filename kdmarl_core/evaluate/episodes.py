@@ -9,7 +9,7 @@ import numpy as np
 
 from kdmarl_core.contract import DiffDrive, action_mask
 from kdmarl_core.contract.spaces import Discrete
-from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.envs.base import STUDENT, BatchedEnv, any_of
 from kdmarl_core.runtime import Policy
 
 Act = Callable[[BatchedEnv], dict[str, np.ndarray]]
@@ -102,15 +102,9 @@ def random_commands(seed: int) -> Act:
             if isinstance(group.action, DiffDrive):
                 commands[group.name] = rng.uniform(group.action.low, group.action.high, (*shape, group.action.size))
             elif mask := masks[group.name]:
-                commands[group.name] = _any_of(seen[group.name][..., mask] > 0.5, rng)
+                commands[group.name] = any_of(seen[group.name][..., mask] > 0.5, rng)[..., None]
             elif isinstance(group.action, Discrete):
                 commands[group.name] = rng.integers(0, group.action.n, (*shape, 1))
         return commands
 
     return act
-
-
-def _any_of(available: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One of the available actions, uniformly: (..., actions) bool → (..., 1)."""
-    drawn = np.where(available, rng.random(available.shape), -1)
-    return drawn.argmax(-1)[..., None]

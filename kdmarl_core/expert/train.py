@@ -15,7 +15,7 @@ from torch import nn
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import writing
-from kdmarl_core.envs.base import EXPERT, BatchedEnv
+from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import METRICS, Events, Rows, progress_bar
@@ -82,7 +82,7 @@ def train(
     """
     env = make_env(config.envs)
     torch.manual_seed(seed)
-    policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    policy = untrained(config, env.groups)
     critics = make_critics(env, config.critic, config.view)
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
@@ -114,6 +114,11 @@ def train(
     return policy
 
 
+def untrained(config: ExpertConfig, groups: tuple[Group, ...]) -> TeamPolicy:
+    """The policy that ``config`` describes, as it is before its training."""
+    return make_policy(config.policy, groups, config.actor, config.view, config.actors)
+
+
 def seconds(folder: Path) -> float:
     """How long the training in ``folder`` took, however often it was interrupted [s]."""
     rows = map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines())
@@ -128,7 +133,7 @@ def load_policy(
     Raises:
         KdmarlError: there is none, it was trained otherwise, or its training is not finished.
     """
-    policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    policy = untrained(config, env.groups)
     _load({"policy": policy}, config, folder, expert_facts(config, seed, task))
     return policy.eval()
 
@@ -137,7 +142,7 @@ def load_expert(
     config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: Facts | None = None
 ) -> tuple[TeamPolicy, nn.ModuleDict]:
     """The trained policy and its critics, which need the team of the training; as :func:`load_policy`."""
-    policy = make_policy(config.policy, env.groups, config.actor, config.view, config.actors)
+    policy = untrained(config, env.groups)
     critics = make_critics(env, config.critic, config.view)
     _load({"policy": policy, "critics": critics}, config, folder, expert_facts(config, seed, task))
     return policy.eval(), critics.eval()

@@ -8,7 +8,7 @@ import numpy as np
 
 from kdmarl_core.contract import Discrete, KdmarlError, Readings, Term, observe
 from kdmarl_core.contract.terms import ActionMask, Vector
-from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
+from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, any_of
 from kdmarl_core.envs.smax.config import Sight, SmaxConfig, simulator
 
 POSITION = slice(1, 3)
@@ -83,8 +83,7 @@ class Smax(BatchedEnv):
         """Give the running battles different ages, by random actions and early ends."""
         ends = self._rng.integers(0, self.max_steps, self.num_envs)
         for age in range(self.max_steps):
-            drawn = np.where(self._view.available, self._rng.random(self._view.available.shape), -1)
-            self._act(drawn.argmax(-1))
+            self._act(any_of(self._view.available, self._rng))
             self._ended |= ends == age
             self.reset_ended()
         self._whole[:] = False
