@@ -44,6 +44,8 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
                 topics |= {"odom": Odometry, "goal_pose": PoseStamped}
             case Targets():
                 topics |= {"odom": Odometry, "targets": PoseArray}
+                if term.others:
+                    topics["neighbors"] = PoseArray
             case Velocity():
                 topics["odom"] = Odometry
             case Neighbors(motion=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +149,14 @@ class MujocoWorld:
         yaw = float(np.arctan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz)))
         cos, sin = float(np.cos(yaw)), float(np.sin(yaw))
         return Odometry(x, y, yaw, cos * velocity_x + sin * velocity_y, cos * velocity_y - sin * velocity_x, yaw_rate)
+
+    def neighbors(self, name: str) -> list[tuple[float, float, float]]:
+        """True x, y [m] and yaw [rad] of every other robot in the frame of robot ``name``."""
+        own = self.odometry(name)
+        cos, sin = math.cos(own.yaw), math.sin(own.yaw)
+        others = [self.odometry(robot.name) for robot in self.robots if robot.name != name]
+        offsets = [(other.x - own.x, other.y - own.y, other.yaw - own.yaw) for other in others]
+        return [(cos * dx + sin * dy, cos * dy - sin * dx, yaw) for dx, dy, yaw in offsets]
 
     def scan(self, name: str) -> np.ndarray | None:
         """Lidar scan of robot ``name``, (beams,) float32 [m], as REP-117; None without a lidar."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -57,6 +57,9 @@ class SimulatedRobot:
             self._scan_publisher = self._publisher(node, LaserScan, "scan")
         self._ranges = _range_messages(robot.name, robot_type)
         self._range_publishers = [self._publisher(node, Range, f"range_{index}") for index in range(len(self._ranges))]
+        self._neighbors = PoseArray()
+        self._neighbors.header.frame_id = self._odometry.child_frame_id
+        self._neighbors_publisher = self._publisher(node, PoseArray, "neighbors")
 
         def hand_over(message: Twist | TwistStamped) -> None:
             twist = message.twist if stamped else message
@@ -83,6 +86,10 @@ class SimulatedRobot:
             self._scan_publisher.publish(self._scan)
         self._fill_odometry(world, stamp)
         self._odometry_publisher.publish(self._odometry)
+        if self._neighbors_publisher.get_subscription_count():  # few policies look at the others
+            self._neighbors.header.stamp = stamp
+            self._neighbors.poses = [_pose(*place) for place in world.neighbors(self.name)]
+            self._neighbors_publisher.publish(self._neighbors)
 
     def _fill_odometry(self, world: MujocoWorld, stamp: Time) -> None:
         at, message = world.odometry(self.name), self._odometry
@@ -91,6 +98,10 @@ class SimulatedRobot:
         pose.position.x, pose.position.y = at.x, at.y
         pose.orientation.z, pose.orientation.w = math.sin(at.yaw / 2), math.cos(at.yaw / 2)
         twist.linear.x, twist.linear.y, twist.angular.z = at.forward, at.lateral, at.yaw_rate
+
+
+def _pose(x: float, y: float, yaw: float) -> Pose:
+    return Pose(position=Point(x=x, y=y), orientation=Quaternion(z=math.sin(yaw / 2), w=math.cos(yaw / 2)))
 
 
 def _float_array(values: np.ndarray) -> array.array[float]:

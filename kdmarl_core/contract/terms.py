@@ -179,20 +179,26 @@ class Neighbors(_Term, frozen=True, tag="neighbors"):
 
 
 class Targets(_Term, frozen=True, tag="targets"):
-    """The nearest ``count`` places that the team is to cover: x, y [m], present (0 or 1) each."""
+    """The nearest ``count`` places that the team is to cover: x, y [m], present (0 or 1) each.
+
+    With ``others`` also how far the nearest other robot is from each place [m], from the neighbors' poses.
+    """
 
     count: Count
     range: Positive
-    """farther ones read as at this distance [m]"""
+    """farther ones read as at this distance [m], also for others"""
+    others: bool = False
 
     @property
     def size(self) -> int:
         """Number of values."""
-        return 3 * self.count
+        return (4 if self.others else 3) * self.count
 
     def compute(self, readings: Readings) -> np.ndarray:
         """See :func:`targets`."""
-        return targets(_given(readings.targets, "targets", "places to cover"), self.count, self.range)
+        places = _given(readings.targets, "targets", "places to cover")
+        poses = _given(readings.neighbors, "targets", "neighbor poses, having others: true") if self.others else None
+        return targets(places, self.count, self.range, poses)
 
 
 class PreviousAction(_Term, frozen=True, tag="previous_action"):
@@ -428,26 +434,42 @@ def neighbors(poses: np.ndarray, count: int, max_range: float, motion: bool = Fa
     return out.reshape(*poses.shape[:-2], -1)
 
 
-def targets(places: np.ndarray, count: int, max_range: float) -> np.ndarray:
+def needs_neighbors(term: Term) -> bool:
+    """Whether a term is made from the other robots' poses."""
+    return isinstance(term, Neighbors) or (isinstance(term, Targets) and term.others)
+
+
+def targets(places: np.ndarray, count: int, max_range: float, poses: np.ndarray | None = None) -> np.ndarray:
     """The nearest ``count`` places, nearest first, zero-padded.
 
     Args:
         places: (..., targets, 2) x, y in the robot frame [m].
         count: how many to keep.
         max_range: farther ones are drawn in to this distance [m].
+        poses: of the other robots as for :func:`neighbors`, to see which places they have near.
 
     Returns:
-        (..., 3 * count) float32: x, y [m], present, for each.
+        (..., 3 * count) float32: x, y [m], present, for each; with ``poses`` (..., 4 * count), after those the
+        nearest other robot's distance from the place [m], at most ``max_range``.
     """
     places = np.asarray(places, np.float32)
     distance = np.hypot(places[..., 0], places[..., 1])
     order = np.argsort(distance, axis=-1, kind="stable")[..., :count]
     near = np.take_along_axis(places, order[..., None], axis=-2)
     shrink = max_range / np.maximum(np.take_along_axis(distance, order, axis=-1), max_range)
-    out = np.zeros((*places.shape[:-2], count, 3), np.float32)
+    out = np.zeros((*places.shape[:-2], count, 3 if poses is None else 4), np.float32)
     out[..., : order.shape[-1], :2] = near * shrink[..., None]
     out[..., : order.shape[-1], 2] = 1
+    if poses is not None:
+        out[..., : order.shape[-1], 3] = _nearest(near, np.asarray(poses, np.float32)[..., :2], max_range)
     return out.reshape(*places.shape[:-2], -1)
+
+
+def _nearest(places: np.ndarray, robots: np.ndarray, max_range: float) -> np.ndarray:
+    """(..., places) distance from each place (..., places, 2) to the nearest of the robots (..., robots, 2) [m]."""
+    offset = places[..., :, None, :] - robots[..., None, :, :]
+    distance = np.hypot(offset[..., 0], offset[..., 1])
+    return np.where(np.isfinite(distance), distance, max_range).min(axis=-1, initial=max_range)
 
 
 def _now_and_past(term: Lidar | RangeSensors, readings: Readings) -> np.ndarray:

@@ -12,7 +12,14 @@ Facts = Mapping[str, Any]
 """Plain data such as ``{"expert": {"ppo": {"gamma": 0.99}}, "seed": 1}``"""
 SHOWN = 3
 """How many differences are named."""
-LATER: Mapping[str, Any] = {"memory": 0, "segment": 20, "quantization": "none", "driver": "shared", "shared": 0.0}
+LATER: Mapping[str, Any] = {
+    "memory": 0,
+    "segment": 20,
+    "quantization": "none",
+    "driver": "shared",
+    "shared": 0.0,
+    "others": False,
+}
 """Keys that came later → what runs without them did."""
 
 

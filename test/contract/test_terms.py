@@ -199,6 +199,17 @@ def test_targets_are_sorted_drawn_in_and_padded():
     np.testing.assert_allclose(nearest, [0, -1, 1])
 
 
+def test_targets_with_others_tell_how_far_the_nearest_other_robot_is():
+    places = np.array([[3.0, 4.0], [0.0, -1.0]])
+    robots = np.array([[0.0, -3.0, 0.0], [3.0, 3.5, 1.0], [np.nan, np.nan, np.nan]])
+    got = targets(places, 3, 9.0, robots).reshape(3, 4)
+    np.testing.assert_allclose(got, [[0, -1, 1, 2.0], [3, 4, 1, 0.5], [0, 0, 0, 0]], atol=1e-6)
+    assert targets(places, 2, 9.0, np.zeros((0, 3)))[[3, 7]].tolist() == [9.0, 9.0]
+    assert Targets(6, 8.0, others=True).size == 24
+    with pytest.raises(KdmarlError, match="'targets' needs neighbor poses"):
+        Targets(2, 8.0, others=True).compute(Readings(targets=places))
+
+
 def test_neighbors_with_motion_carry_velocity_and_radius():
     rows = np.array([[3.0, 0, 0, 0.5, -0.1, 0.3], [1.0, 0, math.pi / 2, 0.2, 0.4, 0.12]])
     got = neighbors(rows, 3, 10.0, motion=True).reshape(3, 8)

@@ -7,7 +7,7 @@ import yaml
 
 from kdmarl_core.contract.swarm import World, world_clearance
 from kdmarl_core.envs.base import EXPERT, STUDENT
-from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig
+from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig, share_out
 from support import REPOSITORY
 
 TASK = yaml.safe_load((REPOSITORY / "config/coverage.yaml").read_text())["task"]
@@ -33,44 +33,53 @@ def test_any_robot_has_room_at_any_target():
             assert world_clearance(world, *place) > env._radius.max() + 0.399
 
 
-def test_a_target_is_covered_once_and_by_its_nearest_robot():
+def test_places_are_shared_out_nearest_pair_first():
+    distances = np.array([[[1.0, 2.0, 9.0], [0.5, 0.7, 9.0], [3.0, 4.0, 5.0]]])
+    # Robot 1 has place 0 nearest of all; of what is left robot 0 takes place 1, though robot 1 is nearer to it.
+    assert share_out(distances).tolist() == [[1, 0, 2]]
+    many = np.random.default_rng(0).uniform(0, 9, (200, 6, 6))
+    assert (np.sort(share_out(many), 1) == np.arange(6)).all()
+
+
+def test_a_place_counts_for_one_robot():
     env = make(1, discs=[0, 0], walls=[0, 0], max_steps=1, arena=[9.0, 9.0])
     env.reset(0)
     env.targets[0] = [(x, 3.0) for x in (-4, -2.5, -1, 0.5, 2, 3.5)]
     env.pose[0, :, :2] = [(-4.0, 2.9), (-4.0, 2.65), (-1.0, 3.1), (0.5, 3.5), (0, 0), (0, -3)]
+    env._share_out(np.arange(1))
     step = env.step(still(env))
-    # 0 is nearest to the first target, 1 too far off it in rank; 2 covers the third; 3 is out of reach.
+    # 0 and 1 are both near the first place and 0 nearer; 2 covers the third; 3 is out of reach.
     assert step.episodes["success"].tolist() == [[1, 0, 1, 0, 0, 0]]
     np.testing.assert_allclose(step.episodes["covered"], 2 / 6)
 
 
-def test_what_the_team_gains_is_shared_and_danger_is_not():
+def test_a_robot_is_paid_for_the_place_that_it_was_told():
     env = make(1, discs=[0, 0], walls=[0, 0], arena=[9.0, 9.0])
     env.reset(0)
     env.targets[0] = [(x, 3.0) for x in (-4, -2.5, -1, 0.5, 2, 3.5)]
-    env.pose[0, :, :2] = [(-4, 0), (-2, 0), (0, 0), (2, 0), (3.5, 0), (3.5, -2)]
+    env.pose[0, :, :2] = [(-4, 0), (-2.5, 0), (-1, 0), (0.5, 0), (2, 0), (3.5, -2)]
     env.pose[0, :, 2] = np.pi / 2
     env._gain[:], env._delay[:] = 1, 0
+    env._share_out(np.arange(1))
+    np.testing.assert_allclose(env.goal[0], env.targets[0])
+    assert env.observe(EXPERT)["scout"][0, 0, 72] == pytest.approx(3.0)
     ahead = still(env)
     ahead["scout"][0, 0, 0] = 0.5
     rewards = env.step(ahead).reward[0]
-    assert (rewards > 0).all()
-    assert rewards.max() - rewards.min() < 1e-6
-    moved = env.pose[0, 0, 1]  # the first target's nearest robot came nearer by about this
-    assert rewards[0] == pytest.approx(env.config.reward.progress * moved / 6, rel=0.02)
-    env.pose[0, 0, 1] = 4.5  # in the wall
-    rewards = env.step(still(env)).reward[0]
-    assert rewards[0] < rewards[1:].min() - 5
-    assert rewards[1:].max() - rewards[1:].min() < 1e-6
+    moved = env.pose[0, 0, 1]
+    assert rewards[0] == pytest.approx(env.config.reward.progress * moved, rel=0.02)
+    np.testing.assert_allclose(rewards[1:], 0, atol=1e-6)
 
 
 def test_views_see_targets_in_the_robots_frames():
     env = make(3)
-    seen = env.observe(STUDENT)["scout"][:, 0, 90:108].reshape(3, 6, 3)
+    seen = env.observe(STUDENT)["scout"][:, 0, 90:114].reshape(3, 6, 4)
     assert (seen[..., 2] == 1).all()
     near = np.hypot(*(env.targets - env.pose[:, :1, :2]).transpose(2, 0, 1)).min(1)
     np.testing.assert_allclose(np.hypot(seen[:, 0, 0], seen[:, 0, 1]), np.minimum(near, 8.0), rtol=1e-5)
-    assert env.observe(EXPERT)["mini"].shape == (3, 2, 72 + 18 + 4 + 40)
+    to_others = np.hypot(*(env.targets[:, :, None] - env.pose[:, None, 1:, :2]).transpose(3, 0, 1, 2)).min(2)
+    np.testing.assert_allclose(np.sort(seen[..., 3]), np.sort(np.minimum(to_others, 8.0)), rtol=1e-4)
+    assert env.observe(EXPERT)["mini"].shape == (3, 2, 72 + 3 + 4 + 40)
 
 
 def test_same_seed_same_bytes():

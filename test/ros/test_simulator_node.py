@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseArray, Twist, TwistStamped
 from msgspec.structs import replace
 from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
@@ -58,8 +58,10 @@ def listen(client):
 def test_sensors_clock_and_markers_are_what_the_swarm_file_says(swarm, client):
     listen(client)
     client.listen(MarkerArray, "/simulator/markers", 1)
+    client.listen(PoseArray, "/scout_1/neighbors", qos_profile_sensor_data)
     with node_process("simulator_node", swarm=swarm):
-        assert client.until(lambda: last_time(client) > 2.0 and client.on("/simulator/markers"))
+        topics = ("/simulator/markers", "/scout_1/neighbors")
+        assert client.until(lambda: last_time(client) > 2.0 and all(map(client.on, topics)))
     scan = client.on("/scout_1/scan")[-1]
     assert scan.header.frame_id == "scout_1/base_scan"
     assert len(scan.ranges) == 360
@@ -74,6 +76,12 @@ def test_sensors_clock_and_markers_are_what_the_swarm_file_says(swarm, client):
     assert (readings[0].field_of_view, readings[0].max_range) == pytest.approx((0.35, 2.0))
     odometry = client.on("/scout_1/odom")[-1]
     assert (odometry.header.frame_id, odometry.child_frame_id) == ("hall", "scout_1/base_link")
+    neighbors = client.on("/scout_1/neighbors")[-1]
+    assert neighbors.header.frame_id == "scout_1/base_link"
+    pose = odometry.pose.pose.position
+    assert [(at.position.x, at.position.y) for at in neighbors.poses] == [
+        pytest.approx((-pose.x, 2.0 - pose.y), abs=0.01)
+    ]
     markers = client.on("/simulator/markers")[-1].markers
     assert {marker.ns for marker in markers} == {"robots", "headings", "goals", "obstacles"}
     assert len({marker.id for marker in markers}) == len(markers)

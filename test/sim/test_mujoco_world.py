@@ -93,6 +93,15 @@ def test_a_robot_stands_still_without_commands():
     assert (at.x, at.y, at.yaw) == pytest.approx((1.0, 2.0, 0.5), abs=1e-6)
 
 
+def test_neighbors_are_the_others_in_the_robots_frame():
+    robots = [robot("me", pose=(0.5, 0.3, math.pi / 2)), robot("left", pose=(-1.0, 0.3, math.pi)), robot("far", "mini")]
+    world = MujocoWorld(make_swarm(robots))
+    left, far = world.neighbors("me")
+    assert left == pytest.approx((0.0, 1.5, math.pi / 2), abs=1e-6)
+    at = world.odometry("far")
+    assert far[:2] == pytest.approx((at.y - 0.3, 0.5 - at.x), abs=1e-6)
+
+
 def test_a_scan_sees_walls_pillars_and_other_robots_where_they_are():
     others = [robot("me", pose=(0.5, 0.3, 0.0)), robot("other", "mini", (0.5, -1.2, 1.0), goal=(0.0, 2.0))]
     swarm = noiseless(make_swarm(others, size=(6.0, 6.0), discs=[(2.0, 0.3, 0.4)], walls=[(-1.0, -1.0, -1.0, 1.0)]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, RobotType, Swarm, Term, load_robot_types, observe
 from kdmarl_core.contract.manifest import Domain
-from kdmarl_core.contract.terms import Neighbors
+from kdmarl_core.contract.terms import needs_neighbors
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group, Step
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig
@@ -292,7 +292,7 @@ class RobotsEnv(BatchedEnv):
     def _readings(self, group: Group, terms: list[Term]) -> Readings:
         """What the sensors of a group give; the other robots' poses only if a term asks for them."""
         agents = group.agents
-        sees_others = any(isinstance(term, Neighbors) for term in terms)
+        sees_others = any(needs_neighbors(term) for term in terms)
         readings = self._sensors.readings(group)._replace(
             neighbors=self._neighbors(agents) if sees_others else None,
             previous_action=self._commands[0][:, agents],
