@@ -28,13 +28,17 @@ class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     rounds: Annotated[int, msgspec.Meta(ge=0)] = 200
     """of driving and learning; 0 leaves this out"""
+    first_share: Unit = 0.5
+    """weight of the advantage in the first round; imitation has the rest"""
     share: Unit = 1.0
-    """weight of the advantage in the last round, rising from 0; imitation has the rest"""
+    """the same in the last round, with a steady change between"""
+    entropy_bonus: NonNegative = 0.01
+    """weight of the students' entropy: what the expert would never try may be best for those who see less"""
     steps: Count = 50
     """of each environment in a round"""
     epochs: Count = 3
     minibatches: Count = 8
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     clip: Positive = 0.2
     max_grad_norm: NonNegative = 1.0
 
@@ -93,7 +97,8 @@ class Polisher:
         Raises:
             KdmarlError: a loss is not finite.
         """
-        share = self.config.share * (index + 1) / self.config.rounds
+        first, last = self.config.first_share, self.config.share
+        share = first + (last - first) * index / max(self.config.rounds - 1, 1)
         states, starts = self._memory.states, self._memory.starts
         batch, _ = self._rollout.collect(self.students, self.critics, self.config.steps, self._memory)
         advantage = {name: self._advantage(name, batch) for name in batch.observation}
@@ -135,6 +140,7 @@ class Polisher:
         batch = driven.batch
         gains: list[Tensor] = []
         imitation: list[Tensor] = []
+        entropy: list[Tensor] = []
         for name in batch.observation:
             decided = self._decide(name, driven, chosen)
             log_prob = decided.log_prob(batch.sample[name].flatten(0, 1)[chosen])
@@ -142,8 +148,10 @@ class Polisher:
             gains.append(advantage_loss(log_prob, old, driven.advantage[name][chosen], self.config.clip))
             advised = apply(driven.advice[name], lambda x: x[chosen])
             imitation += imitation_loss(advised, decided, self.weights).values()
+            entropy.append(decided.entropy().mean())
         gain = torch.stack(gains).mean()
         loss = share * gain + (1 - share) * torch.stack(imitation).sum()
+        loss = loss - self.config.entropy_bonus * torch.stack(entropy).mean()
         if not torch.isfinite(loss):
             raise KdmarlError(f"distillation: the loss is {loss.item()}; lower distill.polish.learning_rate")
         self._optimizer.zero_grad(set_to_none=True)

@@ -48,7 +48,7 @@ def test_students_outgrow_an_expert_that_knows_nothing():
 
 
 def test_the_share_rises_and_the_expert_stays():
-    _, polisher = build(PolishConfig(rounds=4, steps=5, share=0.8))
+    _, polisher = build(PolishConfig(rounds=4, steps=5, first_share=0.2, share=0.8))
     kept = {name: value.clone() for name, value in polisher.expert.state_dict().items()}
     judged = {name: value.clone() for name, value in polisher.critics.state_dict().items()}
     shares = [polisher.round(index)["advantage_share"] for index in range(4)]
@@ -56,6 +56,19 @@ def test_the_share_rises_and_the_expert_stays():
     for before, module in ((kept, polisher.expert), (judged, polisher.critics)):
         for name, value in module.state_dict().items():
             torch.testing.assert_close(value, before[name])
+
+
+def test_the_entropy_bonus_keeps_students_trying():
+    def spread(bonus):
+        env, polisher = build(PolishConfig(rounds=20, steps=10, learning_rate=3e-3, entropy_bonus=bonus))
+        for index in range(20):
+            polisher.round(index)
+        with torch.no_grad():
+            decided = polisher.students({n: torch.from_numpy(x) for n, x in env.observe("student").items()})
+        return {name: distribution.entropy().mean().item() for name, distribution in decided.items()}
+
+    without, with_bonus = spread(0.0), spread(0.3)
+    assert all(with_bonus[name] > without[name] + 0.05 for name in without)
 
 
 def test_a_loss_that_is_not_finite_ends_it():
