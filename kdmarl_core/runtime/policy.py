@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.contract.manifest import METADATA_KEY
 from kdmarl_core.runtime.cost import check_cost, first_line, open_session, quiet_options
 from kdmarl_core.runtime.onnx_file import OnnxFile, TensorType, read_onnx
@@ -117,19 +118,7 @@ def read_manifest(path: Path | str, max_bytes: int = MAX_BYTES) -> Manifest:
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise KdmarlError(f"{path}: is not a file; give a policy file (.onnx)")
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise KdmarlError(f"{path}: no such policy file; check the path") from None
-    except OSError as error:
-        raise KdmarlError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except ValueError as error:
-        raise KdmarlError(f"{str(path)!r}: is no path ({error}); give the path of a policy file") from None
-    if len(data) > max_bytes:
-        raise KdmarlError(f"{path}: is larger than {max_bytes} bytes; give a policy file (.onnx) for a robot")
+    data = read_bytes(path, max_bytes, "a policy file (.onnx)")
     if not data:
         raise KdmarlError(f"{path}: is empty; export or copy the policy again")
     return data

@@ -396,7 +396,7 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
     with node(cut) as process:
         for path, reason in (
             (cut, "is truncated"),
-            (tmp_path / "none.onnx", "no such policy file"),
+            (tmp_path / "none.onnx", "no such file"),
             (write_policy(tmp_path / "mini.onnx", "mini"), "for robot type 'mini', this robot is a 'scout'"),
             (
                 write_policy(tmp_path / "motion.onnx", observation=[Goal(5.0), Neighbors(2, 4.0, motion=True)]),

@@ -312,7 +312,7 @@ def test_refuses_manifest(tmp_path, change, reason):
 def test_refuses_what_is_no_file(tmp_path):
     (tmp_path / "empty.onnx").write_bytes(b"")
     for path, reason in (
-        (tmp_path / "none.onnx", "no such policy file"),
+        (tmp_path / "none.onnx", "no such file"),
         (tmp_path, "is not a file"),
         (tmp_path / "empty.onnx", "is empty"),
         ("a\0b", "is no path"),
