@@ -127,6 +127,7 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "goal_frame": swarm.frame,
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
+            "scan_guard": not simulated if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
             "autostart": True,
             "use_sim_time": simulated,
         },

@@ -52,6 +52,8 @@ class Defaults(_Part, frozen=True, kw_only=True):
     """age at which an input stops the robot [s]"""
     stamped_commands: bool = False
     """publish TwistStamped instead of Twist"""
+    scan_guard: bool | None = None
+    """stop short of what the robot's own sensors see; None: with real robots, not in simulation"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):
