@@ -113,7 +113,7 @@ def read_yaml(path: Path | str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise KdmarlError(f"{path}{where}: not valid YAML: {problem}") from None
     except RecursionError:
         raise KdmarlError(f"{path}: nested too deeply to be read; flatten it") from None

@@ -13,7 +13,7 @@ import msgspec
 from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.files import load_yaml, resolve
 from kdmarl_core.contract.robots import RobotType, load_robot_types
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.spaces import Number, Positive
 
 SCHEMA_VERSION = 1
 
@@ -39,9 +39,9 @@ class World(_Part, frozen=True, kw_only=True):
 
     size: tuple[Positive, Positive]
     """along x and y [m]"""
-    discs: list[tuple[float, float, Positive]] = []
+    discs: list[tuple[Number, Number, Positive]] = []
     """x, y, radius of pillars [m]"""
-    walls: list[tuple[float, float, float, float]] = []
+    walls: list[tuple[Number, Number, Number, Number]] = []
     """x1, y1, x2, y2 of wall segments inside the arena [m]"""
 
 

@@ -19,6 +19,9 @@ from kdmarl_core.contract.robots import RangeSensorRing
 MARGIN = 0.02
 """Kept beyond the robot's radius [m], for what the way's samples leave out."""
 
+MAX_SAMPLES = 1000
+"""Places on a way, for each latency."""
+
 LATENCIES = (0.0, 0.5, 1.0)
 """From the readings to the robot's obeying [periods], each of which the way must be clear for."""
 
@@ -45,7 +48,11 @@ class ScanGuard:
     """
 
     def __init__(self, action: DiffDrive, robot: RobotType, period: float) -> None:
-        """Guard a ``robot`` whose commands change within ``action``, every ``period`` seconds."""
+        """Guard a ``robot`` whose commands change within ``action``, every ``period`` seconds.
+
+        Raises:
+            KdmarlError: it brakes so slowly, or drives so far in a period, that its way is too long to be looked at.
+        """
         self.cycles = 0
         self._step = np.asarray(action.acceleration, np.float64) * period
         self._period = period
@@ -54,7 +61,12 @@ class ScanGuard:
         """command before the last one"""
         self._ring = robot.sensors.range_sensors
         farthest = max(-action.linear[0], action.linear[1]) * period
-        self._substeps = max(1, math.ceil(farthest / (robot.radius / 2)))
+        self._substeps = max(1, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
+        if farthest > MAX_SAMPLES / self._substeps * self._step[0] * period:
+            raise KdmarlError(
+                f"linear_acceleration {action.linear_acceleration:g} m/s² is too little for the scan guard at "
+                f"{list(action.linear)} m/s; correct the limits or turn scan_guard off"
+            )
         # A disc that is this much larger at two samples covers the robot between them.
         self._need = math.hypot(robot.radius + MARGIN, farthest / self._substeps / 2)
 

@@ -37,6 +37,7 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
         ("name: !!bool x", "a value that is no bool"),
         ("name: " + "9" * 5000, "a value that is no int"),
         ("a: &a {x: 1}\nb: {<<: [*a, *a]}", "not valid YAML"),  # merges of merges grow without end
+        ("name: \x03", "unacceptable character #x0003: special characters are not allowed in"),
         ("#" * 2**20 + "#", "larger than 1048576 bytes"),
     ],
 )

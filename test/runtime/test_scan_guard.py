@@ -242,3 +242,6 @@ def test_a_policy_that_sees_nothing_cannot_be_guarded(tmp_path):
         Controller(policy, "scout", TYPES["scout"], scan_guard=True)
     with pytest.raises(KdmarlError, match="there are none"):
         ScanGuard(TYPES["scout"].action, TYPES["scout"], PERIOD)(Readings(), np.zeros(2), np.zeros(2))
+    action = msgspec.structs.replace(TYPES["scout"].action, linear_acceleration=1e-4)
+    with pytest.raises(KdmarlError, match="linear_acceleration 0.0001 m/s² is too little for the scan guard"):
+        ScanGuard(action, TYPES["scout"], PERIOD)
