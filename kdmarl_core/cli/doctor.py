@@ -19,6 +19,7 @@ from rich.text import Text
 
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.checksums import SUMS, read_sums
+from kdmarl_core.contract.errors import printable
 from kdmarl_core.runtime import Controller, Policy
 
 NEEDED = ("numpy", "msgspec", "onnxruntime", "PyYAML", "rich", "typer")
@@ -47,7 +48,7 @@ def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
     console = Console(soft_wrap=True, highlight=False)
     worst = 0
     for finding in _findings(swarm_path, models, allow_outside):
-        console.print(Text.assemble((f"{finding.level:4}  ", STYLES[finding.level]), finding.text))
+        console.print(Text.assemble((f"{finding.level:4}  ", STYLES[finding.level]), printable(finding.text)))
         worst = max(worst, int(finding.level == "fail"))
     return worst
 

@@ -182,6 +182,14 @@ def test_inspect_needs_no_training_libraries(tmp_path):
     assert done.stderr == "kdmarl: 'torch' is not installed; this command needs: pip install 'kdmarl_ros[train]'\n"
 
 
+def test_inspect_shows_what_a_file_says_and_does_nothing_else(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", edit_manifest=lambda m: m.update(name="[/red] \x1b[2J \n [blink]x"))
+    out = check(kdmarl("inspect", path))
+    assert "[/red]" in out
+    assert "[blink]x" in out
+    assert "\x1b" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
