@@ -9,7 +9,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
-from kdmarl_core.runtime import Policy
+from kdmarl_core.runtime import Policy, ScanGuard
 from kdmarl_ros.faults import WAITS, Cause
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -18,8 +18,8 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 class Diagnostics:
     """State of one robot, published once a second and whenever it changes.
 
-    Attributes: ``policy`` (None when unconfigured), ``cycles`` (commands given), ``stops`` by cause, and
-    ``compute_time`` of the last cycle [s].
+    Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``cycles`` (commands given),
+    ``stops`` by cause, and ``compute_time`` of the last cycle [s].
     """
 
     def __init__(self, node: Node) -> None:
@@ -29,6 +29,7 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._state: tuple[bytes, str] = (WARN, "unconfigured")
         self.policy: Policy | None = None
+        self.guard: ScanGuard | None = None
         self.cycles = 0
         self.stops: Counter[Cause] = Counter()
         self.compute_time = 0.0
@@ -59,6 +60,8 @@ class Diagnostics:
                 "policy_file": str(self.policy.path),
             }
         values["cycles"] = str(self.cycles)
+        if self.guard:
+            values["guarded_cycles"] = str(self.guard.cycles)
         values["compute_time_ms"] = f"{self.compute_time * 1e3:.3f}"
         values |= {f"stops_{cause.value}": str(self.stops[cause]) for cause in Cause if cause not in WAITS}
         return [KeyValue(key=key, value=value) for key, value in values.items()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from kdmarl_core.contract.errors import printable
+
 
 class Cause(Enum):
     """What stopped the robot; each is counted on its own in the diagnostics, but for ``WAITS``."""
@@ -31,6 +33,6 @@ class Fault(Exception):  # noqa: N818 - what the field calls it
     """A reason to stop: a cause, and a sentence with the thing, its value and the remedy."""
 
     def __init__(self, cause: Cause, reason: str) -> None:
-        super().__init__(reason)
         self.cause = cause
-        self.reason = reason
+        self.reason = printable(reason)
+        super().__init__(self.reason)

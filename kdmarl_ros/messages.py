@@ -17,6 +17,12 @@ MAX_INVALID = 0.5
 """Share of a robot's distances that may be invalid in one cycle; beyond it, it is as good as blind."""
 
 
+MAX_BEAMS = 10_000
+"""Beams of one scan, and ..."""
+MAX_POSES = 1_000
+"""... poses of one message: more would take longer than a control cycle may."""
+
+
 class Motion(NamedTuple):
     """Where a robot is and how it moves."""
 
@@ -36,9 +42,11 @@ def to_scan(message: LaserScan) -> Scan:
     """A scan whose ``ranges`` share the message's memory.
 
     Raises:
-        Fault: it is empty, its limits make no sense, or too many beams are invalid.
+        Fault: it has too many beams, its limits make no sense, or too many beams are invalid.
     """
     ranges = np.frombuffer(message.ranges, np.float32)
+    if ranges.size > MAX_BEAMS:
+        raise _malformed(f"scan has {ranges.size} beams, at most {MAX_BEAMS} are taken; thin it out in the driver")
     if not 0 <= message.range_min < message.range_max < math.inf:
         raise _malformed(
             f"scan has range_min {message.range_min:g} and range_max {message.range_max:g} m; "
@@ -93,12 +101,18 @@ def to_targets(targets: PoseArray, odometry: Odometry, motion: Motion) -> np.nda
     """Positions of the places to cover in the robot frame, (targets, 2) float32 [m].
 
     Raises:
-        Fault: there is none, one is not finite, or they are given in another frame than the odometry.
+        Fault: there is none, or too many, one is not finite, or they are given in another frame than the odometry.
     """
     if not targets.poses:
         raise Fault(Cause.NO_GOAL, "targets holds no place; the robot stands until one is given")
+    _not_too_many("targets", targets)
     _same_frame("targets", targets.header.frame_id, odometry.header.frame_id)
     return np.array([_in_robot_frame("targets", pose.position, motion) for pose in targets.poses], np.float32)
+
+
+def _not_too_many(topic: str, message: PoseArray) -> None:
+    if len(message.poses) > MAX_POSES:
+        raise _malformed(f"{topic} holds {len(message.poses)} poses, at most {MAX_POSES} are taken; give fewer")
 
 
 def _same_frame(topic: str, frame: str, odometry_frame: str) -> None:
@@ -119,12 +133,13 @@ def to_neighbors(message: PoseArray, base_frame: str | None) -> np.ndarray:
     """Poses of other robots, (robots, 3) float32 x, y [m], yaw [rad].
 
     Raises:
-        Fault: they are not in the robot's frame, or not finite.
+        Fault: they are not in the robot's frame, not finite, or too many.
     """
     if base_frame is not None and message.header.frame_id != base_frame:
         raise _malformed(
             f"neighbors is in frame '{message.header.frame_id}'; give the poses in the robot's frame '{base_frame}'"
         )
+    _not_too_many("neighbors", message)
     rows = [(pose.position.x, pose.position.y, _yaw(pose.orientation, "neighbors")) for pose in message.poses]
     poses = np.array(rows, np.float32).reshape(-1, 3)
     if not np.isfinite(poses).all():

@@ -49,17 +49,18 @@ class Process:
         return self.executable == "judge_node"
 
 
-def load_checked_swarm(path: Path | str, robots: list[str]) -> Swarm:
+def load_checked_swarm(path: Path | str, robots: list[str], allow_outside: bool = False) -> Swarm:
     """Read a swarm file and see that every policy may run on its robots.
 
     Args:
         path: swarm file.
         robots: names of the robots to keep; empty for all.
+        allow_outside: let the file name files outside of its project, as in :func:`load_swarm`.
 
     Raises:
         KdmarlError: the file, a name or a policy does not fit.
     """
-    swarm = load_swarm(path)
+    swarm = load_swarm(path, allow_outside)
     if robots:
         swarm = swarm.only(robots)
     for robot_type in sorted({robot.type for robot in swarm.robots}):
@@ -126,6 +127,7 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "goal_frame": swarm.frame,
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
+            "scan_guard": not simulated if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
             "autostart": True,
             "use_sim_time": simulated,
         },

@@ -62,6 +62,9 @@ class PolicyNode(LifecycleNode):
             self, "sensor_timeout", 0.5, "age at which an input stops the robot [s]", (0.05, 10.0)
         )
         self._stamped = read_parameter(self, "stamped_commands", False, "command by TwistStamped instead of Twist")
+        self._scan_guard = read_parameter(
+            self, "scan_guard", False, "stop short of what the robot's own lidar or range sensors see"
+        )
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
 
         self._diagnostics = Diagnostics(self)
@@ -89,7 +92,7 @@ class PolicyNode(LifecycleNode):
         except Exception:  # rclpy would drop it without a word
             return self._refuse(f"internal error while configuring: {traceback.format_exc()}")
         self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics)
-        self._diagnostics.policy = controller.policy
+        self._diagnostics.policy, self._diagnostics.guard = controller.policy, controller.guard
         self._diagnostics.set(WARN, "inactive")
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]}")
         return _SUCCESS
@@ -143,7 +146,7 @@ class PolicyNode(LifecycleNode):
         if self._loop:
             self._loop.stop()
             self._loop.inputs.destroy()
-        self._loop = self._diagnostics.policy = None
+        self._loop = self._diagnostics.policy = self._diagnostics.guard = None
         self._diagnostics.set(level, message)
 
     def _publish(self, linear: float, angular: float) -> None:
@@ -186,7 +189,7 @@ class PolicyNode(LifecycleNode):
                 f"robot_type '{self._robot_type}' is not in {self._robot_types} ({', '.join(sorted(types))}); "
                 "add it there"
             )
-        controller = Controller(Policy.load(path), self._robot_type, types[self._robot_type])
+        controller = Controller(Policy.load(path), self._robot_type, types[self._robot_type], self._scan_guard)
         required_topics(controller.terms)  # refuses terms that no topic can feed
         return controller
 
@@ -212,7 +215,7 @@ class PolicyNode(LifecycleNode):
             inputs.keep_goal(self._loop.inputs)
             self._loop.inputs.destroy()
         self._loop.swap(candidate, inputs)
-        self._diagnostics.policy = candidate.policy
+        self._diagnostics.policy, self._diagnostics.guard = candidate.policy, candidate.guard
         self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")
 
     def _first_orders(self) -> dict[str, PoseStamped | PoseArray]:

@@ -39,6 +39,10 @@ def swarm(
         bool, typer.Option("--lockstep", help="Simulated time waits for the robots' commands.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulated sensors' noise.")] = 0,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Trust the swarm file to name files outside of its project's folder."),
+    ] = False,
 ) -> int:
     """Run a swarm: a simulator, one process for each robot, and a judge when a duration or an output is given.
 
@@ -48,7 +52,7 @@ def swarm(
     """
     names = [name for part in robots.split(",") if (name := part.strip())]
     plan = make_plan(
-        load_checked_swarm(file, names),
+        load_checked_swarm(file, names, allow_outside),
         simulator=sim,
         real_time_factor=real_time_factor,
         lockstep=lockstep,

@@ -67,6 +67,12 @@ def generate_launch_description() -> LaunchDescription:
                 description="simulated time waits for the robots' commands",
             ),
             DeclareLaunchArgument("seed", default_value="0", description="seed of the simulated sensors' noise"),
+            DeclareLaunchArgument(
+                "allow_outside",
+                default_value="false",
+                choices=["true", "false"],
+                description="trust the swarm file to name files outside of its project's folder",
+            ),
             OpaqueFunction(function=_start),
         ]
     )
@@ -76,7 +82,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
     robots = [name for part in given["robots"].split(",") if (name := part.strip())]
     plan = make_plan(
-        load_checked_swarm(given["swarm"], robots),
+        load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true"),
         simulator=Simulator(given["sim"]),
         real_time_factor=_number("real_time_factor", given["real_time_factor"], float),
         lockstep=given["lockstep"] == "true",

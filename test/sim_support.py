@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -52,7 +53,8 @@ def write_swarm(
     policies = {
         kind: str(write_policy(directory / f"{kind}.onnx", kind, observation=observation)) for kind in data["policies"]
     }
-    data |= {"robot_types": str(ROBOT_TYPES), "policies": policies}
+    shutil.copy(ROBOT_TYPES, directory)
+    data |= {"robot_types": ROBOT_TYPES.name, "policies": policies}
     if robots is not None:
         data["robots"] = msgspec.to_builtins(robots)
     data |= changes

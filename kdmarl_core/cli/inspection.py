@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kdmarl_core.contract import DiffDrive, Manifest
+from kdmarl_core.contract.errors import printable
 from kdmarl_core.contract.manifest import Interval, Results
 from kdmarl_core.runtime import Policy
 
@@ -27,7 +29,7 @@ def inspect(path: Path, as_json: bool) -> None:
     table.add_column(style="bold")
     table.add_column()
     for name, value in _rows(policy.manifest, policy.sha256):
-        table.add_row(name, value)
+        table.add_row(name, Text(printable(value)))  # no markup of the file's
     Console().print(table)
 
 

@@ -172,6 +172,20 @@ def inspect(
     inspection.inspect(file, json)
 
 
+@app.command()
+def doctor(
+    swarm: Annotated[Path | None, typer.Argument(metavar="SWARM.yaml", help="Swarm file to check.")] = None,
+    models: Annotated[Path, typer.Option(help="Folder of the policy files, without a swarm file.")] = Path("models"),
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="As for kdmarl-swarm: the file may name others' files.")
+    ] = False,
+) -> int:
+    """Check software, settings and policy files before robots are trusted to them; exit code 1 if something fails."""
+    from kdmarl_core.cli import doctor as module
+
+    return module.doctor(swarm, models, allow_outside)
+
+
 @bench_app.command("envs")
 def bench_envs(
     vmas: Annotated[

@@ -14,6 +14,14 @@ class KdmarlError(Exception):
     else that escapes is a bug.
     """
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
+def printable(text: str) -> str:
+    """``text`` as one line that does nothing to a terminal or a log, whatever a file or a message put into it."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The remedy for a word that is not one of ``known``: the nearest of them, or to remove it."""

@@ -13,9 +13,20 @@ from kdmarl_core.contract.errors import KdmarlError, did_you_mean
 
 T = TypeVar("T")
 
+MAX_YAML_BYTES = 2**20
+"""Largest YAML file that is read [bytes]."""
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys and reads ``1e-3`` as the number it is (YAML 1.2)."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):  # each of yaml's constructors has its own
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a value that is no {node.tag.rpartition(':')[2]}", node.start_mark
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -49,25 +60,60 @@ def parse_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
 
 
+def resolve(path: Path | str) -> Path:
+    """``path`` in full, with all links followed.
+
+    Raises:
+        KdmarlError: it cannot be a path.
+    """
+    try:
+        found = Path(path).resolve()
+        found.exists()  # asks the operating system, which may not take it for a path
+    except (OSError, ValueError, RuntimeError) as error:  # too long, or not ours; a NUL character; links in a circle
+        why = getattr(error, "strerror", None) or error
+        raise KdmarlError(f"{str(path)[:200]!r}: is no path ({why}); give the path of a file") from None
+    return found
+
+
+def read_bytes(path: Path, max_bytes: int, what: str) -> bytes:
+    """The bytes of a file; ``what`` says in errors which kind of file to give.
+
+    Raises:
+        KdmarlError: it is missing, larger than ``max_bytes``, cannot be read, or is a folder or device.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise KdmarlError(f"{path}: is not a file; give {what}")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise KdmarlError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise KdmarlError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except ValueError as error:
+        raise KdmarlError(f"{str(path)!r}: is no path ({error}); give the path of {what}") from None
+    if len(data) > max_bytes:
+        raise KdmarlError(f"{path}: is larger than {max_bytes} bytes; give {what}")
+    return data
+
+
 def read_yaml(path: Path | str) -> Any:
     """Return the plain data of a YAML file.
 
     Raises:
-        KdmarlError: the file is missing, unreadable or not YAML.
+        KdmarlError: the file is missing, too large, unreadable or not YAML.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise KdmarlError(f"{path}: no such file; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(path, MAX_YAML_BYTES, "a YAML file").decode()
+    except UnicodeDecodeError as error:
         raise KdmarlError(f"{path}: cannot be read as text ({error}); give a YAML file") from None
     try:
         return parse_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise KdmarlError(f"{path}{where}: not valid YAML: {problem}") from None
     except RecursionError:
         raise KdmarlError(f"{path}: nested too deeply to be read; flatten it") from None

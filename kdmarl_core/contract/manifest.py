@@ -112,7 +112,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     robot_type: str
     observation: Annotated[list[Term], msgspec.Meta(min_length=1, max_length=32)]
     action: ActionSpace
-    control_period: Annotated[float, msgspec.Meta(gt=0, le=10)]
+    control_period: Annotated[float, msgspec.Meta(ge=0.001, le=10)]
     """[s]"""
     goal_tolerance: Positive | None = None
     """distance at which the task counts a goal as reached [m]; None for tasks without goals"""

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from kdmarl_core.contract.files import convert, read_yaml
-from kdmarl_core.contract.spaces import DiffDrive, NonNegative, Positive
+from kdmarl_core.contract.spaces import DiffDrive, NonNegative, Number, Positive
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -41,7 +41,7 @@ class LidarSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class RangeSensorRing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Single range sensors at the robot's centre, each seeing the nearest thing in a cone."""
 
-    bearings: Annotated[list[float], msgspec.Meta(min_length=1, max_length=64)]
+    bearings: Annotated[list[Number], msgspec.Meta(min_length=1, max_length=64)]
     """direction of each sensor [rad]"""
     range: Positive
     """[m]"""

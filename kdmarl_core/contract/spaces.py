@@ -9,8 +9,12 @@ import numpy as np
 
 from kdmarl_core.contract.errors import KdmarlError
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+LARGEST = 1e9
+"""Largest number that a file may give for anything: neither infinity nor what overflows when it is squared."""
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=LARGEST)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]
+Number = Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class DiffDrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="diff_drive"):
@@ -31,7 +35,7 @@ class DiffDrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     def __post_init__(self) -> None:
         for name in ("linear", "angular"):
             low, high = getattr(self, name)
-            if not (np.isfinite([low, high]).all() and low <= 0 < high):
+            if not -LARGEST <= low <= 0 < high <= LARGEST:  # NaN as well
                 raise ValueError(f"{name} is [{low}, {high}]; give [lowest, highest] with lowest <= 0 < highest")
 
     @property

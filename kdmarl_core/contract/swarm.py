@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 
 from kdmarl_core.contract.errors import KdmarlError
-from kdmarl_core.contract.files import load_yaml
+from kdmarl_core.contract.files import load_yaml, resolve
 from kdmarl_core.contract.robots import RobotType, load_robot_types
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.spaces import Number, Positive
 
 SCHEMA_VERSION = 1
 
@@ -39,9 +39,9 @@ class World(_Part, frozen=True, kw_only=True):
 
     size: tuple[Positive, Positive]
     """along x and y [m]"""
-    discs: list[tuple[float, float, Positive]] = []
+    discs: list[tuple[Number, Number, Positive]] = []
     """x, y, radius of pillars [m]"""
-    walls: list[tuple[float, float, float, float]] = []
+    walls: list[tuple[Number, Number, Number, Number]] = []
     """x1, y1, x2, y2 of wall segments inside the arena [m]"""
 
 
@@ -52,6 +52,8 @@ class Defaults(_Part, frozen=True, kw_only=True):
     """age at which an input stops the robot [s]"""
     stamped_commands: bool = False
     """publish TwistStamped instead of Twist"""
+    scan_guard: bool | None = None
+    """stop short of what the robot's own sensors see; None: with real robots, not in simulation"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):
@@ -122,26 +124,30 @@ class Swarm(_Part, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, robots=[robot for robot in self.robots if robot.name in names])
 
 
-def load_swarm(path: Path | str) -> Swarm:
+def load_swarm(path: Path | str, allow_outside: bool = False) -> Swarm:
     """Read and check a swarm file.
 
+    Args:
+        path: of the file.
+        allow_outside: let it name files that are not in its :func:`project`.
+
     Raises:
-        KdmarlError: something is missing, unknown, doubled, overlapping or outside the arena.
+        KdmarlError: something is missing, unknown, doubled, overlapping or outside the arena or the project.
     """
-    path = Path(path).resolve()
+    path = resolve(path)
     file = load_yaml(path, SwarmFile)
     if file.schema_version != SCHEMA_VERSION:
         raise KdmarlError(
             f"{path}: schema_version is {file.schema_version}, this version of kdmarl reads {SCHEMA_VERSION}"
         )
-    types_file = (path.parent / file.robot_types).resolve()
+    types_file = _named(path, "robot_types", file.robot_types, allow_outside)
     swarm = Swarm(
         path=path,
         name=file.name,
         task=file.task,
         robot_types_file=types_file,
         robot_types=load_robot_types(types_file),
-        policies={name: (path.parent / policy).resolve() for name, policy in file.policies.items()},
+        policies={name: _named(path, "policies", policy, allow_outside) for name, policy in file.policies.items()},
         frame=file.frame,
         robots=file.robots,
         targets=file.targets,
@@ -158,6 +164,29 @@ def load_swarm(path: Path | str) -> Swarm:
     _check_goals(swarm)
     _check_places(swarm)
     return swarm
+
+
+def project(path: Path) -> Path:
+    """The folder whose files the swarm file at ``path`` may name: what was made or copied together.
+
+    It is the nearest folder around the file that has a ``package.xml``, or a folder ``config`` in which the file lies;
+    without such a one, the file's own folder.
+    """
+    for folder in path.parents[:-1]:  # never the whole disk
+        if (folder / "package.xml").is_file() or folder / "config" in path.parents:
+            return folder
+    return path.parent
+
+
+def _named(path: Path, key: str, name: str, allow_outside: bool) -> Path:
+    """The file that the swarm file at ``path`` calls ``name``, with all links followed."""
+    found = resolve(path.parent / name)
+    root = project(path)
+    if not (allow_outside or found.is_relative_to(root)):
+        raise KdmarlError(
+            f"{path}: {key}: {name} is outside of {root}; move it there, or trust the file and allow it (allow_outside)"
+        )
+    return found
 
 
 def _check_names(swarm: Swarm) -> None:

@@ -21,6 +21,9 @@ from kdmarl_core.contract.spaces import ActionSpace, Discrete, Positive
 NEAR_GOAL = 0.1
 """Distance [m] below which the direction to the goal fades to zero, so that noise does not turn the robot."""
 
+MAX_ANGLE = 4 * math.pi
+"""Farthest angle of a beam, either way [rad]: drivers count from 0 or from the middle, and some of them twice."""
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
@@ -334,10 +337,13 @@ def _sector_plan(
     """Beam indices grouped by sector (None when they already are) and where each group starts."""
     if beams == 0:
         raise KdmarlError("scan has no beams; check the lidar driver")
-    if not (math.isfinite(angle_min) and math.isfinite(angle_increment)) or (beams > 1 and angle_increment == 0):
+    ends = (angle_min, angle_min + angle_increment * (beams - 1))
+    if not all(-MAX_ANGLE <= angle <= MAX_ANGLE for angle in ends) or (
+        beams > 1 and angle_increment == 0
+    ):  # NaN as well
         raise KdmarlError(
-            f"scan has angle_min {angle_min} and angle_increment {angle_increment} rad; both must be finite, "
-            "the increment not zero"
+            f"scan of {beams} beams has angle_min {angle_min} and angle_increment {angle_increment} rad; both must "
+            "be finite and within two turns, the increment not zero"
         )
     width = fov / sectors
     angles = angle_min + angle_increment * np.arange(beams)

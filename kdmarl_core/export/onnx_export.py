@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmarl_core.contract import Discrete, Manifest
+from kdmarl_core.contract.checksums import note_sum
 from kdmarl_core.contract.manifest import METADATA_KEY, RecurrentState
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.expert.networks import Actor
@@ -85,13 +86,14 @@ def record_results(path: Path, manifest: Manifest) -> None:
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model; a reader sees the old file or the new one, never a part.
+    """Write a model; a reader sees the old file or the new one, never a part. A list of checksums beside it is kept.
 
     Raises:
         KdmarlError: the file cannot be written.
     """
     with replacing(path) as scratch:
         scratch.write_bytes(model.SerializeToString(deterministic=True))
+    note_sum(path)
 
 
 def macs(path: Path) -> int:

@@ -3,5 +3,6 @@
 from kdmarl_core.runtime.controller import Controller
 from kdmarl_core.runtime.policy import Policy, read_manifest
 from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
+from kdmarl_core.runtime.scan_guard import ScanGuard
 
-__all__ = ["Controller", "Policy", "SafetyFilter", "UnsafeCommandError", "read_manifest"]
+__all__ = ["Controller", "Policy", "SafetyFilter", "ScanGuard", "UnsafeCommandError", "read_manifest"]

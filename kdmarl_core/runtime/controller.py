@@ -9,21 +9,23 @@ import numpy as np
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, history_length, mismatches, observe
 from kdmarl_core.contract.spaces import require_diff_drive
+from kdmarl_core.contract.terms import Lidar, RangeSensors
 from kdmarl_core.runtime.policy import Policy
 from kdmarl_core.runtime.safety import SafetyFilter
+from kdmarl_core.runtime.scan_guard import ScanGuard
 
 
 class Controller:
     """A policy on one robot, with everything that one cycle hands to the next.
 
-    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest.
+    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``guard``, None when it is off.
     """
 
-    def __init__(self, policy: Policy, robot_type: str, robot: RobotType) -> None:
-        """Put ``policy`` on a ``robot`` of type ``robot_type``.
+    def __init__(self, policy: Policy, robot_type: str, robot: RobotType, scan_guard: bool = False) -> None:
+        """Put ``policy`` on a ``robot`` of type ``robot_type``, under a :class:`ScanGuard` if asked.
 
         Raises:
-            KdmarlError: the policy is not for this robot; says all that does not fit.
+            KdmarlError: the policy is not for this robot, or sees nothing to guard by; says all that does not fit.
         """
         action = require_diff_drive(policy.manifest.action, str(policy.path))
         if found := mismatches(policy.manifest, robot_type, robot):
@@ -33,7 +35,13 @@ class Controller:
         self.period = policy.manifest.control_period
         self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
         self._low, self._high = action.low, action.high
-        self._filter = SafetyFilter(_tightest(action, robot.action), self.period)
+        limits = _tightest(action, robot.action)
+        self._filter = SafetyFilter(limits, self.period)
+        self.guard: ScanGuard | None = None
+        if scan_guard:
+            if not any(isinstance(term, Lidar | RangeSensors) for term in self.terms):
+                raise KdmarlError(f"{policy.path}: observes no lidar and no range sensors; turn scan_guard off")
+            self.guard = ScanGuard(limits, robot, self.period)
         # What the policy wanted, not what the filter made of it: that is what it saw in training.
         self._previous_action = np.zeros(action.size, np.float32)
 
@@ -49,8 +57,11 @@ class Controller:
         if not np.isfinite(observation).all():
             raise KdmarlError("the observation is not finite; check the odometry and the goal")
         self._history.appendleft(readings)
-        wanted = self.policy(observation)
+        wanted, last = self.policy(observation), self._filter.last
         command = self._filter(wanted)
+        if self.guard:
+            command = self.guard(readings, last, command)
+            self._filter.last = command.copy()
         self._previous_action = np.minimum(np.maximum(wanted, self._low), self._high)
         return command
 
@@ -59,12 +70,16 @@ class Controller:
         self.policy.reset()
         self._history.clear()
         self._filter.reset()
+        if self.guard:
+            self.guard.reset()
         self._previous_action = np.zeros_like(self._previous_action)
 
     def take_over(self, other: Controller) -> None:
         """Go on from the last command of ``other``, so that a swap of policies does not jerk the robot."""
         self._filter.last = other._filter.last.copy()
         self._history.extend(other._history)
+        if self.guard and other.guard:
+            self.guard.take_over(other.guard)
         self._previous_action = np.minimum(np.maximum(other._previous_action, self._low), self._high)
 
 

@@ -2,7 +2,8 @@
 
 Accepted is what a policy needs and nothing else: one flat graph of well-known operators over small dense
 tensors that lie in the file. Control flow, functions, custom domains, external data, sparse or string
-tensors and sequences are refused.
+tensors and sequences are refused. Operators that loop inside (GRU, LSTM, RNN) are too: recurrent policies step once a
+run, by plain ones.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ OPSETS = range(13, 24)
 MAX_ELEMENTS = 4_194_304
 """Elements of one tensor."""
 
+MAX_NODES = 1000
+"""Operations of a graph; a policy has some dozens."""
+
 _ELEMENTWISE = (
     "Abs Add And Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid "
     "HardSwish Identity LeakyRelu Less LessOrEqual Log Max Min Mish Mul Neg Not Or PRelu Pow Reciprocal Relu Round "
     "Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Tanh Where"
 )
-_LINEAR = "GRU Gemm LSTM MatMul RNN"
+_LINEAR = "Gemm MatMul"
 _OVER_AXES = (
     "ArgMax LayerNormalization LogSoftmax RMSNormalization ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd "
     "ReduceSum ReduceSumSquare Softmax"
@@ -42,7 +46,8 @@ _ITEM_SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12:
 _DTYPES = {1: "float32", 7: "int64", 9: "bool", 6: "int32", 10: "float16", 11: "float64"}
 
 # Fields by number, as in onnx.proto; those left out are refused: training_info, functions and configuration of
-# a model, sparse initializers of a graph, subgraphs of an attribute, segments, strings and external data of a tensor.
+# a model, sparse initializers and claims about inner values (value_info) of a graph, subgraphs of an attribute,
+# segments, strings and external data of a tensor.
 _MODEL = {
     1: "ir_version",
     2: "producer_name",
@@ -63,7 +68,6 @@ _GRAPH = {
     10: "doc_string",
     11: "input",
     12: "output",
-    13: "value_info",
     16: "metadata_props",
 }
 _NODE = {
@@ -118,12 +122,23 @@ class TensorType(NamedTuple):
         return f"{self.dtype} {list(self.shape)}"
 
 
+class Node(NamedTuple):
+    """One operation and the names of its values; an optional one that is left out has an empty name."""
+
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
+
+
 class OnnxFile(NamedTuple):
     """What was read of a file that may be run."""
 
     inputs: dict[str, TensorType]
     outputs: dict[str, TensorType]
     metadata: dict[str, str]
+    nodes: list[Node]
+    constants: dict[str, tuple[int, ...]]
+    """name → shape"""
 
 
 def read_onnx(data: bytes, source: str) -> OnnxFile:
@@ -143,16 +158,22 @@ def _read(model: Message) -> OnnxFile:
     if not model.has(7):
         raise WireError("holds no graph")
     graph = model.message(7, _GRAPH)
-    for node in graph.messages(1, _NODE):
+    nodes = graph.messages(1, _NODE)
+    if len(nodes) > MAX_NODES:
+        raise WireError(f"has {len(nodes)} operations, at most {MAX_NODES} are allowed")
+    for node in nodes:
         _check_node(node)
     initializers = graph.messages(5, _TENSOR)
     for tensor in initializers:
         _check_tensor(tensor)
-    names = {tensor.text(8) for tensor in initializers}
+    constants = {tensor.text(8): tuple(tensor.integers(1)) for tensor in initializers}
+    if len(constants) < len(initializers):
+        raise WireError("has two initializers of one name")
     inputs = _interface(graph, 11)
-    if overridable := names & inputs.keys():
+    if overridable := constants.keys() & inputs.keys():
         raise WireError(f"initializer '{min(overridable)}' is a graph input too")
-    return OnnxFile(inputs, _interface(graph, 12), _metadata(model))
+    operations = [Node(node.text(4), node.texts(1), node.texts(2)) for node in nodes]
+    return OnnxFile(inputs, _interface(graph, 12), _metadata(model), operations, constants)
 
 
 def _check_opsets(model: Message) -> None:
@@ -187,7 +208,7 @@ def _check_tensor(tensor: Message) -> None:
         raise WireError(f"{name} has element type {kind}, only numbers are allowed")
     dims = tensor.integers(1)
     elements = math.prod(dims)
-    if len(dims) > 8 or elements > MAX_ELEMENTS:
+    if len(dims) > 8 or max(elements, *dims, 0) > MAX_ELEMENTS:
         raise WireError(f"{name} has shape {dims[:8]}, at most {MAX_ELEMENTS} elements are allowed")
     held = [field for field in (4, 5, 7, 9, 10, 11) if tensor.has(field)]
     if len(held) > 1:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.contract.manifest import METADATA_KEY
+from kdmarl_core.runtime.cost import check_cost, first_line, open_session, quiet_options
 from kdmarl_core.runtime.onnx_file import OnnxFile, TensorType, read_onnx
 
 MAX_BYTES = 16 * 2**20
@@ -28,7 +29,7 @@ class Policy:
         self.path = path
         self.manifest = manifest
         self.sha256 = hashlib.sha256(data).hexdigest()
-        self._session = _session(data, str(path))
+        self._session = open_session(data, quiet_options(), str(path))
         discrete = isinstance(manifest.action, Discrete)
         self._observation = np.zeros((1, manifest.observation_size), np.float32)
         self._action: np.ndarray = (
@@ -56,7 +57,9 @@ class Policy:
         """
         path = Path(path)
         data = _read_bytes(path, max_bytes)
-        return cls(path, data, _check(data, str(path)))
+        manifest, file = _check(data, str(path))
+        check_cost(data, file, str(path))
+        return cls(path, data, manifest)
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """The command for one observation; advances the recurrent state.
@@ -99,7 +102,7 @@ class Policy:
         try:
             action = self(np.zeros(self.manifest.observation_size, np.float32))
         except Exception as error:  # the engine has many error types of its own
-            raise KdmarlError(f"{self.path}: cannot be run ({_first_line(error)}); export the policy again") from None
+            raise KdmarlError(f"{self.path}: cannot be run ({first_line(error)}); export the policy again") from None
         if not all(np.isfinite(array).all() for array in (action, *self._states)):
             raise KdmarlError(f"{self.path}: gives {action} for an all-zero observation; its weights are damaged")
         self.reset()
@@ -111,35 +114,23 @@ def read_manifest(path: Path | str, max_bytes: int = MAX_BYTES) -> Manifest:
     Raises:
         KdmarlError: as in :meth:`Policy.load`.
     """
-    return _check(_read_bytes(Path(path), max_bytes), str(path))
+    return _check(_read_bytes(Path(path), max_bytes), str(path))[0]
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise KdmarlError(f"{path}: is not a file; give a policy file (.onnx)")
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise KdmarlError(f"{path}: no such policy file; check the path") from None
-    except OSError as error:
-        raise KdmarlError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except ValueError as error:
-        raise KdmarlError(f"{str(path)!r}: is no path ({error}); give the path of a policy file") from None
-    if len(data) > max_bytes:
-        raise KdmarlError(f"{path}: is larger than {max_bytes} bytes; give a policy file (.onnx) for a robot")
+    data = read_bytes(path, max_bytes, "a policy file (.onnx)")
     if not data:
         raise KdmarlError(f"{path}: is empty; export or copy the policy again")
     return data
 
 
-def _check(data: bytes, source: str) -> Manifest:
+def _check(data: bytes, source: str) -> tuple[Manifest, OnnxFile]:
     file = read_onnx(data, source)
     if METADATA_KEY not in file.metadata:
         raise KdmarlError(f"{source}: holds no kdmarl manifest; make policy files with 'kdmarl export'")
     manifest = Manifest.from_json(file.metadata[METADATA_KEY], f"{source}: manifest")
     _check_interface(file, manifest, source)
-    return manifest
+    return manifest, file
 
 
 def _check_interface(file: OnnxFile, manifest: Manifest, source: str) -> None:
@@ -160,22 +151,3 @@ def _check_interface(file: OnnxFile, manifest: Manifest, source: str) -> None:
                     f"{source}: graph {what} '{name}' is {found.get(name, 'missing')}, the manifest says "
                     f"{expected.get(name, 'there is none')}; export the policy again"
                 )
-
-
-def _session(data: bytes, source: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False  # a few kilobytes need no pool
-    options.log_severity_level = 4  # errors are raised, and told in one sentence
-    try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the engine has many error types of its own
-        raise KdmarlError(f"{source}: cannot be run ({_first_line(error)}); export the policy again") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]

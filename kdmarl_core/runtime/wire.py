@@ -152,3 +152,17 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return result & 0xFFFF_FFFF_FFFF_FFFF, position + index + 1
     raise WireError("has a number of more than ten bytes")
+
+
+def field(number: int, value: str | bytes) -> bytes:
+    """One field of text, bytes or an encoded message, as a message holds it."""
+    data = value.encode() if isinstance(value, str) else value
+    return _encode_varint(number << 3 | BYTES) + _encode_varint(len(data)) + data
+
+
+def _encode_varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*encoded, number))

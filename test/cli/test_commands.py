@@ -99,7 +99,7 @@ def test_what_cannot_be_written_is_one_sentence_and_nothing_is_lost(run, tmp_pat
 
 def test_random_arenas_become_swarm_files(run):
     check(kdmarl("layouts", CONFIG, "--output", run / "arenas", "--models", run / "models", "--count", "3"))
-    swarms = [load_swarm(path) for path in sorted((run / "arenas").glob("*.yaml"))]
+    swarms = [load_swarm(path, allow_outside=True) for path in sorted((run / "arenas").glob("*.yaml"))]
     assert [len(swarm.robots) for swarm in swarms] == [6, 6, 6]
     assert swarms[0].robots[0].pose != swarms[1].robots[0].pose
     done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES,
@@ -182,6 +182,14 @@ def test_inspect_needs_no_training_libraries(tmp_path):
     assert done.stderr == "kdmarl: 'torch' is not installed; this command needs: pip install 'kdmarl_ros[train]'\n"
 
 
+def test_inspect_shows_what_a_file_says_and_does_nothing_else(tmp_path):
+    path = write_policy(tmp_path / "p.onnx", edit_manifest=lambda m: m.update(name="[/red] \x1b[2J \n [blink]x"))
+    out = check(kdmarl("inspect", path))
+    assert "[/red]" in out
+    assert "[blink]x" in out
+    assert "\x1b" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -196,7 +204,7 @@ def test_inspect_needs_no_training_libraries(tmp_path):
         (["train", CONFIG, "--set", "expert.iteration=1"], "did you mean 'iterations'"),
         (["distill", CONFIG, "--output", "empty"], "no such checkpoint; train first"),
         (["export", CONFIG, "--output", "empty"], "no such checkpoint; distill first"),
-        (["inspect", "gone.onnx"], "no such policy file"),
+        (["inspect", "gone.onnx"], "no such file"),
         (["inspect", CONFIG], "navigation.yaml"),
         (["evaluate", CONFIG, "--swarm", "gone.yaml"], "gone.yaml: no such file"),
         (["bench", "envs", "--vmas", "/nowhere/python", "--seconds", "0.1", "--rounds", "1"], "cannot be started"),

@@ -30,6 +30,12 @@ def test_every_end_has_its_code_and_sentence(capsys, command, code, printed):
     assert err.count("\n") == bool(printed)
 
 
+def test_what_a_file_says_does_nothing_to_a_terminal():
+    text = str(KdmarlError("name '\x1b[2J\r\n\u202eü' is unknown"))
+    assert text.isprintable()
+    assert "ü" in text
+
+
 def test_bugs_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 / 0, "tool")

@@ -31,6 +31,14 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
         ("{[1]: 2}", "a key must be a plain value"),
         ("", "expected `object`, got `null`"),
         ("name: !!python/object:os.system x", "not valid YAML"),
+        ("name: a\ninner: {learning_rate: !!float x}", "line 2: not valid YAML: a value that is no float"),
+        ("name: 2001-99-99", "a value that is no timestamp"),
+        ("name: !!timestamp x", "a value that is no timestamp"),
+        ("name: !!bool x", "a value that is no bool"),
+        ("name: " + "9" * 5000, "a value that is no int"),
+        ("a: &a {x: 1}\nb: {<<: [*a, *a]}", "not valid YAML"),  # merges of merges grow without end
+        ("name: \x03", "unacceptable character #x0003: special characters are not allowed in"),
+        ("#" * 2**20 + "#", "larger than 1048576 bytes"),
     ],
 )
 def test_bad_files_are_told_in_one_sentence(tmp_path, text, message):
@@ -48,8 +56,10 @@ def test_missing_and_binary_files(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(KdmarlError, match="cannot be read as text"):
         load_yaml(tmp_path / "binary.yaml", Outer)
-    with pytest.raises(KdmarlError, match="cannot be read"):
+    with pytest.raises(KdmarlError, match="is not a file"):
         load_yaml(tmp_path, Outer)
+    with pytest.raises(KdmarlError, match="is not a file"):
+        load_yaml("/dev/zero", Outer)
 
 
 @pytest.mark.parametrize("number", ["1e-3", "1.0e-3", "0.001", "1E-3"])

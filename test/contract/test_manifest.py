@@ -45,7 +45,7 @@ def test_round_trip():
         (lambda m: m["observation"][0].update(sectors="many"), r"\$\.observation\[0\]\.sectors: expected `int`"),
         (lambda m: m["observation"][0].update(term="sonar"), r"\$\.observation\[0\]"),
         (lambda m: m["observation"][0].update(sectors=0), ">= 1"),
-        (lambda m: m.update(control_period=0), "> 0"),
+        (lambda m: m.update(control_period=0), ">= 0.001"),
         (lambda m: m.update(robot_typ="scout"), "did you mean 'robot_type'"),
         (lambda m: m["action"].update(linear=[0.5, 1.0]), "lowest <= 0 < highest"),
     ],

@@ -1,23 +1,25 @@
 """Swarm files: every mistake is found before anything moves."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError, load_swarm
-from kdmarl_core.contract.swarm import World, world_clearance
+from kdmarl_core.contract.swarm import World, project, world_clearance
 from support import ROBOT_TYPES, write_policy
 
 
 @pytest.fixture
 def swarm_data(tmp_path):
     write_policy(tmp_path / "scout.onnx", "scout")
+    shutil.copy(ROBOT_TYPES, tmp_path)
     return {
         "schema_version": 1,
         "name": "pair",
         "task": "navigation",
-        "robot_types": str(ROBOT_TYPES),
+        "robot_types": ROBOT_TYPES.name,
         "policies": {"scout": "scout.onnx"},
         "world": {"size": [6, 6], "discs": [[0, 0, 0.3]], "walls": [[1, 1, 2, 1]]},
         "robots": [
@@ -65,7 +67,12 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
         (lambda d: d.update(schema_version=9), "schema_version is 9"),
         (lambda d: d["policies"].update(scout="gone.onnx"), "gone.onnx: no such file"),
         (lambda d: d.update(robot_types="gone.yaml"), "gone.yaml: no such file"),
+        (lambda d: d["policies"].update(scout="a\0b"), "is no path"),
+        (lambda d: d["policies"].update(scout="a" * 5000), "is no path"),
         (lambda d: d["world"].update(size=[6, -1]), "> 0"),
+        (lambda d: d["world"].update(size=[6, float("inf")]), r"\$\.world\.size\[1\]"),
+        (lambda d: d["world"]["walls"].append([0, 0, 1e300, 1]), r"\$\.world\.walls\[1\]\[2\]: .*1000000000"),
+        (lambda d: d["world"]["discs"].append([float("nan"), 0, 1]), r"\$\.world\.discs\[1\]\[0\]"),
         (lambda d: d.update(frame=""), r"\$\.frame"),
         (lambda d: d.update(defaults={"sensor_timeout": 0.01}), r"\$\.defaults\.sensor_timeout: .*0\.05"),
         (lambda d: d.update(defaults={"sensor_timeout": 11}), r"\$\.defaults\.sensor_timeout: .*10"),
@@ -76,6 +83,55 @@ def test_mistakes_are_named(tmp_path, swarm_data, edit, message):
     with pytest.raises(KdmarlError, match=message) as caught:
         load_swarm(write(tmp_path, swarm_data))
     assert "\n" not in str(caught.value)
+
+
+def test_files_of_others_are_named_by_permission_only(tmp_path, swarm_data):
+    """A file that was copied from somewhere cannot make robots run what lies elsewhere, by links neither."""
+    home = tmp_path / "mine"
+    home.mkdir()
+    (home / "robots.yaml").symlink_to(ROBOT_TYPES)
+    (home / "link.onnx").symlink_to(tmp_path / "scout.onnx")
+    (home / "own.onnx").write_bytes((tmp_path / "scout.onnx").read_bytes())
+    for types, policy, key in (
+        (str(ROBOT_TYPES), "own.onnx", "robot_types"),
+        ("robots.yaml", "own.onnx", "robot_types"),
+        ("../robots.yaml", "own.onnx", "robot_types"),
+        ("own.yaml", "../scout.onnx", "policies"),
+        ("own.yaml", "link.onnx", "policies"),
+        ("own.yaml", str(tmp_path / "scout.onnx"), "policies"),
+        ("own.yaml", "/dev/zero", "policies"),
+    ):
+        shutil.copy(ROBOT_TYPES, home / "own.yaml")
+        path = write(home, swarm_data | {"robot_types": types, "policies": {"scout": policy}})
+        with pytest.raises(KdmarlError, match=f"{key}: .* is outside of {home}; move it there"):
+            load_swarm(path)
+        if policy != "/dev/zero":
+            assert load_swarm(path, allow_outside=True).robots
+    path = write(home, swarm_data | {"robot_types": "own.yaml", "policies": {"scout": str(home / "own.onnx")}})
+    assert load_swarm(path).policies["scout"] == home / "own.onnx"
+
+
+@pytest.mark.parametrize(
+    ("marker", "file", "root"),
+    [
+        (None, "a/b/swarm.yaml", "a/b"),
+        ("package.xml", "runs/x/swarm.yaml", ""),
+        ("a/package.xml", "a/b/swarm.yaml", "a"),
+        (None, "a/config/swarms/swarm.yaml", "a"),
+        (None, "a/config.d/swarm.yaml", "a/config.d"),
+        ("a/config/b/package.xml", "a/config/b/c/swarm.yaml", "a/config/b"),
+        ("a/config/x", "a/swarm.yaml", "a"),
+    ],
+)
+def test_a_project_is_found_by_package_xml_or_config(tmp_path, marker, file, root):
+    if marker:
+        (tmp_path / marker).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / marker).touch()
+    assert project(tmp_path / file) == tmp_path / root
+
+
+def test_a_project_is_never_the_whole_disk():
+    assert project(Path("/config/swarms/swarm.yaml")) == Path("/config/swarms")
 
 
 @pytest.fixture

@@ -104,6 +104,9 @@ def test_sectors_are_always_finite_and_in_range(ranges, sectors):
     [
         (Scan(np.zeros(0, np.float32), 0.0, 0.1, 0.05, 8.0), "no beams"),
         (Scan(np.zeros(5, np.float32), 0.0, 0.0, 0.05, 8.0), "increment"),
+        (Scan(np.zeros(5, np.float32), 0.0, np.nan, 0.05, 8.0), "increment nan"),
+        (Scan(np.zeros(5, np.float32), 0.0, 1e38, 0.05, 8.0), "within two turns"),
+        (Scan(np.zeros(5, np.float32), -13.0, 0.1, 0.05, 8.0), "within two turns"),
         (Scan(np.zeros(5, np.float32), math.nan, 0.1, 0.05, 8.0), "finite"),
     ],
 )

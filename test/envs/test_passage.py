@@ -118,4 +118,9 @@ def test_a_swarm_file_must_say_where_the_gap_is(tmp_path):
     (tmp_path / "any.onnx").touch()
     (tmp_path / "swarm.yaml").write_text(yaml.safe_dump(data))
     with pytest.raises(KdmarlError, match="has 0 landmarks; give one, the gap's middle"):
-        Passage(msgspec.convert(TASK, PassageConfig), REPOSITORY / "config", 2, load_swarm(tmp_path / "swarm.yaml"))
+        Passage(
+            msgspec.convert(TASK, PassageConfig),
+            REPOSITORY / "config",
+            2,
+            load_swarm(tmp_path / "swarm.yaml", allow_outside=True),
+        )

@@ -50,6 +50,16 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
     assert parameters["sensor_timeout"] == swarm.defaults.sensor_timeout
 
 
+@pytest.mark.parametrize(
+    ("simulator", "said", "guarded"),
+    [("mujoco", None, False), ("none", None, True), ("mujoco", True, True), ("none", False, False)],
+)
+def test_real_robots_are_guarded_unless_the_file_says_otherwise(tmp_path, simulator, said, guarded):
+    swarm = load_checked_swarm(write_swarm(tmp_path, defaults={"scan_guard": said}), [])
+    robots = [process for process in make_plan(swarm, simulator=Simulator(simulator)) if process.is_robot]
+    assert [process.parameters["scan_guard"] for process in robots] == [guarded] * len(NAMES)
+
+
 def test_landmarks_are_told_beside_the_goal(tmp_path):
     robots = [robot(), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(1.0, 2.0))]
     swarm = load_checked_swarm(write_swarm(tmp_path, robots, world=None, landmarks=[[0, 0.5]]), [])

@@ -286,6 +286,24 @@ def test_every_input_fault_stops_the_robot_once_and_it_recovers(robot, policy):
             del robot.edits[topic]
 
 
+def test_the_scan_guard_holds_a_robot_before_what_it_sees(robot, policy):
+    """The policy sees no obstacle and drives on; the robot stands before it, which is no fault."""
+    with node(policy, scan_guard="true"):
+        assert robot.drives()
+        assert robot.diagnostics[-1][2]["guarded_cycles"] == "0"
+        stops = robot.stop_counts()
+        robot.edits["scan"] = edited(ranges=array.array("f", [0.2] * 360))
+        assert robot.until(lambda: any(linear == 0 for _, linear, _ in robot.commands[-3:]))
+        since = time.monotonic()
+        robot.spin(1.0)
+        assert all(linear == 0 for at, linear, _ in robot.commands if at > since)
+        assert robot.until(lambda: int(robot.diagnostics[-1][2]["guarded_cycles"]) > 5)
+        assert robot.diagnostics[-1][:2] == (b"\x00", "driving")
+        assert robot.stop_counts() == stops
+        robot.edits.clear()
+        assert robot.until(lambda: robot.commands[-1][1] > 0)
+
+
 def test_goal_in_another_frame_stops_the_robot(robot, policy):
     with node(policy):
         assert robot.drives()
@@ -396,7 +414,7 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
     with node(cut) as process:
         for path, reason in (
             (cut, "is truncated"),
-            (tmp_path / "none.onnx", "no such policy file"),
+            (tmp_path / "none.onnx", "no such file"),
             (write_policy(tmp_path / "mini.onnx", "mini"), "for robot type 'mini', this robot is a 'scout'"),
             (
                 write_policy(tmp_path / "motion.onnx", observation=[Goal(5.0), Neighbors(2, 4.0, motion=True)]),

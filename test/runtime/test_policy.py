@@ -1,8 +1,11 @@
 """Policy files: what is run, and what is refused before any engine sees it."""
 
 import hashlib
+import json
 import re
+import resource
 import time
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -143,6 +146,62 @@ def inconsistent_graph(model):
     model.graph.node[1].input[0] = "nowhere"
 
 
+def append_nodes(*nodes):
+    """Operations on values that already are in the graph, or on the initializers ``column`` and ``row`` of 4096."""
+
+    def edit(model):
+        for name, shape in (("column", (4096, 1)), ("row", (1, 4096))):
+            model.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), name))
+        for operator, inputs, output, attributes in nodes:
+            model.graph.node.append(helper.make_node(operator, inputs, [output], **attributes))
+
+    return edit
+
+
+def doubling(operator, **attributes):
+    """A value that is joined to itself, again and again."""
+    names = ["raw", *(f"double_{index}" for index in range(40))]
+    return append_nodes(*((operator, [old, old], new, attributes) for old, new in pairwise(names)))
+
+
+def wide_gather(model):
+    indices = np.zeros((2048, 2048), np.int8)  # cast, else the file itself were too large
+    model.graph.initializer.append(numpy_helper.from_array(indices, "indices"))
+    model.graph.node.append(helper.make_node("Cast", ["indices"], ["places"], to=TensorProto.INT64))
+    model.graph.node.append(helper.make_node("Gather", ["weights", "places"], ["wide"]))
+
+
+def square_powers(model):
+    """Each product is no larger than its factors, and takes 64 million multiply-adds."""
+    square = numpy_helper.from_array(np.ones((400, 400), np.float32), "square_0")
+    model.graph.initializer.append(square)
+    for index in range(100):
+        factors = [f"square_{index}", "square_0"]
+        model.graph.node.append(helper.make_node("MatMul", factors, [f"square_{index + 1}"]))
+
+
+def claimed_output(model):
+    """Says that its command is of the right size, and it is not."""
+    append_nodes(("Mul", ["column", "row"], "square", {}))(model)
+    model.graph.node.append(helper.make_node("Add", ["square", "square"], ["huge"]))
+    model.graph.node[-3].output[0] = "within"
+    model.graph.node.append(helper.make_node("Identity", ["huge"], ["command"]))
+
+
+def large_state(model):
+    manifest = json.loads(model.metadata_props[0].value)
+    manifest["recurrent"] = [{"name": "vast", "shape": [4096] * 4}]
+    model.metadata_props[0].value = json.dumps(manifest)
+    model.graph.input.append(helper.make_tensor_value_info("vast", TensorProto.FLOAT, [4096] * 4))
+    model.graph.output.append(helper.make_tensor_value_info("vast_next", TensorProto.FLOAT, [4096] * 4))
+    model.graph.node.append(helper.make_node("Identity", ["vast"], ["vast_next"]))
+
+
+def rank_from_a_value(model):
+    append_nodes(("Cast", ["raw"], "whole", {"to": TensorProto.INT64}), ("Squeeze", ["whole"], "axes", {}))(model)
+    model.graph.node.append(helper.make_node("Unsqueeze", ["column", "axes"], ["any"]))
+
+
 def set_opset(version):
     def edit(model):
         model.opset_import[0].version = version
@@ -170,10 +229,55 @@ BROKEN = {
     "extra input": (extra_input, "input 'mood'"),
     "no manifest": (lambda m: m.ClearField("metadata_props"), "no kdmarl manifest"),
     "manifest twice": (lambda m: m.metadata_props.append(m.metadata_props[0]), "stands twice"),
+    "two initializers of a name": (lambda m: m.graph.initializer.append(m.graph.initializer[0]), "of one name"),
+    "claims about values": (lambda m: m.graph.value_info.add(name="raw"), "field 13"),
+    "an operator that loops": (lambda m: setattr(m.graph.node[0], "op_type", "GRU"), "'GRU' is not allowed"),
+    "too many nodes": (append_nodes(*[("Relu", ["raw"], f"more_{i}", {}) for i in range(1000)]), "at most 1000"),
     "no graph": (lambda m: m.ClearField("graph"), "no graph"),
     "inconsistent graph": (inconsistent_graph, "cannot be run"),
+    "text": (append_nodes(("Cast", ["raw"], "text", {"to": TensorProto.STRING})), "'text' is text"),
     "damaged weights": (damaged_weights, "weights are damaged"),
 }
+
+
+HUNGRY = {
+    "square by broadcasting": append_nodes(("Add", ["column", "row"], "square", {})),
+    "square by a product": append_nodes(("MatMul", ["column", "row"], "square", {})),
+    "doubled by concat": doubling("Concat", axis=0),
+    "doubled within": doubling("Concat", axis=1),
+    "wide gather": wide_gather,
+    "products of squares": square_powers,
+    "claimed output": claimed_output,
+    "large state": large_state,
+    "size from a value": append_nodes(
+        ("Cast", ["raw"], "sizes", {"to": TensorProto.INT64}),
+        ("Squeeze", ["sizes"], "flat", {}),
+        ("Reshape", ["row", "flat"], "any", {}),
+    ),
+    "rank from a value": rank_from_a_value,
+}
+
+
+@pytest.mark.parametrize("what", HUNGRY)
+def test_refuses_a_small_file_that_asks_for_much(tmp_path, what):
+    path = write_policy(tmp_path / "p.onnx", edit=HUNGRY[what])
+    memory, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with pytest.raises(KdmarlError, match=r"takes more than \d+ operations|depends on what is computed"):
+        Policy.load(path)
+    assert time.process_time() - started < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 200_000  # [KiB]
+
+
+def test_a_large_policy_is_no_hostile_one(tmp_path):
+    """A million weights: hundreds of times those of a student."""
+
+    def edit(model):
+        model.graph.initializer.append(numpy_helper.from_array(np.ones((2, 500_000), np.float32), "wide"))
+        model.graph.initializer.append(numpy_helper.from_array(np.ones((500_000, 2), np.float32), "narrow"))
+        model.graph.node.append(helper.make_node("MatMul", ["raw", "wide"], ["hidden"]))
+        model.graph.node.append(helper.make_node("MatMul", ["hidden", "narrow"], ["unused"]))
+
+    Policy.load(write_policy(tmp_path / "p.onnx", edit=edit))
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -208,7 +312,7 @@ def test_refuses_manifest(tmp_path, change, reason):
 def test_refuses_what_is_no_file(tmp_path):
     (tmp_path / "empty.onnx").write_bytes(b"")
     for path, reason in (
-        (tmp_path / "none.onnx", "no such policy file"),
+        (tmp_path / "none.onnx", "no such file"),
         (tmp_path, "is not a file"),
         (tmp_path / "empty.onnx", "is empty"),
         ("a\0b", "is no path"),

@@ -1,0 +1,166 @@
+"""What ``kdmarl doctor`` does: look at all that must be right before a robot is trusted to a policy.
+
+Needs neither torch nor ROS, and imports neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
+from kdmarl_core.contract.checksums import SUMS, read_sums
+from kdmarl_core.contract.errors import printable
+from kdmarl_core.runtime import Controller, Policy
+
+NEEDED = ("numpy", "msgspec", "onnxruntime", "PyYAML", "rich", "typer")
+OPTIONAL = {"mujoco": "simulation", "torch": "training"}
+DOMAINS = range(233)
+"""Values of ROS_DOMAIN_ID that DDS has ports for; above 101, Linux may have given the ports away."""
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+class Finding(NamedTuple):
+    """One line of the report; what is not ok says what to do."""
+
+    level: Literal["ok", "warn", "fail"]
+    text: str
+
+
+def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
+    """Print what was found, a line each, and return 1 if something fails, else 0.
+
+    Args:
+        swarm_path: swarm file whose policies are checked against its robots; None checks the files of ``models``.
+        models: folder of policy files, when there is no swarm file.
+        allow_outside: as in :func:`load_swarm`.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    worst = 0
+    for finding in _findings(swarm_path, models, allow_outside):
+        console.print(Text.assemble((f"{finding.level:4}  ", STYLES[finding.level]), printable(finding.text)))
+        worst = max(worst, int(finding.level == "fail"))
+    return worst
+
+
+def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Iterator[Finding]:
+    yield from _software()
+    yield _domain(os.environ.get("ROS_DOMAIN_ID", ""))
+    yield _writable(Path("runs"), "what runs write")
+    home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
+    yield _writable(Path(os.environ.get("ROS_LOG_DIR") or home / "log"), "logs of nodes")
+    if swarm_path is None:
+        files = sorted(models.glob("*.onnx"))
+        if not files:
+            yield Finding("fail", f"{models} has no policy files; name a swarm file, or their folder by --models")
+            return
+        yield from _folder(models)
+        for path in files:
+            yield _attempt(lambda path=path: _describe(Policy.load(path)))  # type: ignore[misc]
+        return
+    try:
+        swarm = load_swarm(swarm_path, allow_outside)
+    except KdmarlError as error:
+        yield Finding("fail", str(error))
+        return
+    yield Finding("ok", f"{swarm_path}: {len(swarm.robots)} robots")
+    used = sorted({robot.type for robot in swarm.robots})
+    for folder in sorted({swarm.policies[robot_type].parent for robot_type in used}):
+        yield from _folder(folder)
+    for robot_type in used:
+        yield _attempt(lambda robot_type=robot_type: _fit(swarm, robot_type))  # type: ignore[misc]
+
+
+def _attempt(check: Callable[[], str]) -> Finding:
+    try:
+        return Finding("ok", check())
+    except KdmarlError as error:
+        return Finding("fail", str(error))
+
+
+def _fit(swarm: Swarm, robot_type: str) -> str:
+    """See that a type's policy can be loaded and is for that type."""
+    policy = Policy.load(swarm.policies[robot_type])
+    Controller(policy, robot_type, swarm.robot_types[robot_type])
+    return f"{_describe(policy)}, fits {robot_type}"
+
+
+def _describe(policy: Policy) -> str:
+    return f"{policy.path}: {policy.manifest.name}, sha256 {policy.sha256[:12]}"
+
+
+def _software() -> Iterator[Finding]:
+    threads = len(os.sched_getaffinity(0))
+    yield Finding("ok", f"Python {platform.python_version()}, {threads} CPU threads for this process")
+    for name in NEEDED:
+        found = _version(name)
+        yield Finding("ok", f"{name} {found}") if found else Finding("fail", f"{name} is missing; pip install {name}")
+    if find_spec("rclpy"):
+        yield Finding("ok", f"rclpy {_version('rclpy') or _version('ros-rclpy') or 'of unknown version'}")
+    else:
+        remedy = "source a ROS distribution, or pip install 'kdmarl_ros[ros]'"
+        yield Finding("warn", f"rclpy is missing, no node can run; {remedy}")
+    for name, use in OPTIONAL.items():
+        yield Finding("ok", f"{name} {_version(name) or 'is not here'}, needed for {use} only")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _domain(value: str) -> Finding:
+    if not value:
+        return Finding("warn", "ROS_DOMAIN_ID is not set, so everybody's robots on this network meet in 0; set one")
+    if not value.isdecimal() or int(value) not in DOMAINS:
+        return Finding("fail", f"ROS_DOMAIN_ID is '{value}'; give {DOMAINS[0]} to {DOMAINS[-1]}")
+    if 101 < int(value) < 215:
+        return Finding("warn", f"ROS_DOMAIN_ID is {value}, whose ports other programs may have; give 0 to 101")
+    return Finding("ok", f"ROS_DOMAIN_ID is {value}")
+
+
+def _writable(folder: Path, use: str) -> Finding:
+    """See that files can be made in ``folder``, or in the nearest folder above it that exists."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Finding("ok", f"{folder} can be written ({use})")
+    return Finding("fail", f"{folder} cannot be written ({use}); change the permissions of {there}")
+
+
+def _folder(folder: Path) -> Iterator[Finding]:
+    """Compare the policy files of a folder with its list."""
+    if not (folder / SUMS).exists():
+        advice = f"make a list where you trust the files: cd {folder} && sha256sum *.onnx > {SUMS}"
+        yield Finding("warn", f"{folder} has no {SUMS}, so changed files go unnoticed; {advice}")
+        return
+    try:
+        sums = read_sums(folder)
+    except KdmarlError as error:
+        yield Finding("fail", str(error))
+        return
+    wrong = [name for name, digest in sums.items() if _sha256(folder / name) != digest]
+    for name in wrong:
+        yield Finding("fail", f"{folder / name} is missing or not the file of {SUMS}; copy it again from its source")
+    for path in sorted(folder.glob("*.onnx")):
+        if path.name not in sums:
+            yield Finding("warn", f"{path} is not in {SUMS}; remove it, or export it again to list it")
+    yield Finding("ok", f"{len(sums) - len(wrong)} files of {folder} are those of {SUMS}")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -1,0 +1,104 @@
+"""Bound what a policy file makes its computer do, before any of it is done.
+
+A few kilobytes of graph can ask for terabytes: two columns multiply to a square, a value joined to itself
+doubles. The engine can say how large every value will be without computing one. What it cannot say, because a size
+depends on numbers that are not in the file, is refused.
+"""
+
+from __future__ import annotations
+
+import math
+
+import onnxruntime as ort
+
+from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.runtime.onnx_file import Node, OnnxFile
+from kdmarl_core.runtime.wire import field
+
+MAX_WORK = 2**24
+"""Multiply-adds and elements read or written in one run, all nodes together. The largest policy of 32-bit weights that
+fits into ``MAX_BYTES`` stays below it."""
+
+_PRODUCTS = frozenset({"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"})
+"""Operators that do more than to touch each of their elements a few times."""
+
+_GRAPH, _NODE, _OUTPUT = 7, 1, 12
+_RANK = "/rank"
+
+
+def check_cost(data: bytes, file: OnnxFile, source: str) -> None:
+    """See that one run of a file that :func:`read_onnx` has passed does no more than ``MAX_WORK``.
+
+    That bounds memory too: a value has at most eight bytes an element.
+
+    Raises:
+        KdmarlError: it does more, or cannot be told.
+    """
+    shapes = dict(file.constants) | {name: value.shape for name, value in file.inputs.items()}
+    inner = sorted({name for node in file.nodes for name in node.outputs if name})
+    shapes |= _infer(data, inner, [name for name in inner if name not in file.outputs], source)
+    work = sum(math.prod(shape) for shape in shapes.values())
+    for node in file.nodes:
+        work += _work(node, shapes)
+        if work > MAX_WORK:
+            raise KdmarlError(
+                f"{source}: one run takes more than {MAX_WORK} operations, no robot's policy does; give another file"
+            )
+
+
+def _work(node: Node, shapes: dict[str, tuple[int, ...]]) -> int:
+    """Operations of one node, at least as many as there are."""
+    given, made = ([shapes.get(name, ()) for name in names] for names in (node.inputs, node.outputs))
+    touched = sum(math.prod(shape) for shape in (*given, *made))
+    if node.operator not in _PRODUCTS or not given:
+        return touched
+    # Each element of a product is a sum along one dimension of its first factor.
+    return touched + sum(math.prod(shape) for shape in made) * max(given[0], default=1)
+
+
+def _infer(data: bytes, names: list[str], hidden: list[str], source: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of the values ``names``, of which ``hidden`` are no outputs of the graph, without computing any."""
+    # Protobuf joins two graphs in one file: what is added here makes every value an output, and asks for its rank,
+    # since the engine shows one of unknown rank as it shows a scalar.
+    ranks = [field(_NODE, field(1, name) + field(2, name + _RANK) + field(4, "Shape")) for name in names]
+    outputs = [field(_OUTPUT, field(1, name)) for name in (*hidden, *(name + _RANK for name in names))]
+    options = quiet_options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # else constants are computed
+    session = open_session(data + field(_GRAPH, b"".join(ranks + outputs)), options, source)
+    found = {value.name: value.shape for value in session.get_outputs()}
+    if text := [value.name for value in session.get_outputs() if value.type == "tensor(string)"]:
+        raise KdmarlError(f"{source}: '{text[0]}' is text, only numbers are allowed; give a policy file for a robot")
+    for name in names:
+        if found[name + _RANK] != [len(found[name])] or not all(isinstance(size, int) for size in found[name]):
+            raise KdmarlError(f"{source}: the size of '{name}' depends on what is computed; export the policy again")
+    return {name: tuple(found[name]) for name in names}
+
+
+def quiet_options() -> ort.SessionOptions:
+    """Options of a session that uses one thread, no pool of memory, and no standard error."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False  # a few kilobytes need no pool
+    options.log_severity_level = 4  # errors are raised, and told in one sentence
+    return options
+
+
+def open_session(data: bytes, options: ort.SessionOptions, source: str) -> ort.InferenceSession:
+    """A session of the engine.
+
+    Raises:
+        KdmarlError: the engine refuses the file.
+    """
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine has many error types of its own
+        raise KdmarlError(f"{source}: cannot be run ({first_line(error)}); export the policy again") from None
+
+
+def first_line(error: Exception) -> str:
+    """What the engine says first."""
+    return str(error).strip().partition("\n")[0][:300]

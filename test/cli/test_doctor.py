@@ -1,0 +1,93 @@
+"""``kdmarl doctor``: a line for each thing, and exit code 1 for what must not drive a robot."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from kdmarl_core.contract.checksums import SUMS, note_sum
+from sim_support import write_swarm
+from support import write_policy
+
+
+@pytest.fixture
+def swarm(tmp_path):
+    """A swarm in good order, with a list of its policies."""
+    path = write_swarm(tmp_path)
+    (tmp_path / SUMS).touch()
+    for policy in tmp_path.glob("*.onnx"):
+        note_sum(policy)
+    return path
+
+
+def doctor(*arguments, cwd, blocked=("torch", "onnx"), **environment):
+    block = "".join(f"sys.modules[{name!r}] = None;" for name in blocked)
+    program = f"import sys; {block} from kdmarl_core.cli import main; sys.argv[0] = 'kdmarl'; main()"
+    environment = {"ROS_DOMAIN_ID": "7", "ROS_HOME": str(cwd), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "doctor", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert {level for level, _ in lines} <= {"ok", "warn", "fail"}
+    assert done.returncode == any(level == "fail" for level, _ in lines)
+    return {level: [text for each, text in lines if each == level] for level in ("ok", "warn", "fail")}
+
+
+def test_a_swarm_in_good_order(tmp_path, swarm):
+    found = doctor(swarm, cwd=tmp_path)
+    assert found["warn"] == found["fail"] == []
+    text = "\n".join(found["ok"])
+    for words in ("Python 3.", "onnxruntime 1.", "rclpy", "6 robots", f"3 files of {tmp_path}", "fits carrier"):
+        assert words in text
+
+
+def test_needs_neither_torch_nor_ros(tmp_path, swarm):
+    found = doctor(swarm, cwd=tmp_path, blocked=("torch", "onnx", "rclpy", "numba", "mujoco"))
+    assert found["fail"] == []
+    (line,) = found["warn"]
+    assert line.startswith("rclpy is missing")
+
+
+def change(path):
+    """Another policy for the same type: valid, but not the one that was tested."""
+    write_policy(path, path.stem, control_period=0.2)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "level", "words"),
+    [
+        (lambda d: change(d / "scout.onnx"), "fail", "scout.onnx is missing or not the file of SHA256SUMS"),
+        (lambda d: write_policy(d / "other.onnx"), "warn", "other.onnx is not in SHA256SUMS"),
+        (lambda d: (d / SUMS).unlink(), "warn", "has no SHA256SUMS"),
+        (lambda d: (d / SUMS).write_text("?"), "fail", "SHA256SUMS line 1: no checksum"),
+        (lambda d: shutil.copy(d / "mini.onnx", d / "scout.onnx"), "fail", "for robot type 'mini', this robot is a"),
+        (lambda d: (d / "scout.onnx").write_bytes(b"x"), "fail", "scout.onnx: no valid policy file"),
+        (lambda d: (d / "scout.onnx").unlink(), "fail", "scout.onnx: no such file"),
+        (lambda d: (d / "swarm.yaml").write_text("robots: []"), "fail", "swarm.yaml: $.robots: "),
+        (lambda d: (d / "runs").touch(), "fail", "runs cannot be written"),
+    ],
+)
+def test_trouble_is_told_with_its_remedy(tmp_path, swarm, trouble, level, words):
+    trouble(tmp_path)
+    found = doctor(swarm, cwd=tmp_path)
+    assert any(words in text for text in found[level]), found
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [("", "warn"), ("0", "ok"), ("101", "ok"), ("150", "warn"), ("233", "fail"), ("-1", "fail")]
+)
+def test_the_ros_domain(tmp_path, swarm, value, level):
+    found = doctor(swarm, cwd=tmp_path, ROS_DOMAIN_ID=value)
+    assert any(text.startswith("ROS_DOMAIN_ID") for text in found[level])
+
+
+def test_without_a_swarm_the_folder_of_models_is_checked(tmp_path, swarm):
+    assert "has no policy files" in doctor(cwd=tmp_path)["fail"][0]
+    found = doctor("--models", tmp_path, cwd=tmp_path)
+    assert sum("sha256" in text for text in found["ok"]) == 3
+    swarm.write_text(swarm.read_text().replace("robots.yaml", "../robots.yaml"))
+    assert any("is outside of" in text for text in doctor(swarm, cwd=tmp_path)["fail"])

@@ -1,0 +1,27 @@
+"""Robot types: numbers that a robot cannot have are refused."""
+
+import pytest
+import yaml
+
+from kdmarl_core.contract import KdmarlError, load_robot_types
+from support import ROBOT_TYPES
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda r: r.update(radius=float("inf")), r"\$\[\.\.\.\]\.radius"),
+        (lambda r: r.update(radius=float("nan")), r"\$\[\.\.\.\]\.radius"),
+        (lambda r: r["action"].update(linear=[-0.3, 1e300]), "linear is"),
+        (lambda r: r["action"].update(angular=[float("nan"), 1]), "angular is"),
+        (lambda r: r["action"].update(linear_acceleration=float("inf")), "linear_acceleration"),
+        (lambda r: r["sensors"]["range_sensors"].update(bearings=[float("nan")]), r"bearings\[0\]"),
+    ],
+)
+def test_numbers_are_those_of_a_robot(tmp_path, edit, words):
+    types = yaml.safe_load(ROBOT_TYPES.read_text())
+    edit(types["mini"])
+    path = tmp_path / "robots.yaml"
+    path.write_text(yaml.safe_dump(types))
+    with pytest.raises(KdmarlError, match=words):
+        load_robot_types(path)
