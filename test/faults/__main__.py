@@ -14,7 +14,7 @@ import rclpy
 
 from faults.cases import CASES
 from faults.harness import MODELS, Case, Scene, Trial, run_trial
-from faults.report import conditions, holds, summarise, write_section
+from faults.report import conditions, faults_section, holds, summarise, write_section
 
 
 def main() -> int:
@@ -36,11 +36,11 @@ def main() -> int:
             rows += [summarise(case, *found[case.name]) for case in cases]
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"models": {}}
     results["models"][arguments.model] = {
-        "conditions": conditions(command, arguments.repetitions, (time.monotonic() - begun) / 60),
+        "conditions": conditions(command, (time.monotonic() - begun) / 60),
         "causes": rows,
     }
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")
-    write_section(arguments.page, results)
+    write_section(arguments.page, "Faults", faults_section(results))
     rclpy.try_shutdown()
     return 0 if holds(rows) else 1
 

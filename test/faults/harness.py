@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -76,7 +77,7 @@ MODELS: dict[str, Model] = {"process": one_process_each}
 class Scene:
     """A robot that drives, until somebody breaks something.
 
-    Attributes: ``body``, ``process``.
+    Attributes: ``body``, ``process``, and the node's ``parameters``.
     """
 
     def __init__(self, folder: Path, model: str = "process", sim_time: bool = False, namespace: str = "/r1") -> None:
@@ -95,7 +96,7 @@ class Scene:
         self.log = folder / f"{namespace.strip('/')}.log"
         self.namespace = namespace
         self._model = MODELS[model]
-        self._parameters: Parameters = {
+        self.parameters: Parameters = {
             **robot_parameters(folder),
             "autostart": True,
             "use_sim_time": sim_time,
@@ -109,18 +110,20 @@ class Scene:
         """Start the node anew, ending the one before."""
         self._stack.close()
         log = self._stack.enter_context(self.log.open("a"))
-        self.process = self._stack.enter_context(self._model({self.namespace: self._parameters}, log))[self.namespace]
+        self.process = self._stack.enter_context(self._model({self.namespace: self.parameters}, log))[self.namespace]
 
     def heal(self) -> None:
-        """Everything is well again, whatever was broken."""
-        body = self.body
-        body.edits.clear()
-        body.clock_runs = True
-        body.offer("scan", RELIABLE)
+        """Everything is well again, whatever was broken, with a new process."""
+        self.mend()
         self.start()
-        assert body.drives(), body.diagnostics[-1:]
+        assert self.body.drives(), self.body.diagnostics[-1:]
+
+    def mend(self) -> None:
+        """The body is well again."""
+        self.body.edits.clear()
+        self.body.clock_runs = True
+        self.body.offer("scan", RELIABLE)
         self.order_good()
-        assert body.drives(), body.diagnostics[-1:]
 
     def order_good(self) -> None:
         """Goal and targets with which the robot drives."""
@@ -174,7 +177,8 @@ class Case:
     """One way to stop a robot.
 
     ``inject`` brings it about and returns since when [s, monotonic]; ``recover`` ends it and returns likewise.
-    ``counted`` is the counter that it raises, None if it is no fault; ``text`` is in the diagnostics meanwhile.
+    ``counted`` is the counter that it raises, None if it is no fault; ``text``, a regular expression, is in the
+    diagnostics meanwhile.
     """
 
     name: str
@@ -186,6 +190,8 @@ class Case:
     text: str = ""
     sim_time: bool = False
     """needs a scene that simulates time"""
+    whole_process: bool = False
+    """strikes everything in the node's process"""
 
 
 @dataclass(frozen=True)
@@ -217,7 +223,8 @@ def run_trial(scene: Scene, case: Case) -> Trial:
     broken = case.inject(scene)
     stop = body.halts(broken)
     lateness = body.lateness
-    assert body.says(case.text, 2), f"'{case.text}' is not said, but {body.diagnostics}"
+    said = body.until(lambda: any(re.search(case.text, message) for _, message, _ in body.diagnostics), 2)
+    assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
     body.spin(SILENCE)
     after_fault = [command for command in body.commands if command[0] > broken + stop]
     assert not after_fault, f"{len(after_fault)} more commands after the zero command"

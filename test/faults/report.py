@@ -14,7 +14,6 @@ import rclpy
 from faults.harness import PERIOD, TIMEOUT, Case, Trial
 from robot_body import SENSOR_PERIOD
 
-HEADING = "Faults"
 TITLE = (
     "# Run time: what was measured\n\nEach section is written by the command that it names, from the JSON beside it.\n"
 )
@@ -49,11 +48,10 @@ def summarise(case: Case, trials: Sequence[Trial], failures: Sequence[str]) -> d
     }
 
 
-def conditions(command: str, repetitions: int, minutes: float) -> dict[str, object]:
+def conditions(command: str, minutes: float) -> dict[str, object]:
     """What the figures hold for."""
     return {
         "command": command,
-        "repetitions": repetitions,
         "minutes": round(minutes, 1),
         "sensor_timeout_s": TIMEOUT,
         "control_period_s": PERIOD,
@@ -74,19 +72,20 @@ def holds(rows: Sequence[dict]) -> bool:
     return not any(row["failures"] for row in rows) and not any(late)
 
 
-def write_section(page: Path, results: dict) -> None:
-    """Put the section into the page, which is made if it is not there, in place of the one before."""
+def write_section(page: Path, heading: str, section: str) -> None:
+    """Put a section into the page, which is made if it is not there, in place of the one of that heading before."""
     text = page.read_text() if page.exists() else TITLE
-    before, found, rest = text.partition(f"\n## {HEADING}\n")
+    before, found, rest = text.partition(f"\n## {heading}\n")
     after = rest.partition("\n## ")
     tail = f"\n## {after[2]}" if found and after[1] else ""
-    page.write_text(f"{before.rstrip()}\n\n## {HEADING}\n\n{_section(results)}{tail}")
+    page.write_text(f"{before.rstrip()}\n\n## {heading}\n\n{section.rstrip()}\n{tail}")
 
 
-def _section(results: dict) -> str:
-    parts = [_fill(METHOD)]
+def faults_section(results: dict) -> str:
+    """What the long run found."""
+    parts = [fill(METHOD)]
     for model, result in results["models"].items():
-        parts.append(_fill(_conditions_text(model, result["conditions"]) + _verdict(result["causes"])))
+        parts.append(fill(_conditions_text(model, result["conditions"]) + _verdict(result["causes"])))
         parts.append(_table(result["causes"]))
         failures = [f"- {row['name']}: {text}" for row in result["causes"] for text in row["failures"]]
         parts += ["Other than late:\n\n" + "\n".join(failures) + "\n"] if failures else []
@@ -95,8 +94,8 @@ def _section(results: dict) -> str:
 
 def _conditions_text(model: str, known: dict) -> str:
     return (
-        f"{MODEL_NAMES.get(model, model)}: {known['repetitions']} faults of each cause in {known['minutes']:.0f} "
-        f"minutes (`{known['command']}`); sensor timeout {known['sensor_timeout_s']} s, control period "
+        f"{MODEL_NAMES.get(model, model)}: faults of each cause in turn for {known['minutes']:.0f} minutes "
+        f"(`{known['command']}`); sensor timeout {known['sensor_timeout_s']} s, control period "
         f"{known['control_period_s']} s, sensors every {known['sensor_period_s']} s; {known['cores']} cores of "
         f"{known['cpu']} with a load of {known['load'][2]}; {known['middleware']}, Python {known['python']}. "
     )
@@ -108,7 +107,8 @@ def _verdict(rows: Sequence[dict]) -> str:
     return f"Of {trials:,} faults {bad or 'none'} {'was' if bad < 2 else 'were'} bad."
 
 
-def _fill(text: str) -> str:
+def fill(text: str) -> str:
+    """A paragraph."""
     return textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False) + "\n"
 
 
