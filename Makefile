@@ -2,12 +2,14 @@
 
 PYTHON ?= python3
 DEMO_OUTPUT ?= runs/demo
+REPETITIONS ?= 100
+MODEL ?= process
 # A sourced ROS distribution would mix its Python packages and libraries with those of the environments made here.
 NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
 PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format fuzz demo clean
+.PHONY: help setup test lint format demo faults fuzz clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +35,10 @@ format: setup ## format the code and mend what ruff can
 demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (needs no torch)
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	  .venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --lockstep --output $(DEMO_OUTPUT)
+
+faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 80 min)
+	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=test \
+	  .venv/bin/python -m faults --repetitions $(REPETITIONS) --model $(MODEL)
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \

@@ -146,8 +146,11 @@ class ControlLoop:
     def _halt(self, fault: Fault) -> None:
         """Make the robot stand because of ``fault``."""
         self._good_cycles = 0
-        if fault.cause is Cause.WAITING or (fault.cause is Cause.MISSING and self._is_waiting()):
+        if fault.cause in (Cause.WAITING, Cause.MISSING) and self._is_waiting():
             self.controller.reset()
+            return
+        if fault.cause is Cause.WAITING:  # in vain: a command of whoever drove before is not to last until it ends
+            self._stand()
             return
         is_new = self._fault is None or self._fault.cause is not fault.cause
         self._fault = fault

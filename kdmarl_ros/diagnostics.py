@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from kdmarl_core.runtime import Policy, ScanGuard
 from kdmarl_ros.faults import WAITS, Cause
+from kdmarl_ros.qos import Endpoint
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -18,8 +19,8 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 class Diagnostics:
     """State of one robot, published once a second and whenever it changes.
 
-    Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``cycles`` (commands given),
-    ``stops`` by cause, and ``compute_time`` of the last cycle [s].
+    Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``endpoints`` to tell QoS trouble of,
+    ``cycles`` (commands given), ``stops`` by cause, and ``compute_time`` of the last cycle [s].
     """
 
     def __init__(self, node: Node) -> None:
@@ -30,6 +31,7 @@ class Diagnostics:
         self._state: tuple[bytes, str] = (WARN, "unconfigured")
         self.policy: Policy | None = None
         self.guard: ScanGuard | None = None
+        self.endpoints: list[Endpoint] = []
         self.cycles = 0
         self.stops: Counter[Cause] = Counter()
         self.compute_time = 0.0
@@ -44,14 +46,21 @@ class Diagnostics:
 
     def _publish(self) -> None:
         level, message = self._state
+        values = self._values()
+        if level == OK and values["incompatible_qos"]:
+            level, message = WARN, f"{message}, but with an incompatible QoS: {values['incompatible_qos']}"
         status = DiagnosticStatus(
-            level=level, name=f"{self._robot}: policy", message=message, hardware_id=self._robot, values=self._values()
+            level=level,
+            name=f"{self._robot}: policy",
+            message=message,
+            hardware_id=self._robot,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
-    def _values(self) -> list[KeyValue]:
+    def _values(self) -> dict[str, str]:
         values = {"policy": "", "policy_sha256": "", "policy_file": ""}
         if self.policy:
             values = {
@@ -63,5 +72,8 @@ class Diagnostics:
         if self.guard:
             values["guarded_cycles"] = str(self.guard.cycles)
         values["compute_time_ms"] = f"{self.compute_time * 1e3:.3f}"
-        values |= {f"stops_{cause.value}": str(self.stops[cause]) for cause in Cause if cause not in WAITS}
-        return [KeyValue(key=key, value=value) for key, value in values.items()]
+        incompatible = {endpoint.topic: endpoint.incompatible() for endpoint in self.endpoints}
+        values["incompatible_qos"] = ", ".join(
+            f"{topic} ({policy})" for topic, policy in incompatible.items() if policy
+        )
+        return values | {f"stops_{cause.value}": str(self.stops[cause]) for cause in Cause if cause not in WAITS}

@@ -10,19 +10,17 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import ROSClock
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Readings, Term
 from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, RangeSensors, Targets, Vector, Velocity
 from kdmarl_ros.faults import Cause, Fault
 from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets
+from kdmarl_ros.qos import ORDER_QOS, SENSOR_QOS, Endpoint
 
 FUTURE_TOLERANCE = 200_000_000
 """How far a stamp may lie ahead of our clock [ns]: clocks of two hosts never agree fully."""
 
-SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-ORDER_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 ORDERS = {"goal_pose": "a goal", "targets": "targets"}
 """Topics that say where to go, and what they give: not measured, so they never go stale."""
 
@@ -76,8 +74,8 @@ class _Latest:
         self.arrived = 0
         self._node = node
         self._clock: ROSClock = node.get_clock()
-        qos = ORDER_QOS if topic in ORDERS else SENSOR_QOS
-        self._subscription = node.create_subscription(type_, topic, self._receive, qos)
+        self.endpoint = Endpoint(node, topic, ORDER_QOS if topic in ORDERS else SENSOR_QOS)
+        self._subscription = self.endpoint.make(node.create_subscription, type_, self._receive)
 
     def _receive(self, message: Any) -> None:
         self.message = message
@@ -87,16 +85,22 @@ class _Latest:
         self._node.destroy_subscription(self._subscription)
 
     @property
-    def full_topic(self) -> str:
-        return self._subscription.topic_name
+    def hint(self) -> str:
+        """What may be the reason when nothing comes; empty if nothing is known of it."""
+        policy = self.endpoint.incompatible()
+        return f"a publisher there has an incompatible QoS ({policy}), " if policy else ""
 
     def require_fresh(self, now: int, arrival_now: int, timeout: int) -> None:
         """Refuse a message that is missing, too old by arrival or by stamp, or from the future (all [ns])."""
         if self.message is None:
-            raise Fault(Cause.MISSING, f"nothing received on {self.full_topic}; check that it is published there")
+            raise Fault(
+                Cause.MISSING, f"nothing received on {self.endpoint.topic}; {self.hint}check that it is published there"
+            )
         silent = arrival_now - self.arrived
         if silent > timeout:
-            raise Fault(Cause.STALE, f"nothing on {self.full_topic} for {silent / 1e9:.2f} s; check the sensor")
+            raise Fault(
+                Cause.STALE, f"nothing on {self.endpoint.topic} for {silent / 1e9:.2f} s; {self.hint}check the sensor"
+            )
         stamp = self.message.header.stamp
         age = now - (stamp.sec * 1_000_000_000 + stamp.nanosec)
         if age > timeout:
@@ -122,6 +126,9 @@ class Inputs:
             timeout: age at which a sensor's message is refused [s].
             first_orders: topic of ``ORDERS`` → first message, in the frame of the odometry if it names none; without
                 one the robot waits for that topic.
+
+        Raises:
+            KdmarlError: no topic can give what a term needs, or a QoS override does not fit.
         """
         self.timeout = timeout
         self._timeout_ns = round(timeout * 1e9)
@@ -131,6 +138,11 @@ class Inputs:
         self._latest = {topic: _Latest(node, topic, type_) for topic, type_ in types.items()}
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The subscriptions' quality of service."""
+        return [latest.endpoint for latest in self._latest.values()]
 
     def destroy(self) -> None:
         """End the subscriptions."""
@@ -194,7 +206,10 @@ class Inputs:
         if latest.message is None:
             first = self._first_orders.get(topic)
             if first is None:
-                raise Fault(Cause.NO_GOAL, f"waiting for {ORDERS[topic]} on {latest.full_topic}")
+                hint = latest.hint.rstrip(", ")
+                raise Fault(
+                    Cause.NO_GOAL, f"waiting for {ORDERS[topic]} on {latest.endpoint.topic}" + (hint and f"; {hint}")
+                )
             first.header.frame_id = first.header.frame_id or odometry.header.frame_id
             latest.message = first
         return latest.message

@@ -14,7 +14,6 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
@@ -23,9 +22,8 @@ from kdmarl_ros.control_loop import ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.inputs import Inputs, required_topics
 from kdmarl_ros.parameters import read_parameter
+from kdmarl_ros.qos import COMMAND_QOS, Endpoint
 from kdmarl_ros.signals import StopSignal
-
-COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -40,7 +38,7 @@ class PolicyNode(LifecycleNode):
             options: of :class:`rclpy.node.Node`, for more than one robot in a process.
 
         Raises:
-            KdmarlError: a parameter has another type or is out of range.
+            KdmarlError: a parameter has another type, is out of range or no QoS override.
         """
         super().__init__("policy", **options)
         self._declare_policy()
@@ -68,11 +66,13 @@ class PolicyNode(LifecycleNode):
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
 
         self._diagnostics = Diagnostics(self)
-        self._commands = self.create_lifecycle_publisher(
-            TwistStamped if self._stamped else Twist, "cmd_vel", COMMAND_QOS
+        self._command_endpoint = Endpoint(self, "cmd_vel", COMMAND_QOS, is_publisher=True)
+        self._commands = self._command_endpoint.make(
+            self.create_lifecycle_publisher, TwistStamped if self._stamped else Twist
         )
         self._loop: ControlLoop | None = None
         """None while unconfigured"""
+        self._tell_of(None, None)
         self._candidate: Controller | None = None
         self.add_on_set_parameters_callback(self._validate_policy)
         self.add_post_set_parameters_callback(self._swap_policy)
@@ -92,7 +92,7 @@ class PolicyNode(LifecycleNode):
         except Exception:  # rclpy would drop it without a word
             return self._refuse(f"internal error while configuring: {traceback.format_exc()}")
         self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics)
-        self._diagnostics.policy, self._diagnostics.guard = controller.policy, controller.guard
+        self._tell_of(controller, inputs)
         self._diagnostics.set(WARN, "inactive")
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]}")
         return _SUCCESS
@@ -146,8 +146,14 @@ class PolicyNode(LifecycleNode):
         if self._loop:
             self._loop.stop()
             self._loop.inputs.destroy()
-        self._loop = self._diagnostics.policy = self._diagnostics.guard = None
+        self._loop = None
+        self._tell_of(None, None)
         self._diagnostics.set(level, message)
+
+    def _tell_of(self, controller: Controller | None, inputs: Inputs | None) -> None:
+        self._diagnostics.policy = controller.policy if controller else None
+        self._diagnostics.guard = controller.guard if controller else None
+        self._diagnostics.endpoints = [self._command_endpoint, *(inputs.endpoints if inputs else [])]
 
     def _publish(self, linear: float, angular: float) -> None:
         """Command a forward speed [m/s] and a yaw rate [rad/s]."""
@@ -211,11 +217,15 @@ class PolicyNode(LifecycleNode):
             return
         inputs = self._loop.inputs
         if required_topics(candidate.terms).keys() != inputs.topics:
-            inputs = Inputs(self, candidate.terms, self._timeout, self._first_orders())
+            try:
+                inputs = Inputs(self, candidate.terms, self._timeout, self._first_orders())
+            except KdmarlError as error:  # a QoS override for a topic that only the new policy needs
+                self.get_logger().error(f"{candidate.policy.path} is not used: {error}")
+                return
             inputs.keep_goal(self._loop.inputs)
             self._loop.inputs.destroy()
         self._loop.swap(candidate, inputs)
-        self._diagnostics.policy, self._diagnostics.guard = candidate.policy, candidate.guard
+        self._tell_of(candidate, inputs)
         self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")
 
     def _first_orders(self) -> dict[str, PoseStamped | PoseArray]:

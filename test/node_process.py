@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -21,10 +22,11 @@ _NUMBERS = itertools.count(1)
 
 
 @contextmanager
-def node_process(module: str, **parameters: object) -> Iterator[subprocess.Popen[str]]:
+def node_process(module: str, output: IO[str] | None = None, **parameters: object) -> Iterator[subprocess.Popen[str]]:
     """Run ``python -m kdmarl_ros.<module>`` with ``parameters``; kill it in the end if it still runs.
 
-    Names that begin with two underscores are remappings, such as ``__ns``.
+    Names that begin with two underscores are remappings, such as ``__ns``. What it says goes to ``output``, else to a
+    pipe, which takes no more than 64 KiB before somebody reads it.
     """
     arguments = [
         item
@@ -39,7 +41,7 @@ def node_process(module: str, **parameters: object) -> Iterator[subprocess.Popen
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "PYTHONUNBUFFERED": "1",
         },
-        stdout=subprocess.PIPE,
+        stdout=output or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
@@ -48,7 +50,9 @@ def node_process(module: str, **parameters: object) -> Iterator[subprocess.Popen
     finally:
         process.kill()
         with suppress(ValueError):  # read already
-            print(process.communicate()[0])  # pytest shows it when the test fails
+            said = process.communicate()[0]
+            if output is None:
+                print(said)  # pytest shows it when the test fails
 
 
 def _text(value: object) -> str:
@@ -83,9 +87,10 @@ class Client:
         """Spin until ``condition`` holds; False if it does not within ``timeout`` [s]."""
         end = time.monotonic() + timeout
         while not condition():
-            if time.monotonic() > end:
+            left = end - time.monotonic()
+            if left < 0:
                 return False
-            self._executor.spin_once(timeout_sec=0.05)
+            self._executor.spin_once(timeout_sec=min(left, 0.05))
         return True
 
     def spin(self, seconds: float) -> None:

@@ -11,8 +11,11 @@ from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, hi
 from kdmarl_core.contract.spaces import require_diff_drive
 from kdmarl_core.contract.terms import Lidar, RangeSensors
 from kdmarl_core.runtime.policy import Policy
-from kdmarl_core.runtime.safety import SafetyFilter
+from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
 from kdmarl_core.runtime.scan_guard import ScanGuard
+
+ROUNDING = 1e-3
+"""How far a policy's output may lie outside its action space, as a share of that: more is no rounding error."""
 
 
 class Controller:
@@ -49,7 +52,7 @@ class Controller:
         """The command for one set of readings (``previous_action`` is filled in here), (2,) [m/s, rad/s].
 
         Raises:
-            UnsafeCommandError: the policy gave something that is not finite.
+            UnsafeCommandError: the policy gave something that is not finite, or outside its own action space.
             KdmarlError: the readings do not fit the policy's terms, or are not finite.
         """
         history = tuple(self._history)
@@ -58,12 +61,22 @@ class Controller:
             raise KdmarlError("the observation is not finite; check the odometry and the goal")
         self._history.appendleft(readings)
         wanted, last = self.policy(observation), self._filter.last
+        self._check_bounds(wanted)
         command = self._filter(wanted)
         if self.guard:
             command = self.guard(readings, last, command)
             self._filter.last = command.copy()
         self._previous_action = np.minimum(np.maximum(wanted, self._low), self._high)
         return command
+
+    def _check_bounds(self, wanted: np.ndarray) -> None:
+        """A policy scales its output itself: one that leaves its action space is broken, not daring."""
+        slack = ROUNDING * (self._high - self._low)
+        if (wanted < self._low - slack).any() or (wanted > self._high + slack).any():
+            raise UnsafeCommandError(
+                f"the policy commands {wanted.tolist()} m/s, rad/s, outside its action space "
+                f"{self._low.tolist()} to {self._high.tolist()}"
+            )
 
     def reset(self) -> None:
         """The robot stands: forget the recurrent state, earlier readings and the last command."""

@@ -11,138 +11,18 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Twist, TwistStamped
-from lifecycle_msgs.srv import ChangeState, GetState
-from nav_msgs.msg import Odometry
-from onnx import helper
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParametersAtomically
-from rclpy.qos import qos_profile_sensor_data
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import LaserScan, Range
+from geometry_msgs.msg import PoseStamped, TwistStamped
 
 from kdmarl_core.contract import Readings, Scan, observe
 from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, Targets, Vector, Velocity
 from kdmarl_core.runtime import Policy
-from node_process import DOMAIN, Client
+from node_process import DOMAIN
+from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
 from support import ROBOT_TYPES, write_policy
 
 TIMEOUT, PERIOD = 0.3, 0.1
 SLACK = 0.1
 """for the scheduling of two busy processes [s]"""
-CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
-
-
-class Robot(Client):
-    """A robot's body: gives sensor messages at 20 Hz, keeps the commands with their times.
-
-    ``edits`` changes (or, returning None, withholds) messages by topic before they are sent.
-    """
-
-    def __init__(self, command_type=Twist):
-        super().__init__()
-        self.commands = []
-        self.diagnostics = []
-        self.edits = {}
-        self.sim_time = None
-        node = self.node
-        kinds = {"scan": LaserScan, "odom": Odometry, **{f"range_{index}": Range for index in range(8)}}
-        self._publishers = {
-            topic: (kind, node.create_publisher(kind, f"/r1/{topic}", qos_profile_sensor_data))
-            for topic, kind in kinds.items()
-        }
-        self.goals = node.create_publisher(PoseStamped, "/r1/goal_pose", 1)
-        self.targets = node.create_publisher(PoseArray, "/r1/targets", 1)
-        self.clock = node.create_publisher(Clock, "/clock", 1)
-        node.create_subscription(command_type, "/r1/cmd_vel", self._command, 10)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnose, 10)
-        self._change = node.create_client(ChangeState, "/r1/policy/change_state")
-        self._get = node.create_client(GetState, "/r1/policy/get_state")
-        self._set = node.create_client(SetParametersAtomically, "/r1/policy/set_parameters_atomically")
-        node.create_timer(0.05, self.publish)
-
-    def _command(self, message):
-        twist = getattr(message, "twist", message)
-        self.commands.append((time.monotonic(), twist.linear.x, twist.angular.z))
-
-    def _diagnose(self, message):
-        status = message.status[0]
-        self.diagnostics.append((status.level, status.message, {v.key: v.value for v in status.values}))
-
-    def now(self):
-        return time.time() if self.sim_time is None else self.sim_time
-
-    def publish(self):
-        for topic, (kind, publisher) in self._publishers.items():
-            message = kind()
-            stamp(message, self.now())
-            fill(topic, message)
-            if topic in self.edits:
-                message = self.edits[topic](message)
-            if message is not None:
-                publisher.publish(message)
-
-    def call(self, client, request):
-        assert client.wait_for_service(timeout_sec=10)
-        future = client.call_async(request)
-        assert self.until(future.done, 10)
-        return future.result()
-
-    def transition(self, number):
-        request = ChangeState.Request()
-        request.transition.id = number
-        return self.call(self._change, request).success
-
-    def state(self):
-        return self.call(self._get, GetState.Request()).current_state.label
-
-    def set_policy(self, path):
-        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(path))
-        request = SetParametersAtomically.Request(parameters=[Parameter(name="policy", value=value)])
-        return self.call(self._set, request).result
-
-    def stop_counts(self):
-        return {key: value for key, value in self.diagnostics[-1][2].items() if key.startswith("stops_")}
-
-    def moving(self, since=0.0):
-        return [command for command in self.commands if command[0] > since and any(command[1:])]
-
-    def stops(self, since=0.0):
-        return [command for command in self.commands if command[0] > since and not any(command[1:])]
-
-    def halts(self, since, timeout=10.0):
-        """Wait for the first zero command after ``since``; the time from then to it [s]."""
-        assert self.until(lambda: self.stops(since), timeout), self.diagnostics[-1:]
-        return self.stops(since)[0][0] - since
-
-    def drives(self, timeout=15.0):
-        """Wait for motion that begins from now on."""
-        since = time.monotonic()
-        return self.until(lambda: len(self.moving(since)) >= 3, timeout)
-
-    def says(self, text, timeout=10.0):
-        return self.until(lambda: any(text in message for _, message, _ in self.diagnostics), timeout)
-
-
-def stamp(message, seconds):
-    header = message.header
-    header.stamp.sec, header.stamp.nanosec = int(seconds), int(seconds % 1 * 1e9)
-
-
-def fill(topic, message):
-    """A robot at (1, 2) that looks along +y, 2 m from everything."""
-    message.header.frame_id = f"r1/{topic}"
-    if topic == "odom":
-        message.header.frame_id, message.child_frame_id = "map", "r1/base_link"
-        message.pose.pose.position.x, message.pose.pose.position.y = 1.0, 2.0
-        message.pose.pose.orientation.z = message.pose.pose.orientation.w = math.sqrt(0.5)
-    elif topic == "scan":
-        message.angle_min, message.angle_increment = -math.pi, 2 * math.pi / 360
-        message.range_min, message.range_max = 0.05, 3.5
-        message.ranges = array.array("f", [2.0] * 360)
-    else:
-        message.min_range, message.max_range, message.range = 0.05, 2.0, 1.0
 
 
 @contextmanager
@@ -173,7 +53,7 @@ def node(policy, robot_type="scout", **parameters):
 
 @pytest.fixture
 def robot():
-    robot = Robot()
+    robot = RobotBody()
     yield robot
     robot.close()
 
@@ -181,29 +61,6 @@ def robot():
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory):
     return write_policy(tmp_path_factory.mktemp("policies") / "scout.onnx")
-
-
-def edited(**values):
-    """An edit that sets attributes, by dotted path with ``__`` for the dot."""
-
-    def edit(message):
-        for path, value in values.items():
-            owner = message
-            *parents, name = path.split("__")
-            for parent in parents:
-                owner = getattr(owner, parent)
-            setattr(owner, name, value)
-        return message
-
-    return edit
-
-
-def shifted(seconds):
-    def edit(message):
-        stamp(message, time.time() + seconds)
-        return message
-
-    return edit
 
 
 def test_commands_what_the_policy_says(robot, policy):
@@ -230,7 +87,7 @@ def test_commands_what_the_policy_says(robot, policy):
 
 
 def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
-    robot = Robot(TwistStamped)
+    robot = RobotBody(TwistStamped)
     try:
         with node(write_policy(tmp_path / "mini.onnx", "mini"), "mini", stamped_commands="true", goal="[]"):
             assert robot.says("waiting for a goal on /r1/goal_pose")
@@ -247,43 +104,6 @@ def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
             assert robot.drives()
     finally:
         robot.close()
-
-
-def test_every_input_fault_stops_the_robot_once_and_it_recovers(robot, policy):
-    """One row a fault: what breaks, the longest time to the zero command, and what is said and counted."""
-    nan, soon, aged = math.nan, 1.5 * PERIOD, TIMEOUT + 1.5 * PERIOD
-    scan = array.array("f", [math.nan] * 200 + [1.0] * 160)
-    faults = [
-        ("scan", lambda message: None, aged, "stale_input", "nothing on /r1/scan for"),
-        ("odom", lambda message: None, aged, "stale_input", "nothing on /r1/odom for"),
-        ("scan", shifted(-5), soon, "stale_input", "scan was stamped 5."),
-        ("odom", shifted(5), soon, "future_input", "odom was stamped"),
-        ("scan", edited(ranges=scan), soon, "malformed_input", "200 of 360 beams of scan are invalid"),
-        ("scan", edited(ranges=array.array("f")), soon, "malformed_input", "no beams"),
-        ("scan", edited(angle_increment=0.001), soon, "malformed_input", "sees nothing at"),
-        ("scan", edited(angle_min=nan), soon, "malformed_input", "must be finite"),
-        ("scan", edited(range_max=nan), soon, "malformed_input", "range_max nan"),
-        ("odom", edited(pose__pose__position__x=nan), soon, "malformed_input", "not finite"),
-        ("odom", edited(twist__twist__angular__z=math.inf), soon, "malformed_input", "not finite"),
-        ("odom", edited(pose__pose__orientation__w=0.0), soon, "malformed_input", "unit quaternion"),
-    ]
-    with node(policy):
-        for topic, edit, limit, cause, text in faults:
-            assert robot.drives(), (text, robot.diagnostics[-1])
-            counted = f"stops_{cause}"
-            before = int(robot.diagnostics[-1][2][counted])
-            broken = time.monotonic()
-            robot.edits[topic] = edit
-            robot.diagnostics.clear()
-            # The message before the fault may have been sent up to 50 ms earlier; the next one up to 50 ms later.
-            assert robot.halts(broken) < limit + 0.05 + SLACK, text
-            robot.spin(0.3)
-            assert len(robot.stops(broken)) == 1, text
-            assert not robot.moving(robot.stops(broken)[0][0]), text
-            assert robot.says(text), robot.diagnostics
-            assert int(robot.diagnostics[-1][2][counted]) == before + 1
-            assert robot.diagnostics[-1][0] == b"\x02"
-            del robot.edits[topic]
 
 
 def test_the_scan_guard_holds_a_robot_before_what_it_sees(robot, policy):
@@ -339,12 +159,6 @@ def covering(tmp_path_factory):
     return write_policy(tmp_path_factory.mktemp("policies") / "covering.onnx", observation=observation)
 
 
-def places(*xy, frame="map"):
-    message = PoseArray(poses=[Pose(position=Point(x=float(x), y=float(y))) for x, y in xy])
-    message.header.frame_id = frame
-    return message
-
-
 def test_commands_what_the_policy_says_of_targets(robot, covering):
     """More places than the policy sees, then fewer; one message is enough."""
     manifest = Policy.load(covering).manifest
@@ -391,21 +205,6 @@ def test_first_targets_are_in_the_frame_that_is_given(robot, covering):
     with node(covering, targets="[2.0, 4.0]", goal_frame="hall"):
         assert robot.says("targets is in frame 'hall', odom is in 'map'")
         assert not robot.moving()
-
-
-def test_policy_output_that_is_not_finite_stops_the_robot(robot, tmp_path):
-    """A square root instead of the tanh: NaN once the goal is to the right."""
-    root = helper.make_node("Sqrt", ["raw"], ["unit"])
-    policy = write_policy(tmp_path / "nan.onnx", edit=lambda model: model.graph.node[1].CopyFrom(root))
-    with node(policy, goal="[0.0, 4.0]"):  # to the left
-        assert robot.drives()
-        goal = PoseStamped()
-        goal.header.frame_id = "map"
-        goal.pose.position.x, goal.pose.position.y = 2.0, 4.0
-        robot.goals.publish(goal)
-        assert robot.says("which is not finite")
-        assert robot.diagnostics[-1][2]["stops_policy_output"] == "1"
-        assert not any(robot.commands[-1][1:])
 
 
 def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
@@ -512,25 +311,15 @@ def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
 
 
 def test_clock_that_stops_or_jumps_back_stops_the_robot(robot, policy):
-    robot.sim_time = 100.0
-    running = [True]
-
-    def tick():
-        if running[0]:
-            robot.sim_time = round(robot.sim_time + 0.02, 3)
-        message = Clock()
-        message.clock.sec, message.clock.nanosec = int(robot.sim_time), round(robot.sim_time % 1 * 1e9)
-        robot.clock.publish(message)
-
-    robot.node.create_timer(0.02, tick)
+    robot.simulate_time(100.0)
     with node(policy, use_sim_time="true"):
         assert robot.drives()
         for restart in (robot.sim_time + 10, 3.0):
             stopped = time.monotonic()
-            running[0] = False
+            robot.clock_runs = False
             assert robot.halts(stopped) < TIMEOUT + 1.5 * PERIOD + SLACK
             assert robot.says("/clock has not advanced")
-            running[0] = True
+            robot.clock_runs = True
             assert robot.drives()
             jumped = time.monotonic()
             robot.sim_time = restart

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kdmarl_core.contract import Discrete, KdmarlError, Readings, Scan, load_robot_types, observe
-from kdmarl_core.runtime import Controller, Policy
+from kdmarl_core.runtime import Controller, Policy, UnsafeCommandError
 from support import ROBOT_TYPES, write_policy
 
 SCOUT = load_robot_types(ROBOT_TYPES)["scout"]
@@ -17,19 +17,35 @@ READINGS = Readings(
 
 
 def test_sees_its_own_wish_as_previous_action(tmp_path):
-    """Training feeds the clipped command back, before any limit on acceleration."""
+    """Training feeds the policy's command back, before any limit on acceleration."""
     policy = Policy.load(write_policy(tmp_path / "p.onnx"))
     controller = Controller(policy, "scout", SCOUT)
     seen = []
 
     def spy(observation):
         seen.append(observation[-2:].tolist())
-        return np.array([0.5, 9.0], np.float32)
+        return np.array([0.5, 1.8], np.float32)
 
     controller.policy = spy
     commands = [controller(READINGS).tolist() for _ in range(2)]
-    assert seen == [[0.0, 0.0], [0.5, 2.0]]
+    np.testing.assert_allclose(seen, [[0.0, 0.0], [0.5, 1.8]])
     np.testing.assert_allclose(commands, [[0.15, 0.6], [0.3, 1.2]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [([0.8, -2.0], True), ([0.8001, 2.001], True), ([0.81, 0.0], False), ([-0.31, 0.0], False), ([0.5, 9.0], False)],
+)
+def test_refuses_commands_outside_the_action_space_but_for_rounding(tmp_path, wanted, fits):
+    controller = Controller(Policy.load(write_policy(tmp_path / "p.onnx")), "scout", SCOUT)
+    controller.policy = lambda observation: np.array(wanted, np.float32)
+    if fits:
+        for _ in range(20):
+            command = controller(READINGS)
+        np.testing.assert_allclose(command, np.clip(wanted, SCOUT.action.low, SCOUT.action.high), rtol=1e-6)
+    else:
+        with pytest.raises(UnsafeCommandError, match="outside its action space"):
+            controller(READINGS)
 
 
 def test_settles_at_the_policys_command(tmp_path):

@@ -1,0 +1,100 @@
+"""Quality of service: what users may override, and who cannot be heard because of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.node import Node
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+    qos_policy_name_from_kind,
+)
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+
+from kdmarl_core.contract import KdmarlError
+
+SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ORDER_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.DEPTH)
+
+
+class Endpoint:
+    """QoS of one publisher or subscription, with its overrides, and with an eye on others that do not fit it."""
+
+    def __init__(self, node: Node, topic: str, qos: QoSProfile, is_publisher: bool = False) -> None:
+        """Prepare, without making anything yet.
+
+        Args:
+            node: that has it.
+            topic: relative to the node's namespace.
+            qos: what holds where no parameter ``qos_overrides.<topic>.<publisher|subscription>.<policy>`` is given.
+            is_publisher: rather than a subscription.
+        """
+        self.topic: str = node.resolve_topic_name(topic)
+        self._node = node
+        self._name = topic
+        self._qos = copy.copy(qos)  # rclpy writes the overrides into it
+        self._is_publisher = is_publisher
+        self._parameters = f"qos_overrides.{self.topic}.{'publisher' if is_publisher else 'subscription'}"
+        self._policy = ""
+
+    def make(self, create: Callable[..., Any], kind: type, *callback: Callable[[Any], None]) -> Any:
+        """What ``create``, a function of the node, makes of messages of type ``kind``.
+
+        Raises:
+            KdmarlError: an override does not fit.
+        """
+        events = PublisherEventCallbacks if self._is_publisher else SubscriptionEventCallbacks
+        try:
+            return create(
+                kind,
+                self._name,
+                *callback,
+                self._qos,
+                event_callbacks=events(incompatible_qos=self._note),
+                qos_overriding_options=QoSOverridingOptions(OVERRIDABLE, callback=_check_depth),
+            )
+        except (RuntimeError, InvalidQosOverridesError, InvalidParameterTypeException) as error:
+            raise KdmarlError(
+                f"one of the parameters '{self._parameters}.*' does not fit ({error}); give reliability (reliable, "
+                "best_effort), durability (volatile, transient_local) or depth (1 or more)"
+            ) from None
+
+    def incompatible(self) -> str:
+        """Name of the policy that keeps somebody on the topic from talking with us; empty if all that are there fit."""
+        # The middleware tells of those that come, not of those that go: what it told is checked against who is there.
+        if not self._policy or all(map(self._fits, self._others())):
+            return ""
+        return self._policy
+
+    def _note(self, event: Any) -> None:
+        self._policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        other = "subscription asks for" if self._is_publisher else "publisher offers"
+        self._node.get_logger().warning(
+            f"a {other} an incompatible {self._policy} on {self.topic}; change it there, or here by parameter "
+            f"'{self._parameters}.{self._policy}'"
+        )
+
+    def _others(self) -> list[Any]:
+        if self._is_publisher:
+            return self._node.get_subscriptions_info_by_topic(self.topic)
+        return self._node.get_publishers_info_by_topic(self.topic)
+
+    def _fits(self, other: Any) -> bool:
+        pair = (self._qos, other.qos_profile) if self._is_publisher else (other.qos_profile, self._qos)
+        return qos_check_compatible(*pair)[0] != QoSCompatibility.ERROR
+
+
+def _check_depth(qos: QoSProfile) -> SetParametersResult:
+    return SetParametersResult(successful=qos.depth >= 1, reason=f"depth is {qos.depth}")

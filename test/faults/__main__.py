@@ -1,0 +1,71 @@
+"""The long run of the fault table: ``make faults``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import rclpy
+
+from faults.cases import CASES
+from faults.harness import MODELS, Case, Scene, Trial, run_trial
+from faults.report import conditions, faults_section, holds, summarise, write_section
+
+
+def main() -> int:
+    """Exit code 0 when every fault was answered as it must be, else 1; results are written in either case."""
+    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=100, help="faults of each cause (default: %(default)s)")
+    parser.add_argument("--model", choices=MODELS, default="process", help="how nodes are started")
+    parser.add_argument("--output", type=Path, default=Path("docs/results/faults.json"), help="JSON file")
+    parser.add_argument("--page", type=Path, default=Path("docs/results/runtime.md"), help="page with the section")
+    arguments = parser.parse_args()
+
+    begun = time.monotonic()
+    command = f"make faults REPETITIONS={arguments.repetitions} MODEL={arguments.model}"
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for sim_time in (False, True):
+            cases = [case for case in CASES if case.sim_time == sim_time]
+            found = measure(cases, arguments.repetitions, Path(folder), arguments.model, sim_time)
+            rows += [summarise(case, *found[case.name]) for case in cases]
+    results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"models": {}}
+    results["models"][arguments.model] = {
+        "conditions": conditions(command, (time.monotonic() - begun) / 60),
+        "causes": rows,
+    }
+    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_section(arguments.page, "Faults", faults_section(results))
+    rclpy.try_shutdown()
+    return 0 if holds(rows) else 1
+
+
+def measure(
+    cases: list[Case], repetitions: int, folder: Path, model: str, sim_time: bool
+) -> dict[str, tuple[list[Trial], list[str]]]:
+    """Trials and failures of each case, which take turns in random order, so that none has the quiet hours alone."""
+    found: dict[str, tuple[list[Trial], list[str]]] = {case.name: ([], []) for case in cases}
+    scene = Scene(folder, model, sim_time)
+    scene.start()
+    try:
+        for repetition in range(repetitions):
+            for case in random.sample(cases, len(cases)):
+                try:
+                    found[case.name][0].append(run_trial(scene, case))
+                except AssertionError as error:
+                    print(f"{case.name}: {error}", flush=True)
+                    found[case.name][1].append(str(error))
+                    scene.heal()
+            print(f"{repetition + 1} of {repetitions}", flush=True)
+    finally:
+        scene.close()
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

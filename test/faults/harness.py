@@ -1,0 +1,242 @@
+"""One robot under test: its policy node as a process, its body here; a fault is brought about, timed and mended.
+
+Everything is real but the body: the node, its process, the messages and the middleware.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from typing import IO
+
+import onnx
+from onnx import helper
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from kdmarl_core.contract import load_robot_types
+from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, PreviousAction, RangeSensors, Targets, Velocity
+from node_process import node_process
+from robot_body import RobotBody, place, places
+from support import write_policy
+
+TIMEOUT = 0.5
+"""``sensor_timeout``, as it is when nobody sets it [s]"""
+PERIOD = 0.1
+"""of control [s]"""
+AT_ONCE = 1.5 * PERIOD
+"""Longest time to the zero command when a message tells of the fault [s]."""
+AGED = TIMEOUT + 1.5 * PERIOD
+"""Longest time to the zero command when something does not come any more [s]."""
+SILENCE = 2.5 * PERIOD
+"""How long a stopped robot is watched for further commands [s]."""
+
+RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+ROBOT_TYPES = """
+probe:  # a scout with every sensor that a policy can ask for
+  radius: 0.18
+  action:
+    {kind: diff_drive, linear: [-0.3, 0.8], angular: [-2.0, 2.0], linear_acceleration: 1.5, angular_acceleration: 6.0}
+  sensors:
+    lidar: {beams: 360, range: 3.5}
+    range_sensors: {bearings: [0.0, 1.57, -1.57], range: 2.0}
+"""
+SENSORS = ("scan", "odom", "range_0", "range_1", "range_2", "neighbors")
+
+# Goals as seen from (1, 2), looking along +y, which make the policy below give a command, too much, or NaN.
+GOOD_GOAL, FAST_GOAL, NAN_GOAL = ((1 - 2 * math.sin(angle), 2 + 2 * math.cos(angle)) for angle in (0.45, 1.4, -0.45))
+AT_ROBOT = (1.0, 2.0)
+"""A target there has no say in the policy's output."""
+
+Parameters = dict[str, object]
+Model = Callable[[Mapping[str, Parameters], IO[str]], AbstractContextManager[dict[str, "Popen[str]"]]]
+"""Starts the nodes of robots (namespace → parameters), writing to a log; gives the process of each."""
+
+
+@contextmanager
+def one_process_each(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator[dict[str, Popen[str]]]:
+    """The default: every robot's node is a process of its own."""
+    with ExitStack() as stack:
+        yield {
+            namespace: stack.enter_context(node_process("policy_node", log, __ns=namespace, **parameters))
+            for namespace, parameters in robots.items()
+        }
+
+
+MODELS: dict[str, Model] = {"process": one_process_each}
+
+
+class Scene:
+    """A robot that drives, until somebody breaks something.
+
+    Attributes: ``body``, ``process``, and the node's ``parameters``.
+    """
+
+    def __init__(self, folder: Path, model: str = "process", sim_time: bool = False, namespace: str = "/r1") -> None:
+        """Prepare; :meth:`start` starts the node.
+
+        Args:
+            folder: for the policy, the robot type and the node's log.
+            model: of ``MODELS``.
+            sim_time: the body publishes ``/clock``, too.
+            namespace: of the robot.
+        """
+        self.body = RobotBody(namespace=namespace, topics=SENSORS)
+        self.body.offer("scan", RELIABLE)
+        if sim_time:
+            self.body.simulate_time(100_000.0)  # far enough from zero to be set back often
+        self.log = folder / f"{namespace.strip('/')}.log"
+        self.namespace = namespace
+        self._model = MODELS[model]
+        self.parameters: Parameters = {
+            **robot_parameters(folder),
+            "autostart": True,
+            "use_sim_time": sim_time,
+            # So that a lidar can come to offer too little, which best effort never does.
+            f"qos_overrides.{namespace}/scan.subscription.reliability": "reliable",
+        }
+        self._stack = ExitStack()
+        self.process: Popen[str]
+
+    def start(self) -> None:
+        """Start the node anew, ending the one before."""
+        self._stack.close()
+        log = self._stack.enter_context(self.log.open("a"))
+        self.process = self._stack.enter_context(self._model({self.namespace: self.parameters}, log))[self.namespace]
+
+    def heal(self) -> None:
+        """Everything is well again, whatever was broken, with a new process."""
+        self.mend()
+        self.start()
+        assert self.body.drives(), self.body.diagnostics[-1:]
+
+    def mend(self) -> None:
+        """The body is well again."""
+        self.body.edits.clear()
+        self.body.clock_runs = True
+        self.body.offer("scan", RELIABLE)
+        self.order_good()
+
+    def order_good(self) -> None:
+        """Goal and targets with which the robot drives."""
+        self.body.goals.publish(place(*GOOD_GOAL))
+        self.body.targets.publish(places(AT_ROBOT))
+
+    def close(self) -> None:
+        """End node and body."""
+        self._stack.close()
+        self.body.close()
+
+
+def robot_parameters(folder: Path) -> Parameters:
+    """Parameters of a ``probe`` that drives by :func:`write_brittle_policy`, both written into ``folder``."""
+    types = folder / "robots.yaml"
+    types.write_text(ROBOT_TYPES)
+    return {
+        "policy": write_brittle_policy(folder / "brittle.onnx", types),
+        "robot_type": "probe",
+        "robot_types": types,
+        "goal": list(GOOD_GOAL),
+        "targets": list(AT_ROBOT),
+        "sensor_timeout": TIMEOUT,
+    }
+
+
+def write_brittle_policy(path: Path, robot_types: Path) -> Path:
+    """A policy that asks for every input and fails at some goals: with a square root where others have their tanh.
+
+    It gives NaN for goals to the right, and more than its action space holds for goals far to the left.
+    """
+
+    def replace_tanh(model: onnx.ModelProto) -> None:
+        model.graph.node[1].CopyFrom(helper.make_node("Sqrt", ["raw"], ["unit"]))
+
+    observation = [
+        Lidar(sectors=36, range=3.5),
+        RangeSensors(count=3, range=2.0),
+        Goal(range=5.0),
+        Targets(count=1, range=8.0),
+        Neighbors(count=2, range=4.0),
+        Velocity(),
+        PreviousAction(),
+    ]
+    robot = load_robot_types(robot_types)["probe"]
+    return write_policy(path, "probe", robot, observation, control_period=PERIOD, edit=replace_tanh)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One way to stop a robot.
+
+    ``inject`` brings it about and returns since when [s, monotonic]; ``recover`` ends it and returns likewise.
+    ``counted`` is the counter that it raises, None if it is no fault; ``text``, a regular expression, is in the
+    diagnostics meanwhile.
+    """
+
+    name: str
+    inject: Callable[[Scene], float]
+    recover: Callable[[Scene], float]
+    limit: float
+    """longest time to the zero command [s]"""
+    counted: str | None = None
+    text: str = ""
+    sim_time: bool = False
+    """needs a scene that simulates time"""
+    whole_process: bool = False
+    """strikes everything in the node's process"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one fault took; all in seconds."""
+
+    stop: float
+    """from the fault to the zero command's arrival"""
+    resume: float
+    """from the end of the fault to the first command that moves the robot"""
+    lateness: float
+    """longest lateness of the body's own timer until the zero command: what the machine alone is to blame for"""
+
+
+def run_trial(scene: Scene, case: Case) -> Trial:
+    """Break a driving robot, see that it stops once, stays silent and says why, mend it, and see it drive on.
+
+    Raises:
+        AssertionError: it did not; how long it took is for the caller to judge.
+    """
+    body = scene.body
+    ready = time.monotonic()
+    assert body.until(lambda: len(body.moving(ready)) >= 2, 15), f"does not drive: {body.diagnostics[-1:]}"
+    body.spin(random.uniform(0, PERIOD))  # at any moment between two cycles
+    before = _counts(body)
+    body.diagnostics.clear()
+    body.lateness = 0.0
+
+    broken = case.inject(scene)
+    stop = body.halts(broken)
+    lateness = body.lateness
+    said = body.until(lambda: any(re.search(case.text, message) for _, message, _ in body.diagnostics), 2)
+    assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
+    body.spin(SILENCE)
+    after_fault = [command for command in body.commands if command[0] > broken + stop]
+    assert not after_fault, f"{len(after_fault)} more commands after the zero command"
+    if case.counted:
+        expected = before | {case.counted: before[case.counted] + 1}
+        assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"
+
+    mended = case.recover(scene)
+    assert body.until(lambda: body.moving(mended), 15), f"does not drive on: {body.diagnostics[-1:]}"
+    return Trial(stop, body.moving(mended)[0][0] - mended, lateness)
+
+
+def _counts(body: RobotBody) -> dict[str, int]:
+    assert body.until(lambda: body.diagnostics, 3), "no diagnostics"
+    return {key: int(value) for key, value in body.stop_counts().items()}

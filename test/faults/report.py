@@ -1,0 +1,139 @@
+"""What the long run of the fault table found: JSON for machines, a section of a page for people."""
+
+from __future__ import annotations
+
+import os
+import platform
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import rclpy
+
+from faults.harness import PERIOD, TIMEOUT, Case, Trial
+from robot_body import SENSOR_PERIOD
+
+TITLE = (
+    "# Run time: what was measured\n\nEach section is written by the command that it names, from the JSON beside it.\n"
+)
+METHOD = """
+A robot drives by a real node over real messages; something is broken at a random moment, and mended once the robot
+stands. *Stop*: from the fault (the last message, where no more come; the bad message; the signal) to the arrival of the
+zero command, of which there must be exactly one and nothing after it. *Drive on*: from the end of the fault to the
+first command that moves the robot. All in ms, middleware and the harness included, and for signals the start of a new
+process. The limit is one and a half control periods, after the sensor timeout where it is that something does not come.
+The fault must be named and counted in `/diagnostics`, and no other. *Bad*: a stop beyond the limit, or anything else
+not as it must be.
+"""
+MODEL_NAMES = {"process": "One process for each robot"}
+
+
+def summarise(case: Case, trials: Sequence[Trial], failures: Sequence[str]) -> dict[str, object]:
+    """One row: times in whole tenths of a millisecond."""
+    stops, resumes = (np.array([getattr(trial, name) for trial in trials]) * 1e3 for name in ("stop", "resume"))
+    limit = case.limit * 1e3
+    return {
+        "name": case.name,
+        "trials": len(trials) + len(failures),
+        "limit_ms": round(limit),
+        "stop_ms": _quantiles(stops),
+        "resume_ms": _quantiles(resumes),
+        "over": [
+            {"stop_ms": round(float(stop), 1), "lateness_of_the_harness_ms": round(trial.lateness * 1e3, 1)}
+            for stop, trial in zip(stops, trials, strict=True)
+            if stop > limit
+        ],
+        "failures": list(failures),
+    }
+
+
+def conditions(command: str, minutes: float) -> dict[str, object]:
+    """What the figures hold for."""
+    return {
+        "command": command,
+        "minutes": round(minutes, 1),
+        "sensor_timeout_s": TIMEOUT,
+        "control_period_s": PERIOD,
+        "sensor_period_s": SENSOR_PERIOD,
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "middleware": rclpy.get_rmw_implementation_identifier(),
+    }
+
+
+def holds(rows: Sequence[dict]) -> bool:
+    """Whether every fault was answered as it must be, and in time but for the machine's own lateness."""
+    late = (
+        over["stop_ms"] - over["lateness_of_the_harness_ms"] > row["limit_ms"] for row in rows for over in row["over"]
+    )
+    return not any(row["failures"] for row in rows) and not any(late)
+
+
+def write_section(page: Path, heading: str, section: str) -> None:
+    """Put a section into the page, which is made if it is not there, in place of the one of that heading before."""
+    text = page.read_text() if page.exists() else TITLE
+    before, found, rest = text.partition(f"\n## {heading}\n")
+    after = rest.partition("\n## ")
+    tail = f"\n## {after[2]}" if found and after[1] else ""
+    page.write_text(f"{before.rstrip()}\n\n## {heading}\n\n{section.rstrip()}\n{tail}")
+
+
+def faults_section(results: dict) -> str:
+    """What the long run found."""
+    parts = [fill(METHOD)]
+    for model, result in results["models"].items():
+        parts.append(fill(_conditions_text(model, result["conditions"]) + _verdict(result["causes"])))
+        parts.append(_table(result["causes"]))
+        failures = [f"- {row['name']}: {text}" for row in result["causes"] for text in row["failures"]]
+        parts += ["Other than late:\n\n" + "\n".join(failures) + "\n"] if failures else []
+    return "\n".join(parts)
+
+
+def _conditions_text(model: str, known: dict) -> str:
+    return (
+        f"{MODEL_NAMES.get(model, model)}: faults of each cause in turn for {known['minutes']:.0f} minutes "
+        f"(`{known['command']}`); sensor timeout {known['sensor_timeout_s']} s, control period "
+        f"{known['control_period_s']} s, sensors every {known['sensor_period_s']} s; {known['cores']} cores of "
+        f"{known['cpu']} with a load of {known['load'][2]}; {known['middleware']}, Python {known['python']}. "
+    )
+
+
+def _verdict(rows: Sequence[dict]) -> str:
+    trials = sum(row["trials"] for row in rows)
+    bad = sum(len(row["over"]) + len(row["failures"]) for row in rows)
+    return f"Of {trials:,} faults {bad or 'none'} {'was' if bad < 2 else 'were'} bad."
+
+
+def fill(text: str) -> str:
+    """A paragraph."""
+    return textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False) + "\n"
+
+
+def _table(rows: Sequence[dict]) -> str:
+    lines = [
+        "| cause | limit | stop p50 | p99 | max | drive on p50 | p99 | max | bad |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        times = [f"{row[what].get(key, float('nan')):.0f}" for what in ("stop_ms", "resume_ms") for key in QUANTILES]
+        bad = len(row["over"]) + len(row["failures"])
+        lines.append(f"| {row['name']} | {row['limit_ms']} | {' | '.join(times)} | {bad or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+QUANTILES = {"p50": 50, "p99": 99, "max": 100}
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    if not values.size:
+        return {}
+    return {name: round(float(np.percentile(values, percent)), 1) for name, percent in QUANTILES.items()}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(": ")[2] for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
