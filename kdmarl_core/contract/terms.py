@@ -182,9 +182,10 @@ class Neighbors(_Term, frozen=True, tag="neighbors"):
 
 
 class Targets(_Term, frozen=True, tag="targets"):
-    """The nearest ``count`` places that the team is to cover: x, y [m], present (0 or 1) each.
+    """``count`` places that the team is to cover, nearest first: x, y [m], present (0 or 1) each.
 
-    With ``others`` also how far the nearest other robot is from each place [m], from the neighbors' poses.
+    With ``others`` also how far the nearest other robot is from each place [m], from the neighbors' poses; then first
+    come the places that no other robot is nearer to, and after these those to which one is least nearer.
     """
 
     count: Count
@@ -446,36 +447,39 @@ def needs_neighbors(term: Term) -> bool:
 
 
 def targets(places: np.ndarray, count: int, max_range: float, poses: np.ndarray | None = None) -> np.ndarray:
-    """The nearest ``count`` places, nearest first, zero-padded.
+    """``count`` places, nearest first, zero-padded.
 
     Args:
         places: (..., targets, 2) x, y in the robot frame [m].
         count: how many to keep.
         max_range: farther ones are drawn in to this distance [m].
-        poses: of the other robots as for :func:`neighbors`, to see which places they have near.
+        poses: of the other robots as for :func:`neighbors`. With them, places that no other robot is nearer to come
+            first, nearest first; then the rest, by how much nearer the nearest other robot is.
 
     Returns:
         (..., 3 * count) float32: x, y [m], present, for each; with ``poses`` (..., 4 * count), after those the
         nearest other robot's distance from the place [m], at most ``max_range``.
     """
     places = np.asarray(places, np.float32)
-    distance = np.hypot(places[..., 0], places[..., 1])
-    order = np.argsort(distance, axis=-1, kind="stable")[..., :count]
-    near = np.take_along_axis(places, order[..., None], axis=-2)
-    shrink = max_range / np.maximum(np.take_along_axis(distance, order, axis=-1), max_range)
-    out = np.zeros((*places.shape[:-2], count, 3 if poses is None else 4), np.float32)
-    out[..., : order.shape[-1], :2] = near * shrink[..., None]
-    out[..., : order.shape[-1], 2] = 1
+    distance = rank = np.hypot(places[..., 0], places[..., 1])
+    parts = [places * (max_range / np.maximum(distance, max_range))[..., None], np.ones_like(places[..., :1])]
     if poses is not None:
-        out[..., : order.shape[-1], 3] = _nearest(near, np.asarray(poses, np.float32)[..., :2], max_range)
+        others = _nearest(places, np.asarray(poses, np.float32)[..., :2])
+        # Rising with the distance from -1 to 0, so before all places that another robot is nearer to.
+        rank = np.where(distance <= others, -1 / (1 + distance), distance - others)
+        parts.append(np.minimum(others, max_range)[..., None])
+    order = np.argsort(rank, axis=-1, kind="stable")[..., :count, None]
+    rows = np.take_along_axis(np.concatenate(parts, axis=-1), order, axis=-2)
+    out = np.zeros((*places.shape[:-2], count, rows.shape[-1]), np.float32)
+    out[..., : rows.shape[-2], :] = rows
     return out.reshape(*places.shape[:-2], -1)
 
 
-def _nearest(places: np.ndarray, robots: np.ndarray, max_range: float) -> np.ndarray:
-    """(..., places) distance from each place (..., places, 2) to the nearest of the robots (..., robots, 2) [m]."""
+def _nearest(places: np.ndarray, robots: np.ndarray) -> np.ndarray:
+    """(..., places) from each place (..., places, 2) to the nearest of robots (..., robots, 2) [m], inf without one."""
     offset = places[..., :, None, :] - robots[..., None, :, :]
     distance = np.hypot(offset[..., 0], offset[..., 1])
-    return np.where(np.isfinite(distance), distance, max_range).min(axis=-1, initial=max_range)
+    return np.where(np.isfinite(distance), distance, np.inf).min(axis=-1, initial=np.inf)
 
 
 def _now_and_past(term: Lidar | RangeSensors, readings: Readings) -> np.ndarray:
