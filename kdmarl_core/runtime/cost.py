@@ -94,7 +94,7 @@ def open_session(data: bytes, options: ort.SessionOptions, source: str) -> ort.I
         KdmarlError: the engine refuses the file.
     """
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # the engine has many error types of its own
         raise KdmarlError(f"{source}: cannot be run ({first_line(error)}); export the policy again") from None
 

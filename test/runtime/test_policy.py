@@ -291,6 +291,21 @@ def test_refuses_model(tmp_path, what, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_names_that_are_no_text_end_in_a_sentence_too(tmp_path, capfd):
+    """The engine cannot tell its own errors then, and prints."""
+
+    def edit(model):
+        inconsistent_graph(model)
+        for node in model.graph.node:
+            node.name = "zzzz"
+
+    path = write_policy(tmp_path / "p.onnx", edit=edit)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xff\xfez"))
+    with pytest.raises(KdmarlError, match="cannot be run"):
+        Policy.load(path)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
