@@ -35,7 +35,7 @@ def check_cost(data: bytes, file: OnnxFile, source: str) -> None:
         KdmarlError: it does more, or cannot be told.
     """
     shapes = dict(file.constants) | {name: value.shape for name, value in file.inputs.items()}
-    inner = sorted({name for node in file.nodes for name in node.outputs if name})
+    inner = sorted({name for node in file.nodes for name in node.outputs})
     shapes |= _infer(data, inner, [name for name in inner if name not in file.outputs], source)
     work = sum(math.prod(shape) for shape in shapes.values())
     for node in file.nodes:

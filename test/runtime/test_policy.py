@@ -232,6 +232,8 @@ BROKEN = {
     "two initializers of a name": (lambda m: m.graph.initializer.append(m.graph.initializer[0]), "of one name"),
     "claims about values": (lambda m: m.graph.value_info.add(name="raw"), "field 13"),
     "an operator that loops": (lambda m: setattr(m.graph.node[0], "op_type", "GRU"), "'GRU' is not allowed"),
+    "an input left out": (lambda m: m.graph.node[-1].input.append(""), "'Max' leaves out a value"),
+    "an output left out": (lambda m: m.graph.node[0].output.append(""), "'MatMul' leaves out a value"),
     "too many nodes": (append_nodes(*[("Relu", ["raw"], f"more_{i}", {}) for i in range(1000)]), "at most 1000"),
     "no graph": (lambda m: m.ClearField("graph"), "no graph"),
     "inconsistent graph": (inconsistent_graph, "cannot be run"),
