@@ -35,7 +35,7 @@ def check_cost(data: bytes, file: OnnxFile, source: str) -> None:
         KdmarlError: it does more, or cannot be told.
     """
     shapes = dict(file.constants) | {name: value.shape for name, value in file.inputs.items()}
-    inner = sorted({name for node in file.nodes for name in node.outputs if name})
+    inner = sorted({name for node in file.nodes for name in node.outputs})
     shapes |= _infer(data, inner, [name for name in inner if name not in file.outputs], source)
     work = sum(math.prod(shape) for shape in shapes.values())
     for node in file.nodes:
@@ -94,7 +94,7 @@ def open_session(data: bytes, options: ort.SessionOptions, source: str) -> ort.I
         KdmarlError: the engine refuses the file.
     """
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # the engine has many error types of its own
         raise KdmarlError(f"{source}: cannot be run ({first_line(error)}); export the policy again") from None
 

@@ -123,7 +123,7 @@ class TensorType(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One operation and the names of its values; an optional one that is left out has an empty name."""
+    """One operation and the names of its values; a bound of a Clip that is left out has an empty name."""
 
     operator: str
     inputs: list[str]
@@ -193,6 +193,10 @@ def _check_node(node: Message) -> None:
         raise WireError(f"operator '{operator}' is of domain '{domain}', only the default domain may be used")
     if operator not in OPERATORS:
         raise WireError(f"operator '{operator}' is not allowed in a policy")
+    inputs, outputs = node.texts(1), node.texts(2)
+    # Engines crash where one is left out that they need; only Clip leaves out its lower bound and gives the upper.
+    if not all(outputs) or not all(inputs[:1] if operator == "Clip" else inputs):
+        raise WireError(f"operator '{operator}' leaves out a value; give all its inputs and outputs names")
     for attribute in node.messages(5, _ATTRIBUTE):
         if attribute.has(5):
             _check_tensor(attribute.message(5, _TENSOR))

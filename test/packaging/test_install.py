@@ -18,6 +18,7 @@ SHARED = (
     "launch/swarm.launch.py",
     "config/robots.yaml",
     "config/swarms/crossing.yaml",
+    "models/SHA256SUMS",
     *(f"models/navigation_{robot_type}.onnx" for robot_type in ("scout", "carrier", "mini")),
 )
 

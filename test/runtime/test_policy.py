@@ -232,6 +232,8 @@ BROKEN = {
     "two initializers of a name": (lambda m: m.graph.initializer.append(m.graph.initializer[0]), "of one name"),
     "claims about values": (lambda m: m.graph.value_info.add(name="raw"), "field 13"),
     "an operator that loops": (lambda m: setattr(m.graph.node[0], "op_type", "GRU"), "'GRU' is not allowed"),
+    "an input left out": (lambda m: m.graph.node[-1].input.append(""), "'Max' leaves out a value"),
+    "an output left out": (lambda m: m.graph.node[0].output.append(""), "'MatMul' leaves out a value"),
     "too many nodes": (append_nodes(*[("Relu", ["raw"], f"more_{i}", {}) for i in range(1000)]), "at most 1000"),
     "no graph": (lambda m: m.ClearField("graph"), "no graph"),
     "inconsistent graph": (inconsistent_graph, "cannot be run"),
@@ -288,6 +290,21 @@ def test_refuses_model(tmp_path, what, capfd):
         Policy.load(path)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_names_that_are_no_text_end_in_a_sentence_too(tmp_path, capfd):
+    """The engine cannot tell its own errors then, and prints."""
+
+    def edit(model):
+        inconsistent_graph(model)
+        for node in model.graph.node:
+            node.name = "zzzz"
+
+    path = write_policy(tmp_path / "p.onnx", edit=edit)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xff\xfez"))
+    with pytest.raises(KdmarlError, match="cannot be run"):
+        Policy.load(path)
     assert capfd.readouterr() == ("", "")
 
 
