@@ -15,7 +15,6 @@ from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
@@ -23,6 +22,9 @@ from kdmarl_ros.control_loop import ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.inputs import Inputs, required_topics
 from kdmarl_ros.parameters import read_parameter
+from kdmarl_ros.plan import ROBOT_NODE
+from kdmarl_ros.process import initialise
+from kdmarl_ros.restarts import BAD_INPUT
 from kdmarl_ros.signals import StopSignal
 
 COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -42,7 +44,14 @@ class PolicyNode(LifecycleNode):
         Raises:
             KdmarlError: a parameter has another type or is out of range.
         """
-        super().__init__("policy", **options)
+        super().__init__(ROBOT_NODE, **options)
+        try:
+            self._set_up()
+        except BaseException:
+            self.destroy_node()
+            raise
+
+    def _set_up(self) -> None:
         self._declare_policy()
         self._robot_type = read_parameter(self, "robot_type", "", "name of this robot's type in robot_types")
         self._robot_types = read_parameter(self, "robot_types", "", "YAML file of robot types")
@@ -124,10 +133,12 @@ class PolicyNode(LifecycleNode):
     def close(self) -> None:
         """Stop the robot, see that the stop has arrived, and end the node."""
         driving = self._loop is not None and not self._loop.standing
-        self._release("shut down")
-        if driving:
-            self._commands.wait_for_all_acked(Duration(seconds=0.3))
-        self.destroy_node()
+        try:
+            self._release("shut down")
+            if driving:
+                self._commands.wait_for_all_acked(Duration(seconds=0.3))
+        finally:
+            self.destroy_node()
 
     def _refuse(self, reason: str) -> TransitionCallbackReturn:
         self._release(f"unconfigured: {reason}", ERROR)
@@ -245,20 +256,15 @@ def _pose(x: float, y: float) -> Pose:
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2 on bad parameters, 1 on an internal error."""
     stop = StopSignal()
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:  # a private type of rclpy for bad --ros-args
-        reason = str(error).partition(", at ")[0]
-        print(f"ROS cannot start: {reason}; check the --ros-args", file=sys.stderr)
-        return 2
     node = None
     try:
+        initialise(args)
         node = PolicyNode()
         stop.spin(node)
         return 0
     except KdmarlError as error:
         print(error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
     finally:
         if node is not None:
             node.close()

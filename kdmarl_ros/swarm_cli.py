@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kdmarl_core.contract.errors import run_command
-from kdmarl_ros.plan import JUDGE, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.plan import JUDGE, Processes, Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import Show, Supervisor
 
 STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
@@ -24,6 +24,9 @@ app = typer.Typer(add_completion=False)
 def swarm(
     file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
     sim: Annotated[Simulator, typer.Option(help="Simulator; none for real robots.")] = Simulator.MUJOCO,
+    processes: Annotated[
+        Processes, typer.Option(help="One process for each robot, or one for all robots of this host.")
+    ] = Processes.ROBOT,
     robots: Annotated[str, typer.Option(help="Names of the robots to run, with commas; all if empty.")] = "",
     real_time_factor: Annotated[float, typer.Option(help="Simulated over real time; 0 is as fast as possible.")] = 1.0,
     duration: Annotated[
@@ -40,7 +43,7 @@ def swarm(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulated sensors' noise.")] = 0,
 ) -> int:
-    """Run a swarm: a simulator, one process for each robot, and a judge when a duration or an output is given.
+    """Run a swarm: a simulator, a node for each robot, and a judge when a duration or an output is given.
 
     Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected.
 
@@ -50,6 +53,7 @@ def swarm(
     plan = make_plan(
         load_checked_swarm(file, names),
         simulator=sim,
+        processes=processes,
         real_time_factor=real_time_factor,
         lockstep=lockstep,
         seed=seed,
