@@ -150,6 +150,7 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "goal_frame": swarm.frame,
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
+            "trigger": swarm.defaults.trigger,
             "autostart": True,
             "use_sim_time": simulated,
         },

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -52,6 +52,8 @@ class Defaults(_Part, frozen=True, kw_only=True):
     """age at which an input stops the robot [s]"""
     stamped_commands: bool = False
     """publish TwistStamped instead of Twist"""
+    trigger: Literal["timer", "sensor"] = "timer"
+    """what starts a control cycle: the clock, or new messages of all sensors"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):

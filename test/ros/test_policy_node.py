@@ -60,7 +60,7 @@ class Robot(Client):
         self._change = node.create_client(ChangeState, "/r1/policy/change_state")
         self._get = node.create_client(GetState, "/r1/policy/get_state")
         self._set = node.create_client(SetParametersAtomically, "/r1/policy/set_parameters_atomically")
-        node.create_timer(0.05, self.publish)
+        self.publish_timer = node.create_timer(0.05, self.publish)
 
     def _command(self, message):
         twist = getattr(message, "twist", message)
@@ -247,6 +247,34 @@ def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
             assert robot.drives()
     finally:
         robot.close()
+
+
+def test_sensors_start_the_cycles_and_the_timer_fills_in(robot, policy):
+    """Messages come every 50 ms, scans last: a command follows every second one at once."""
+    sent, publish = [], robot.publish
+
+    def keep_time():
+        publish()
+        sent.append(time.monotonic())
+
+    robot.publish_timer.cancel()
+    robot.node.create_timer(0.05, keep_time)
+    robot._publishers["scan"] = robot._publishers.pop("scan")
+    with node(policy, trigger="sensor"):
+        assert robot.drives()
+        robot.spin(2.0)
+        times = np.array([command[0] for command in robot.moving()])
+        delays = [time_ - max(moment for moment in sent if moment <= time_) for time_ in times[3:]]
+        assert np.median(delays) < 0.02
+        assert np.median(np.diff(times)) == pytest.approx(PERIOD, abs=0.02)
+
+        withheld = time.monotonic()
+        robot.edits["scan"] = lambda message: None
+        assert robot.halts(withheld) < TIMEOUT + 2 * PERIOD + SLACK
+        assert len(robot.moving(withheld)) in (1, 2, 3)  # the timer went on until the last scan was stale
+        assert robot.says("nothing on /r1/scan for")
+        del robot.edits["scan"]
+        assert robot.drives()
 
 
 def test_every_input_fault_stops_the_robot_once_and_it_recovers(robot, policy):
