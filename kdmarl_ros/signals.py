@@ -10,6 +10,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 
+from kdmarl_ros.executor import RobotExecutor
+
 
 class StopSignal:
     """SIGINT or SIGTERM, from the moment this is made.
@@ -40,12 +42,14 @@ class StopSignal:
         """Wait for a signal for at most ``seconds``; whether one has come."""
         return self._came.wait(seconds)
 
-    def spin(self, node: Node) -> None:
-        """Serve the callbacks of ``node`` in this thread until a signal comes; their exceptions come through."""
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
+    def spin(self, *nodes: Node, executor: SingleThreadedExecutor | None = None) -> None:
+        """Serve the callbacks of ``nodes`` in this thread until a signal comes; their exceptions come through."""
+        executor = executor or RobotExecutor()
+        for node in nodes:
+            executor.add_node(node)
         try:
             executor.spin_until_future_complete(self._future)
         finally:
-            executor.remove_node(node)
+            for node in nodes:
+                executor.remove_node(node)
             executor.shutdown()
