@@ -69,20 +69,21 @@ def arrival_time(clock: ROSClock) -> int:
 class _Latest:
     """The latest message of one topic. Nothing is computed here: most messages are never looked at."""
 
-    def __init__(self, node: Node, topic: str, type_: type, on_news: Callable[[str], None]) -> None:
+    def __init__(self, node: Node, topic: str, type_: type) -> None:
         self.topic = topic
         self.message: Any = None
         self.arrived = 0
         self._node = node
         self._clock: ROSClock = node.get_clock()
-        self._on_news = on_news
+        self.on_news: Callable[[], None] | None = None
         qos = ORDER_QOS if topic in ORDERS else SENSOR_QOS
         self._subscription = node.create_subscription(type_, topic, self._receive, qos)
 
     def _receive(self, message: Any) -> None:
         self.message = message
         self.arrived = arrival_time(self._clock)
-        self._on_news(self.topic)
+        if self.on_news is not None:
+            self.on_news()
 
     def destroy(self) -> None:
         self._node.destroy_subscription(self._subscription)
@@ -112,11 +113,7 @@ class _Latest:
 
 
 class Inputs:
-    """All that one robot's policy observes.
-
-    ``on_complete`` is called with each message after which every sensor has said something new since the last
-    :meth:`readings`.
-    """
+    """All that one robot's policy observes."""
 
     def __init__(self, node: Node, terms: list[Term], timeout: float, first_orders: dict[str, Any]) -> None:
         """Subscribe to what ``terms`` need, no more.
@@ -133,17 +130,14 @@ class Inputs:
         self._first_orders = first_orders
         types = required_topics(terms)
         self.topics = frozenset(types)
-        self.on_complete: Callable[[], None] | None = None
-        self._awaited = self.topics - ORDERS.keys()
-        self._latest = {topic: _Latest(node, topic, type_, self._note) for topic, type_ in types.items()}
+        self._latest = {topic: _Latest(node, topic, type_) for topic, type_ in types.items()}
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
 
-    def _note(self, topic: str) -> None:
-        if self.on_complete is not None:
-            self._awaited -= {topic}
-            if not self._awaited:
-                self.on_complete()
+    def listen(self, on_news: Callable[[], None]) -> None:
+        """Call ``on_news`` after each message of the sensor that shows the surroundings, or of odom without any."""
+        leading = [topic for topic in ("scan", "range_0", "neighbors", "odom") if topic in self.topics]
+        self._latest[leading[0]].on_news = on_news
 
     def destroy(self) -> None:
         """End the subscriptions."""
@@ -179,7 +173,6 @@ class Inputs:
         Raises:
             Fault: an input is missing, stale, from the future or malformed, or nobody has said where to go.
         """
-        self._awaited = self.topics - ORDERS.keys()
         self.check(now, arrival_now)
         goal = targets = velocity = base_frame = None
         if "odom" in self._latest:

@@ -71,7 +71,7 @@ class PolicyNode(LifecycleNode):
             self, "sensor_timeout", 0.5, "age at which an input stops the robot [s]", (0.05, 10.0)
         )
         self._stamped = read_parameter(self, "stamped_commands", False, "command by TwistStamped instead of Twist")
-        self._on_sensors = self._read_trigger()
+        self._on_sensor = self._read_trigger()
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
 
         self._diagnostics = Diagnostics(self)
@@ -98,7 +98,7 @@ class PolicyNode(LifecycleNode):
             return self._refuse(str(error))
         except Exception:  # rclpy would drop it without a word
             return self._refuse(f"internal error while configuring: {traceback.format_exc()}")
-        self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics, self._on_sensors)
+        self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics, self._on_sensor)
         self._diagnostics.policy = controller.policy
         self._diagnostics.set(WARN, "inactive")
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]}")
@@ -171,7 +171,7 @@ class PolicyNode(LifecycleNode):
         self._commands.publish(message)
 
     def _read_trigger(self) -> bool:
-        """Whether new messages of the sensors start a control cycle."""
+        """Whether a sensor's new message starts a control cycle."""
         text = (
             "what starts a control cycle: timer, at whole multiples of the period; sensor, new messages of all sensors"
         )

@@ -71,6 +71,9 @@ class SimulatedRobot:
 
     def publish(self, world: MujocoWorld, stamp: Time) -> None:
         """Publish what every sensor reads in ``world`` now."""
+        # First, so that a controller that acts on the other sensors has it.
+        self._fill_odometry(world, stamp)
+        self._odometry_publisher.publish(self._odometry)
         ranges = world.ranges(self.name)
         for index, message in enumerate(self._ranges):
             message.header.stamp = stamp
@@ -81,8 +84,6 @@ class SimulatedRobot:
             self._scan.header.stamp = stamp
             self._scan.ranges = _float_array(scan)
             self._scan_publisher.publish(self._scan)
-        self._fill_odometry(world, stamp)
-        self._odometry_publisher.publish(self._odometry)
 
     def _fill_odometry(self, world: MujocoWorld, stamp: Time) -> None:
         at, message = world.odometry(self.name), self._odometry

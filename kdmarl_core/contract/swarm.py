@@ -53,7 +53,7 @@ class Defaults(_Part, frozen=True, kw_only=True):
     stamped_commands: bool = False
     """publish TwistStamped instead of Twist"""
     trigger: Literal["timer", "sensor"] = "timer"
-    """what starts a control cycle: the clock, or new messages of all sensors"""
+    """what starts a control cycle: the clock, or a sensor's new message"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):

@@ -249,8 +249,8 @@ def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
         robot.close()
 
 
-def test_sensors_start_the_cycles_and_the_timer_fills_in(robot, policy):
-    """Messages come every 50 ms, scans last: a command follows every second one at once."""
+def test_scans_start_the_cycles_and_the_timer_fills_in(robot, policy):
+    """Scans come every 50 ms, last of all messages: a command follows every second one at once."""
     sent, publish = [], robot.publish
 
     def keep_time():
