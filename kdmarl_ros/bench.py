@@ -23,6 +23,7 @@ import rclpy
 from msgspec.structs import replace
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 
 from kdmarl_core.contract import KdmarlError, Swarm
 from kdmarl_core.contract.writing import replacing
@@ -97,7 +98,9 @@ def measure(
     policy = Policy.load(swarm.policies[_example(swarm).type])
     period = policy.manifest.control_period
     cases = [case for size in sizes for case in _cases(swarm, size)]
-    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # both end the robots' processes, too
+        signal.signal(ending, signal.default_int_handler)
     try:
         for number in range(rounds):
             for case in cases:
