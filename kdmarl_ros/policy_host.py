@@ -1,7 +1,8 @@
 """Several robots in one process: a policy node for each, in a thread of its own.
 
-A thread and an executor for each robot, not one executor for all: rclpy gathers every entity of an executor before
-each wait, so that one for all would do the square of the work, and an exception in it would end all robots.
+A thread and an executor for each robot, not one executor for all: each wait goes through every entity of its executor,
+so that one for all would do the square of the work; a robot that loads a policy would keep the others waiting, and an
+exception would end them all.
 """
 
 from __future__ import annotations
