@@ -47,7 +47,7 @@ def _keep_alive(stop: StopSignal, robot: str) -> int:
         try:
             _live(stop, robot)
         except KdmarlError as error:
-            print(f"{robot}: {error}", file=sys.stderr)
+            sys.stderr.write(f"{robot}: {error}\n")  # as one piece, which print does not do
             return BAD_INPUT
         except Exception:  # whatever happens to one robot is no reason to stop the others
             delay = restarts.count_death()
