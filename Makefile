@@ -9,7 +9,7 @@ NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEM
 PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo faults fuzz clean
+.PHONY: help setup test lint format demo bench faults fuzz clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,10 @@ demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (ne
 faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 80 min)
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=test \
 	  .venv/bin/python -m faults --repetitions $(REPETITIONS) --model $(MODEL)
+
+bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and runtime.md (half an hour)
+	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+	  .venv-demo/bin/kdmarl-swarm bench config/swarms/crossing.yaml --output docs/results/bench.json
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \

@@ -23,6 +23,10 @@ RESUME_CYCLES = 3
 LATE_CYCLES = 3
 """Late control cycles in a row that stop the robot."""
 
+SOONEST, LATEST = 0.75, 1.4
+"""From one control cycle to the next that a sensor starts, and to the one that the timer starts for want of it
+[periods]."""
+
 
 class ControlLoop:
     """Runs a controller at its period on ROS time, under a watchdog on the steady clock.
@@ -38,6 +42,7 @@ class ControlLoop:
         inputs: Inputs,
         publish: Callable[[float, float], None],
         diagnostics: Diagnostics,
+        on_sensor: bool = False,
     ) -> None:
         """Prepare, without starting.
 
@@ -47,6 +52,7 @@ class ControlLoop:
             inputs: of the robot; their timeout is the watchdog's, too.
             publish: gives the robot a forward speed [m/s] and a yaw rate [rad/s].
             diagnostics: told of every change.
+            on_sensor: whether a sensor's new message starts a cycle, rather than the timer.
         """
         self.controller = controller
         self.inputs = inputs
@@ -54,6 +60,8 @@ class ControlLoop:
         self._clock = node.get_clock()
         self._publish = publish
         self._diagnostics = diagnostics
+        self._on_sensor = on_sensor
+        self._listen()
         self._timer: Timer | None = None
         self._watchdog: Timer | None = None
         self._fault: Fault | None = None
@@ -80,8 +88,9 @@ class ControlLoop:
         self._wait("waiting for the first inputs" if self._now() else "waiting for /clock")
         self._clock_seen = (self._now(), time.monotonic_ns())
         self._start_timer()
+        # Each cycle winds it up anew, so that it wakes the node only when one has not come in time.
         self._watchdog = self._node.create_timer(
-            self.controller.period / 2, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            self.controller.period, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def stop(self) -> None:
@@ -99,6 +108,7 @@ class ControlLoop:
         retime = active and controller.period != self.controller.period
         others = active and inputs is not self.inputs
         self.controller, self.inputs = controller, inputs
+        self._listen()
         if others:
             self._stand()
             self._wait("waiting for the new policy's inputs")
@@ -111,6 +121,8 @@ class ControlLoop:
         started = time.perf_counter()
         now, arrival_now = self._now(), arrival_time(self._clock)
         self._count_late(now, arrival_now)
+        if self._watchdog is not None:
+            self._watchdog.reset()
         try:
             self._check_clock(now)
             command = self.controller(self.inputs.readings(now, arrival_now))
@@ -244,13 +256,23 @@ class ControlLoop:
     def _now(self) -> int:
         return self._clock.now().nanoseconds
 
-    # Timer
+    # What starts a cycle
+
+    def _listen(self) -> None:
+        if self._on_sensor:
+            self.inputs.listen(self._on_news)
+
+    def _on_news(self) -> None:
+        """Run a cycle on what the sensor has just said, unless the last one is too recent."""
+        period = self.controller.period * 1e9
+        if self._timer is not None and self._now() - self._last_cycle[0] >= SOONEST * period:
+            self._tick()
 
     def _start_timer(self) -> None:
         """Run cycles at whole multiples of the period in ROS time.
 
         A simulator publishes its sensors at such times, so every cycle sees the newest, and a simulator that
-        waits for commands is not kept waiting.
+        waits for commands is not kept waiting. Where a sensor starts the cycles, the timer only fills in for it.
         """
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
@@ -264,6 +286,8 @@ class ControlLoop:
             self._timer.reset()
 
     def _to_next_cycle(self) -> int:
-        """Time to the next whole multiple of the period [ns]."""
+        """Time to the next whole multiple of the period, or to the end of the wait for the sensor [ns]."""
         period = round(self.controller.period * 1e9)
+        if self._on_sensor:
+            return round(LATEST * period)
         return period - self._now() % period

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,10 +77,13 @@ class _Latest:
         self._clock: ROSClock = node.get_clock()
         self.endpoint = Endpoint(node, topic, ORDER_QOS if topic in ORDERS else SENSOR_QOS)
         self._subscription = self.endpoint.make(node.create_subscription, type_, self._receive)
+        self.on_news: Callable[[], None] | None = None
 
     def _receive(self, message: Any) -> None:
         self.message = message
         self.arrived = arrival_time(self._clock)
+        if self.on_news is not None:
+            self.on_news()
 
     def destroy(self) -> None:
         self._node.destroy_subscription(self._subscription)
@@ -143,6 +147,11 @@ class Inputs:
     def endpoints(self) -> list[Endpoint]:
         """The subscriptions' quality of service."""
         return [latest.endpoint for latest in self._latest.values()]
+
+    def listen(self, on_news: Callable[[], None]) -> None:
+        """Call ``on_news`` after each message of the sensor that shows the surroundings, or of odom without any."""
+        leading = [topic for topic in ("scan", "range_0", "neighbors", "odom") if topic in self.topics]
+        self._latest[leading[0]].on_news = on_news
 
     def destroy(self) -> None:
         """End the subscriptions."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
 from kdmarl_core.runtime import Controller, Policy
 
 PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
+ROBOT_NODE = "policy"
+"""Name of a robot's node, in the namespace of the robot."""
 
 
 class Simulator(str, Enum):
@@ -23,12 +27,22 @@ class Simulator(str, Enum):
     """the robots are real, or another program simulates them"""
 
 
+class Processes(str, Enum):
+    """What shares a process."""
+
+    ROBOT = "robot"
+    """nothing: one process for each robot"""
+    HOST = "host"
+    """all robots of the plan, which is for one computer"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Process:
     """One process of the plan.
 
     ``executable`` is a console script of this package and the name of its module, ``node`` the node's name in
-    ``namespace``; ``respawn`` says whether it is started again when it dies.
+    ``namespace``; ``respawn`` says whether it is started again when it dies. Of a process with several robots ``node``,
+    ``namespace`` and ``parameters`` are empty, and ``robots`` holds the parameters of each one's node.
     """
 
     name: str
@@ -37,16 +51,22 @@ class Process:
     namespace: str
     parameters: dict[str, Any]
     respawn: bool
+    robots: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def is_robot(self) -> bool:
-        """Whether it drives a robot."""
-        return self.executable == "policy_node"
+        """Whether it drives robots."""
+        return self.executable in ("policy_node", "policy_host")
 
     @property
     def is_judge(self) -> bool:
         """Whether its end ends the run."""
         return self.executable == "judge_node"
+
+    def parameters_file(self) -> str:
+        """The parameters of ``robots`` as a ROS parameter file (YAML), by the full names of their nodes."""
+        nodes = {f"/{robot}/{ROBOT_NODE}": {"ros__parameters": values} for robot, values in self.robots.items()}
+        return yaml.safe_dump(nodes, allow_unicode=True, sort_keys=False)
 
 
 def load_checked_swarm(path: Path | str, robots: list[str], allow_outside: bool = False) -> Swarm:
@@ -72,6 +92,7 @@ def make_plan(
     swarm: Swarm,
     *,
     simulator: Simulator = Simulator.MUJOCO,
+    processes: Processes = Processes.ROBOT,
     real_time_factor: float = 1.0,
     lockstep: bool = False,
     seed: int = 0,
@@ -83,6 +104,7 @@ def make_plan(
     Args:
         swarm: as :func:`load_checked_swarm` gives it.
         simulator: what to simulate with. With a simulator all nodes run on simulated time.
+        processes: whether the robots share one.
         real_time_factor: simulated over real time; 0 is as fast as possible.
         lockstep: let simulated time wait for the robots' commands.
         seed: of the sensor noise.
@@ -105,19 +127,21 @@ def make_plan(
     if simulated and swarm.world is None:
         raise KdmarlError(f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots")
     judged = bool(duration or output)
-    processes = [_robot(swarm, robot, simulated) for robot in swarm.robots]
+    plan = [_robot(swarm, robot, simulated) for robot in swarm.robots]
+    if processes is Processes.HOST:
+        plan = [_host(plan)]
     if simulated:
-        processes.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
+        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
     if judged:
-        processes.insert(0, _judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
-    return processes
+        plan.insert(0, _judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
+    return plan
 
 
 def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
     return Process(
         name=robot.name,
         executable="policy_node",
-        node="policy",
+        node=ROBOT_NODE,
         namespace=f"/{robot.name}",
         parameters={
             "policy": str(swarm.policies[robot.type]),
@@ -128,10 +152,23 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
             "scan_guard": not simulated if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
+            "trigger": swarm.defaults.trigger,
             "autostart": True,
             "use_sim_time": simulated,
         },
         respawn=True,
+    )
+
+
+def _host(robots: list[Process]) -> Process:
+    return Process(
+        name="robots",
+        executable="policy_host",
+        node="",
+        namespace="",
+        parameters={},
+        respawn=True,
+        robots={robot.name: robot.parameters for robot in robots},
     )
 
 

@@ -14,7 +14,6 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
@@ -22,7 +21,10 @@ from kdmarl_ros.control_loop import ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.inputs import Inputs, required_topics
 from kdmarl_ros.parameters import read_parameter
+from kdmarl_ros.plan import ROBOT_NODE
+from kdmarl_ros.process import initialise
 from kdmarl_ros.qos import COMMAND_QOS, Endpoint
+from kdmarl_ros.restarts import BAD_INPUT
 from kdmarl_ros.signals import StopSignal
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -40,7 +42,14 @@ class PolicyNode(LifecycleNode):
         Raises:
             KdmarlError: a parameter has another type, is out of range or no QoS override.
         """
-        super().__init__("policy", **options)
+        super().__init__(ROBOT_NODE, **options)
+        try:
+            self._set_up()
+        except BaseException:
+            self.destroy_node()
+            raise
+
+    def _set_up(self) -> None:
         self._declare_policy()
         self._robot_type = read_parameter(self, "robot_type", "", "name of this robot's type in robot_types")
         self._robot_types = read_parameter(self, "robot_types", "", "YAML file of robot types")
@@ -63,6 +72,7 @@ class PolicyNode(LifecycleNode):
         self._scan_guard = read_parameter(
             self, "scan_guard", False, "stop short of what the robot's own lidar or range sensors see"
         )
+        self._on_sensor = self._read_trigger()
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
 
         self._diagnostics = Diagnostics(self)
@@ -91,7 +101,7 @@ class PolicyNode(LifecycleNode):
             return self._refuse(str(error))
         except Exception:  # rclpy would drop it without a word
             return self._refuse(f"internal error while configuring: {traceback.format_exc()}")
-        self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics)
+        self._loop = ControlLoop(self, controller, inputs, self._publish, self._diagnostics, self._on_sensor)
         self._tell_of(controller, inputs)
         self._diagnostics.set(WARN, "inactive")
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]}")
@@ -127,10 +137,12 @@ class PolicyNode(LifecycleNode):
     def close(self) -> None:
         """Stop the robot, see that the stop has arrived, and end the node."""
         driving = self._loop is not None and not self._loop.standing
-        self._release("shut down")
-        if driving:
-            self._commands.wait_for_all_acked(Duration(seconds=0.3))
-        self.destroy_node()
+        try:
+            self._release("shut down")
+            if driving:
+                self._commands.wait_for_all_acked(Duration(seconds=0.3))
+        finally:
+            self.destroy_node()
 
     def _refuse(self, reason: str) -> TransitionCallbackReturn:
         self._release(f"unconfigured: {reason}", ERROR)
@@ -166,6 +178,16 @@ class PolicyNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         message.header.frame_id = f"{self.get_namespace()}/base_link".lstrip("/")
         self._commands.publish(message)
+
+    def _read_trigger(self) -> bool:
+        """Whether a sensor's new message starts a control cycle."""
+        text = (
+            "what starts a control cycle: timer, at whole multiples of the period; sensor, new messages of all sensors"
+        )
+        trigger = read_parameter(self, "trigger", "timer", text)
+        if trigger not in ("timer", "sensor"):
+            raise KdmarlError(f"parameter 'trigger' is '{trigger}'; give timer or sensor")
+        return trigger == "sensor"
 
     # Policy
 
@@ -258,20 +280,15 @@ def _pose(x: float, y: float) -> Pose:
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2 on bad parameters, 1 on an internal error."""
     stop = StopSignal()
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:  # a private type of rclpy for bad --ros-args
-        reason = str(error).partition(", at ")[0]
-        print(f"ROS cannot start: {reason}; check the --ros-args", file=sys.stderr)
-        return 2
     node = None
     try:
+        initialise(args)
         node = PolicyNode()
         stop.spin(node)
         return 0
     except KdmarlError as error:
         print(error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
     finally:
         if node is not None:
             node.close()

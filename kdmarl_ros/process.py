@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.restarts import BAD_INPUT
 
 
 def run(work: Callable[[], int], args: list[str] | None = None) -> int:
@@ -23,21 +24,26 @@ def run(work: Callable[[], int], args: list[str] | None = None) -> int:
     A KdmarlError ends in exit code 2 with its sentence on stderr.
     """
     try:
-        _initialise(args)
+        initialise(args)
         # SIGINT too: shells start background processes with it ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         return work()
     except KdmarlError as error:
         print(error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
         return 0
     finally:
         rclpy.try_shutdown()
 
 
-def _initialise(args: list[str] | None) -> None:
+def initialise(args: list[str] | None) -> None:
+    """Initialise rclpy without its signal handlers.
+
+    Raises:
+        KdmarlError: the --ros-args are bad.
+    """
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # a private type of rclpy for bad --ros-args

@@ -1,4 +1,4 @@
-"""Run a node until SIGINT or SIGTERM, with the node still able to publish when they come."""
+"""Run nodes until SIGINT or SIGTERM, with the nodes still able to publish when they come."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import threading
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
+
+from kdmarl_ros.executor import RobotExecutor
 
 
 class StopSignal:
@@ -26,20 +28,28 @@ class StopSignal:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
+        self._came = threading.Event()
+        self._future: Future[None] = Future()
+        """wakes executors"""
+        threading.Thread(target=self._receive, daemon=True).start()
 
-    def spin(self, node: Node) -> None:
-        """Serve the callbacks of ``node`` until a signal comes; their exceptions come through."""
-        stop: Future[None] = Future()
+    def _receive(self) -> None:
+        self._reader.recv(1)
+        self._came.set()
+        self._future.set_result(None)
 
-        def wait() -> None:
-            self._reader.recv(1)
-            stop.set_result(None)
+    def wait(self, seconds: float) -> bool:
+        """Wait for a signal for at most ``seconds``; whether one has come."""
+        return self._came.wait(seconds)
 
-        threading.Thread(target=wait, daemon=True).start()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
+    def spin(self, *nodes: Node, executor: SingleThreadedExecutor | None = None) -> None:
+        """Serve the callbacks of ``nodes`` in this thread until a signal comes; their exceptions come through."""
+        executor = executor or RobotExecutor()
+        for node in nodes:
+            executor.add_node(node)
         try:
-            executor.spin_until_future_complete(stop)
+            executor.spin_until_future_complete(self._future)
         finally:
-            executor.remove_node(node)
+            for node in nodes:
+                executor.remove_node(node)
             executor.shutdown()

@@ -74,6 +74,13 @@ class SimulatedRobot:
 
     def publish(self, world: MujocoWorld, stamp: Time) -> None:
         """Publish what every sensor reads in ``world`` now."""
+        # Scan and ranges last: a controller that acts on them has the rest.
+        self._fill_odometry(world, stamp)
+        self._odometry_publisher.publish(self._odometry)
+        if self._neighbors_publisher.get_subscription_count():  # few policies look at the others
+            self._neighbors.header.stamp = stamp
+            self._neighbors.poses = [_pose(*place) for place in world.neighbors(self.name)]
+            self._neighbors_publisher.publish(self._neighbors)
         ranges = world.ranges(self.name)
         for index, message in enumerate(self._ranges):
             message.header.stamp = stamp
@@ -84,12 +91,6 @@ class SimulatedRobot:
             self._scan.header.stamp = stamp
             self._scan.ranges = _float_array(scan)
             self._scan_publisher.publish(self._scan)
-        self._fill_odometry(world, stamp)
-        self._odometry_publisher.publish(self._odometry)
-        if self._neighbors_publisher.get_subscription_count():  # few policies look at the others
-            self._neighbors.header.stamp = stamp
-            self._neighbors.poses = [_pose(*place) for place in world.neighbors(self.name)]
-            self._neighbors_publisher.publish(self._neighbors)
 
     def _fill_odometry(self, world: MujocoWorld, stamp: Time) -> None:
         at, message = world.odometry(self.name), self._odometry

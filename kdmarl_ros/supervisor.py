@@ -10,49 +10,52 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import IO, Any, cast
 
 from kdmarl_ros import guardian
 from kdmarl_ros.plan import PACKAGE, Process
+from kdmarl_ros.restarts import BAD_INPUT, CRASH_LIMIT, CRASH_WINDOW, Restarts
 
 POLL = 0.1
 """Longest time until a death is noticed [s]."""
-FIRST_DELAY = 0.2
-"""Before a process is started again [s]; doubled for each further death within ``CRASH_WINDOW``."""
-CRASH_LIMIT = 5
-CRASH_WINDOW = 10.0
-"""A process that dies ``CRASH_LIMIT`` times in this time stays dead [s]."""
 ROBOT_GRACE = 2.0
 """For the robots to stop, while everything else still runs [s]."""
 GRACE = 4.0
 """For everything to end by itself, the robots' time included [s]."""
-BAD_INPUT = 2
-"""Exit code of a process that cannot start as it was told to; trying again is no use."""
 
 Show = Callable[[str, str], None]
 """Shows one line of a process: its name, the line."""
 
 
-def command(process: Process) -> list[str]:
-    """The command line of a process, for machines without a ROS distribution."""
+def command(process: Process, folder: Path) -> list[str]:
+    """The command line of a process, for machines without a ROS distribution.
+
+    The parameters of several robots are written to a file in ``folder``.
+    """
+    python = [sys.executable, "-m", f"{PACKAGE}.{process.executable}"]
+    if process.robots:
+        file = folder / f"{process.name}.yaml"
+        file.write_text(process.parameters_file(), encoding="utf-8")
+        return [*python, *process.robots, "--ros-args", "--params-file", str(file)]
     arguments = ["-r", f"__node:={process.node}", "-r", f"__ns:={process.namespace}"]
     for name, value in process.parameters.items():
         # JSON is YAML, and leaves no doubt about types: a robot may be called "on".
         arguments += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
-    return [sys.executable, "-m", f"{PACKAGE}.{process.executable}", "--ros-args", *arguments]
+    return [*python, "--ros-args", *arguments]
 
 
 class _Life:
     """A running process."""
 
-    def __init__(self, process: Process, group: int) -> None:
+    def __init__(self, process: Process, group: int, folder: Path) -> None:
         """Start it in a process group, so that the terminal's Ctrl-C reaches the runner alone."""
         self._popen = subprocess.Popen(
-            command(process),
+            command(process, folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -101,7 +104,7 @@ class _Child:
         self.life: _Life | None = None
         self.start_at: float | None = 0.0
         """when to start it (again), on the monotonic clock [s]; None while it runs and when it stays down"""
-        self._deaths: deque[float] = deque(maxlen=CRASH_LIMIT)
+        self._restarts = Restarts()
 
     @property
     def is_down(self) -> bool:
@@ -115,13 +118,9 @@ class _Child:
 
     def plan_restart(self) -> float | None:
         """Count a death; return the delay until the next start [s], None when it has died too often."""
-        now = time.monotonic()
-        self._deaths.append(now)
-        recent = sum(now - death < CRASH_WINDOW for death in self._deaths)
-        if recent == CRASH_LIMIT:
-            return None
-        delay = FIRST_DELAY * 2 ** (recent - 1)
-        self.start_at = now + delay
+        delay = self._restarts.count_death()
+        if delay is not None:
+            self.start_at = time.monotonic() + delay
         return delay
 
 
@@ -143,10 +142,10 @@ class Supervisor:
         Returns:
             The judge's exit code; 128 + number for a signal; 1 or 2 when the simulator or all robots stay dead.
         """
-        with _signals(self._interrupt), _guardian() as group:
+        with _signals(self._interrupt), _guardian() as group, TemporaryDirectory(prefix="kdmarl_swarm_") as folder:
             try:
                 while self._exit_code is None:
-                    self._step(group)
+                    self._step(group, Path(folder))
             finally:
                 self._stop()
         return self._exit_code
@@ -155,11 +154,11 @@ class Supervisor:
         self._interrupts += 1
         self._exit_code = 128 + number
 
-    def _step(self, group: int) -> None:
+    def _step(self, group: int, folder: Path) -> None:
         for child in self._children:
             if child.start_at is not None and child.start_at <= time.monotonic():
                 child.start_at = None
-                child.life = _Life(child.process, group)
+                child.life = _Life(child.process, group, folder)
                 self._selector.register(child.life.output, selectors.EVENT_READ, child)
         self._show_output(POLL)
         for child, exit_code in self._reap():

@@ -11,19 +11,24 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.errors import run_command
-from kdmarl_ros.plan import JUDGE, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.plan import JUDGE, Processes, Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import Show, Supervisor
 
 STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
 app = typer.Typer(add_completion=False)
+bench_app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def swarm(
     file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
     sim: Annotated[Simulator, typer.Option(help="Simulator; none for real robots.")] = Simulator.MUJOCO,
+    processes: Annotated[
+        Processes, typer.Option(help="One process for each robot, or one for all robots of this host.")
+    ] = Processes.ROBOT,
     robots: Annotated[str, typer.Option(help="Names of the robots to run, with commas; all if empty.")] = "",
     real_time_factor: Annotated[float, typer.Option(help="Simulated over real time; 0 is as fast as possible.")] = 1.0,
     duration: Annotated[
@@ -44,9 +49,10 @@ def swarm(
         typer.Option("--allow-outside", help="Trust the swarm file to name files outside of its project's folder."),
     ] = False,
 ) -> int:
-    """Run a swarm: a simulator, one process for each robot, and a judge when a duration or an output is given.
+    """Run a swarm: a simulator, a node for each robot, and a judge when a duration or an output is given.
 
-    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected.
+    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected. "kdmarl-swarm bench --help" tells how to
+    measure what the nodes cost.
 
     Exit code: 0 the judged run reached the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
     """
@@ -54,6 +60,7 @@ def swarm(
     plan = make_plan(
         load_checked_swarm(file, names, allow_outside),
         simulator=sim,
+        processes=processes,
         real_time_factor=real_time_factor,
         lockstep=lockstep,
         seed=seed,
@@ -61,6 +68,36 @@ def swarm(
         output=output,
     )
     return Supervisor(plan, show=_show([process.name for process in plan])).run()
+
+
+@bench_app.command()
+def bench(
+    file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
+    robots: Annotated[str, typer.Option(help="Numbers of robots, with commas.")] = "1,4,16",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured, in turn.")] = 3,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Length of one measurement.")] = 20.0,
+    swaps: Annotated[int, typer.Option(min=0, help="How often to swap a policy while its robot drives.")] = 1000,
+    output: Annotated[
+        Path | None, typer.Option(help="File for the results (.json); runtime.md beside it gets a section.")
+    ] = None,
+) -> int:
+    """Measure what policy nodes cost: the first robot of the swarm file with a lidar and a goal, and copies of it.
+
+    Latency, CPU time, memory and start-up of both process models, beside a bare rclpy node with the same messages.
+    """
+    from kdmarl_ros import bench_report  # runners of swarms need no rclpy in their own process
+    from kdmarl_ros.bench import measure, write
+
+    sizes = [int(part) for part in robots.split(",") if part.strip().isdigit() and 0 < int(part) < 100]
+    if len(sizes) != len(robots.split(",")):
+        raise KdmarlError(f"--robots is '{robots}'; give numbers from 1 to 99 with commas, such as 1,4,16")
+    console = Console(highlight=False)
+    results = measure(file, sizes, rounds, seconds, swaps, console.print)
+    if output:
+        write(results, output)
+        bench_report.renew(output.with_name("runtime.md"), results)
+    console.print("\n".join(bench_report.section(results)), markup=False, soft_wrap=True)
+    return 0
 
 
 class _Output(Console):
@@ -87,7 +124,10 @@ def _show(names: list[str]) -> Show:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence on stderr and exit code 2."""
-    return run_command(lambda: app(args, standalone_mode=False), "kdmarl-swarm")
+    arguments = sys.argv[1:] if args is None else args
+    if arguments[:1] == ["bench"]:
+        return run_command(lambda: bench_app(arguments[1:], standalone_mode=False), "kdmarl-swarm bench")
+    return run_command(lambda: app(arguments, standalone_mode=False), "kdmarl-swarm")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from tempfile import NamedTemporaryFile
+from typing import Any, TypeVar
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
@@ -14,7 +15,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_ros.plan import PACKAGE, Process, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.plan import PACKAGE, Process, Processes, Simulator, load_checked_swarm, make_plan
 
 SHARE = Path(__file__).resolve().parent.parent
 RESPAWN_DELAY = 0.5
@@ -39,6 +40,12 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=Simulator.MUJOCO.value,
                 choices=[simulator.value for simulator in Simulator],
                 description="simulator; none for real robots. With a simulator all nodes use simulated time",
+            ),
+            DeclareLaunchArgument(
+                "processes",
+                default_value=Processes.ROBOT.value,
+                choices=[processes.value for processes in Processes],
+                description="one process for each robot, or one for all robots of this host",
             ),
             DeclareLaunchArgument(
                 "robots", default_value="", description="names of the robots to run, with commas; all if empty"
@@ -84,6 +91,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     plan = make_plan(
         load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true"),
         simulator=Simulator(given["sim"]),
+        processes=Processes(given["processes"]),
         real_time_factor=_number("real_time_factor", given["real_time_factor"], float),
         lockstep=given["lockstep"] == "true",
         seed=_number("seed", given["seed"], int),
@@ -104,16 +112,8 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
     node = Node(
         package=PACKAGE,
         executable=process.executable,
-        name=process.node,
-        namespace=process.namespace,
         exec_name=process.name,
-        # Said to be text, else a robot type called "on" would arrive as a boolean.
-        parameters=[
-            {
-                name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
-                for name, value in process.parameters.items()
-            }
-        ],
+        **(_several(process) if process.robots else _one(process)),
         respawn=process.respawn,
         respawn_delay=RESPAWN_DELAY,
         respawn_max_retries=MAX_RESPAWNS,
@@ -125,6 +125,23 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
     if not process.is_judge:
         return [node]
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end))]
+
+
+def _one(process: Process) -> dict[str, Any]:
+    """Name and parameters of the one node of a process."""
+    # Said to be text, else a robot type called "on" would arrive as a boolean.
+    parameters = {
+        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+        for name, value in process.parameters.items()
+    }
+    return {"name": process.node, "namespace": process.namespace, "parameters": [parameters]}
+
+
+def _several(process: Process) -> dict[str, Any]:
+    """Robots and parameter file of a process with several; launch leaves its own parameter files behind, too."""
+    with NamedTemporaryFile("w", prefix="launch_params_", encoding="utf-8", delete=False) as file:
+        file.write(process.parameters_file())
+    return {"arguments": list(process.robots), "parameters": [file.name]}
 
 
 def _end(event: ProcessExited, context: LaunchContext) -> Shutdown:

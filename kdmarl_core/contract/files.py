@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 MAX_YAML_BYTES = 2**20
 """Largest YAML file that is read [bytes]."""
+
+_ONE_AT_A_TIME = threading.RLock()
+"""msgspec (0.22) crashes the process when two threads are the first to read one type at the same moment."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -126,7 +130,8 @@ def convert(data: Any, type_: type[T], source: str) -> T:
         KdmarlError: a key is unknown (the nearest known one is named) or a value does not fit.
     """
     try:
-        return msgspec.convert(data, type_)
+        with _ONE_AT_A_TIME:
+            return msgspec.convert(data, type_)
     except msgspec.ValidationError as error:
         raise KdmarlError(_explain(str(error), type_, source)) from None
 
@@ -139,7 +144,8 @@ def load_yaml(path: Path | str, type_: type[T]) -> T:
 def decode_json(data: bytes | str, type_: type[T], source: str) -> T:
     """Decode JSON into ``type_``; errors as in :func:`convert`."""
     try:
-        return msgspec.json.decode(data, type=type_)
+        with _ONE_AT_A_TIME:
+            return msgspec.json.decode(data, type=type_)
     except msgspec.ValidationError as error:
         raise KdmarlError(_explain(str(error), type_, source)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -54,6 +54,8 @@ class Defaults(_Part, frozen=True, kw_only=True):
     """publish TwistStamped instead of Twist"""
     scan_guard: bool | None = None
     """stop short of what the robot's own sensors see; None: with real robots, not in simulation"""
+    trigger: Literal["timer", "sensor"] = "timer"
+    """what starts a control cycle: the clock, or a sensor's new message"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):

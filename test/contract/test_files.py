@@ -1,5 +1,8 @@
 """Strict YAML: one sentence for every kind of bad file."""
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -67,3 +70,25 @@ def test_scientific_notation_is_a_number(tmp_path, number):
     path = tmp_path / "good.yaml"
     path.write_text(f"name: a\ninner: {{learning_rate: {number}}}")
     assert load_yaml(path, Outer).inner.learning_rate == 0.001
+
+
+FIRST_AT_ONCE = """
+import sys, threading
+import msgspec
+from kdmarl_core.contract.files import convert
+sys.setswitchinterval(1e-6)
+inner = [msgspec.defstruct(f"Inner{i}", [("x", int)]) for i in range(100)]
+types = [msgspec.defstruct(f"Outer{i}", [("a", one), ("b", list[one])]) for i, one in enumerate(inner)]
+barrier = threading.Barrier(8)
+def read():
+    for type_ in types:
+        barrier.wait()
+        convert({"a": {"x": 1}, "b": [{"x": 2}]}, type_, "")
+threads = [threading.Thread(target=read) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_several_threads_may_be_the_first_to_read_a_type():
+    assert subprocess.run([sys.executable, "-c", FIRST_AT_ONCE], timeout=30).returncode == 0

@@ -12,7 +12,7 @@ import pytest
 from kdmarl_core.contract import load_swarm
 from support import REPOSITORY, write_policy
 
-EXECUTABLES = {"kdmarl", "kdmarl-swarm", "policy_node", "simulator_node", "judge_node"}
+EXECUTABLES = {"kdmarl", "kdmarl-swarm", "policy_node", "policy_host", "simulator_node", "judge_node"}
 SHARED = (
     "package.xml",
     "launch/swarm.launch.py",

@@ -40,10 +40,15 @@ def launch(path, *arguments):
     )
 
 
-@pytest.mark.parametrize(("world", "exit_code"), [(EMPTY, 0), (BLOCKED, 1)], ids=["passed", "missed"])
-def test_a_judged_run(tmp_path, world, exit_code):
+@pytest.mark.parametrize(
+    ("world", "processes", "exit_code"),
+    [(EMPTY, "robot", 0), (BLOCKED, "robot", 1), (EMPTY, "host", 0)],
+    ids=["passed", "missed", "passed in one process"],
+)
+def test_a_judged_run(tmp_path, world, processes, exit_code):
     path = write_swarm(tmp_path, [robot()], world=world)
-    completed = launch(path, "duration:=5", "lockstep:=true", "real_time_factor:=0", f"output:={tmp_path}/out")
+    options = [f"processes:={processes}", "duration:=5", "lockstep:=true", "real_time_factor:=0"]
+    completed = launch(path, *options, f"output:={tmp_path}/out")
     assert completed.returncode == exit_code, completed.stdout
     assert ("the run misses the swarm file's bars" in completed.stdout) == bool(exit_code)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["passed"] == (exit_code == 0)

@@ -1,11 +1,13 @@
 """The plan: which processes, with which names and parameters."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_ros.plan import Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.plan import Processes, Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import command
 from sim_support import robot, write_swarm
 
@@ -60,6 +62,18 @@ def test_real_robots_are_guarded_unless_the_file_says_otherwise(tmp_path, simula
     assert [process.parameters["scan_guard"] for process in robots] == [guarded] * len(NAMES)
 
 
+def test_one_process_for_all_robots_gives_each_the_same_parameters(swarm, tmp_path):
+    alone = {process.name: process.parameters for process in make_plan(swarm, duration=1) if process.is_robot}
+    judge, simulator, robots = make_plan(swarm, duration=1, processes=Processes.HOST)
+    assert (judge.name, simulator.name, robots.name) == ("judge", "simulator", "robots")
+    assert robots.is_robot
+    assert robots.respawn
+    arguments = command(robots, tmp_path)
+    assert arguments[-9:-2] == [*NAMES, "--ros-args"]
+    nodes = yaml.safe_load(Path(arguments[-1]).read_text())
+    assert nodes == {f"/{name}/policy": {"ros__parameters": values} for name, values in alone.items()}
+
+
 def test_landmarks_are_told_beside_the_goal(tmp_path):
     robots = [robot(), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(1.0, 2.0))]
     swarm = load_checked_swarm(write_swarm(tmp_path, robots, world=None, landmarks=[[0, 0.5]]), [])
@@ -74,7 +88,7 @@ def test_with_targets_every_robot_gets_them_all_and_no_goal(tmp_path):
     plan = make_plan(swarm, simulator=Simulator.NONE)
     assert [process.parameters["targets"] for process in plan] == [[2.0, 0.0, 1.5, -2.0]] * 2
     assert not any("goal" in process.parameters for process in plan)
-    assert "targets:=[2.0, 0.0, 1.5, -2.0]" in command(plan[0])  # floats, else the node refuses them
+    assert "targets:=[2.0, 0.0, 1.5, -2.0]" in command(plan[0], tmp_path)  # floats, else the node refuses them
 
 
 def test_only_the_chosen_robots(tmp_path):
@@ -115,8 +129,8 @@ def test_a_swarm_without_a_world_is_not_simulated(tmp_path):
     assert len(make_plan(swarm, simulator=Simulator.NONE)) == len(NAMES)
 
 
-def test_the_command_line_keeps_the_types_of_parameters(swarm):
-    arguments = command(make_plan(swarm)[1])
+def test_the_command_line_keeps_the_types_of_parameters(swarm, tmp_path):
+    arguments = command(make_plan(swarm)[1], tmp_path)
     given = dict(item.split(":=", 1) for item in arguments if ":=" in item)
     assert given["__ns"] == "/scout_1"
     assert given["__node"] == "policy"

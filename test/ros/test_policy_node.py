@@ -124,6 +124,33 @@ def test_the_scan_guard_holds_a_robot_before_what_it_sees(robot, policy):
         assert robot.until(lambda: robot.commands[-1][1] > 0)
 
 
+def test_scans_start_the_cycles_and_the_timer_fills_in(robot, policy):
+    """Scans come every 50 ms, last of all messages: a command follows every second one at once."""
+    sent, publish = [], robot.publish
+
+    def keep_time():
+        publish()
+        sent.append(time.monotonic())
+
+    robot.publish = keep_time
+    robot._publishers["scan"] = robot._publishers.pop("scan")
+    with node(policy, trigger="sensor"):
+        assert robot.drives()
+        robot.spin(2.0)
+        times = np.array([command[0] for command in robot.moving()])
+        delays = [time_ - max(moment for moment in sent if moment <= time_) for time_ in times[3:]]
+        assert np.median(delays) < 0.02
+        assert np.median(np.diff(times)) == pytest.approx(PERIOD, abs=0.02)
+
+        withheld = time.monotonic()
+        robot.edits["scan"] = lambda message: None
+        assert robot.halts(withheld) < TIMEOUT + 2 * PERIOD + SLACK
+        assert len(robot.moving(withheld)) in (1, 2, 3)  # the timer went on until the last scan was stale
+        assert robot.says("nothing on /r1/scan for")
+        del robot.edits["scan"]
+        assert robot.drives()
+
+
 def test_goal_in_another_frame_stops_the_robot(robot, policy):
     with node(policy):
         assert robot.drives()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from kdmarl_ros import supervisor
+from kdmarl_ros import restarts, supervisor
 from kdmarl_ros.plan import Process
 from kdmarl_ros.supervisor import Supervisor
 from running import alive
@@ -39,9 +39,9 @@ def lines():
 @pytest.fixture
 def run(monkeypatch, lines):
     monkeypatch.setattr(
-        supervisor, "command", lambda process: [sys.executable, "-S", "-c", process.parameters["script"]]
+        supervisor, "command", lambda process, _folder: [sys.executable, "-S", "-c", process.parameters["script"]]
     )
-    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.02)
+    monkeypatch.setattr(restarts, "FIRST_DELAY", 0.02)
     return lambda **scripts: Supervisor(
         [process(name, script) for name, script in scripts.items()], lambda name, line: lines.append((name, line))
     ).run()
@@ -130,7 +130,7 @@ RUNNER = """
 import sys
 from kdmarl_ros import supervisor
 from test_supervisor import process, IGNORES, RUNS_ON
-supervisor.command = lambda process: [sys.executable, "-S", "-c", process.parameters["script"], sys.argv[1]]
+supervisor.command = lambda process, _folder: [sys.executable, "-S", "-c", process.parameters["script"], sys.argv[1]]
 plan = [process("r1", "print('up', flush=True);" + RUNS_ON), process("r2", "print('up', flush=True);" + IGNORES)]
 sys.exit(supervisor.Supervisor(plan, lambda name, line: print(name, line, flush=True)).run())
 """

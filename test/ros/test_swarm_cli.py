@@ -204,6 +204,33 @@ def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(tmp_path, operator):
         assert operator.on(f"/{name}/cmd_vel")[-1] == Twist()
 
 
+def test_killed_robots_of_one_process_are_active_again_within_three_seconds(tmp_path, operator):
+    """They drive as soon as the middleware has connected them anew, which may take it longer."""
+    path = write_swarm(tmp_path, FAR, world=EMPTY)
+    for name in ("scout_1", "mini_1"):
+        operator.listen(Twist, f"/{name}/cmd_vel", 10)
+
+    def drives(name):
+        return any(twist.linear.x > 0 for twist in operator.on(f"/{name}/cmd_vel"))
+
+    with swarm(path, "--processes", "host") as popen:
+        assert operator.until(lambda: drives("scout_1") and drives("mini_1"), 30)
+        (first,) = alive("kdmarl_ros.policy_host")
+        os.kill(first, signal.SIGKILL)
+        activated = r"policy /.*, sha256 \w{12}\n"
+        assert operator.until(lambda: len(re.findall(activated, (tmp_path / "log").read_text())) == 4, 3.0)
+        operator.heard.clear()
+        assert operator.until(lambda: drives("scout_1") and drives("mini_1"), 30)
+        assert operator.is_active("scout_1")
+        assert operator.is_active("mini_1")
+        popen.send_signal(signal.SIGINT)
+        assert operator.until(lambda: popen.poll() is not None, 5)
+        assert popen.returncode == 130
+    assert alive(str(tmp_path)) == []
+    for name in ("scout_1", "mini_1"):
+        assert operator.on(f"/{name}/cmd_vel")[-1] == Twist()
+
+
 def test_robots_stop_even_if_the_runner_is_killed(tmp_path, operator):
     path = write_swarm(tmp_path, FAR, world=EMPTY)
     operator.listen(Twist, "/scout_1/cmd_vel", 10)

@@ -1,0 +1,113 @@
+"""The executor of robots: everything is served, what comes and goes while it spins too."""
+
+import threading
+import time
+
+import pytest
+from geometry_msgs.msg import Twist
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from kdmarl_ros.executor import RobotExecutor
+from node_process import Client
+
+
+@pytest.fixture
+def client():
+    client = Client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def node(client):
+    node = Node("served")
+    yield node
+    node.destroy_node()
+
+
+def serve(node, seconds=5.0, future=None):
+    """Spin ``node`` until ``future`` is done, by whoever, or time is up; the time it took [s]."""
+    future = future or Future()
+    executor = RobotExecutor()
+    executor.add_node(node)
+    timer = threading.Timer(seconds, lambda: future.done() or future.set_result(None))
+    timer.start()
+    start = time.monotonic()
+    try:
+        executor.spin_until_future_complete(future)
+        return time.monotonic() - start
+    finally:
+        timer.cancel()
+        executor.remove_node(node)
+        executor.shutdown()
+
+
+def test_a_future_that_another_thread_completes_ends_it(node):
+    assert serve(node, 0.3) == pytest.approx(0.3, abs=0.2)
+
+
+def test_timers_that_come_and_go_in_callbacks(node):
+    done, calls = Future(), []
+
+    def first():
+        calls.append("first")
+        node.destroy_timer(timers.pop())
+        timers.append(node.create_timer(0.02, second))
+
+    def second():
+        calls.append("second")
+        if len(calls) == 4:
+            done.set_result(None)
+
+    timers = [node.create_timer(0.02, first)]
+    assert serve(node, future=done) < 2
+    assert calls == ["first", "second", "second", "second"]
+
+
+def test_what_a_callback_destroys_is_not_served_though_it_was_ready(node):
+    calls, timers = [], []
+
+    def call():
+        calls.append(time.monotonic())
+        while timers:
+            node.destroy_timer(timers.pop())
+
+    timers += [node.create_timer(0.05, call), node.create_timer(0.05, call)]
+    time.sleep(0.1)  # both are ready at once
+    serve(node, 0.3)
+    assert len(calls) == 1
+
+
+def test_exceptions_come_through(node):
+    def fail():
+        raise RuntimeError("out of cheese")
+
+    node.create_timer(0.02, fail)
+    with pytest.raises(RuntimeError, match="out of cheese"):
+        serve(node)
+
+
+def test_messages_and_services(node, client):
+    heard, done = [], Future()
+    node.create_subscription(Twist, "/executor/twist", heard.append, 10)
+
+    def answer(_request, response):
+        response.success = True
+        return response
+
+    node.create_service(Trigger, "/executor/ask", answer)
+    spinning = threading.Thread(target=serve, args=(node, 30.0, done))
+    spinning.start()
+    try:
+        publisher = client.node.create_publisher(Twist, "/executor/twist", 10)
+        asking = client.node.create_client(Trigger, "/executor/ask")
+        assert client.until(lambda: publisher.get_subscription_count() and asking.service_is_ready())
+        publisher.publish(Twist())
+        future = asking.call_async(Trigger.Request())
+        assert client.until(lambda: future.done() and heard, 10)
+        assert future.result().success
+    finally:
+        done.set_result(None)
+        spinning.join()
