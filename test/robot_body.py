@@ -67,7 +67,7 @@ class RobotBody(Client):
     def publish(self) -> None:
         """Send one message of each sensor."""
         for topic, publisher in self._publishers.items():
-            message = _kind(topic)()
+            message = sensor_message(topic)
             stamp(message, self.now())
             fill(topic, message, self._name)
             if topic in self.edits:
@@ -223,6 +223,11 @@ def places(*xy: tuple[float, float], frame: str = "map") -> PoseArray:
     message = PoseArray(poses=[Pose(position=Point(x=float(x), y=float(y))) for x, y in xy])
     message.header.frame_id = frame
     return message
+
+
+def sensor_message(topic: str):
+    """An empty message for ``topic``."""
+    return _kind(topic)()
 
 
 def _kind(topic: str) -> type:

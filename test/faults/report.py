@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 
-from faults.harness import PERIOD, TIMEOUT, Case, Trial
+from faults.harness import AGED, PERIOD, TIMEOUT, Case, Trial
 from robot_body import SENSOR_PERIOD
 
 TITLE = (
@@ -99,6 +99,24 @@ def _conditions_text(model: str, known: dict) -> str:
         f"{known['control_period_s']} s, sensors every {known['sensor_period_s']} s; {known['cores']} cores of "
         f"{known['cpu']} with a load of {known['load'][2]}; {known['middleware']}, Python {known['python']}. "
     )
+
+
+def soak_section(result: dict) -> str:
+    """What the soak found."""
+    known, summary = result["conditions"], result["summary"]
+    memory = ", ".join(f"{row['after_warm_up']:.1f} → {row['at_end']:.1f}" for row in result["memory_mib"])
+    wrong = [f"- {text}" for text in (*result["failures"], *result["wrong_commands"])]
+    text = (
+        f"{summary['robots']} robots in {summary['processes']} processes, broken and mended at random for "
+        f"{known['minutes']:g} minutes (`{known['command']}`; {known['cores']} cores of {known['cpu']} with a load of "
+        f"{known['load'][2]}), while an onlooker in a process of its own judged every command by the messages on the "
+        f"topics. Of {summary['faults']:,} faults {summary['failures'] or 'none'} was not answered as it must be; of "
+        f"{summary['commands']:,} commands {summary['wrong_commands'] or 'none'} was wrong. A robot moved at most "
+        f"{summary['longest_motion_without_a_valid_input_s']:.3f} s after the last valid message of an input (allowed: "
+        f"{AGED:.2f} s). Resident memory after the first minute and at the end [MiB]: {memory}. The bars "
+        f"{'hold' if summary['holds'] else 'do not hold'}."
+    )
+    return fill(text) + ("\n" + "\n".join(wrong) + "\n" if wrong else "")
 
 
 def _verdict(rows: Sequence[dict]) -> str:
