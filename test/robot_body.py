@@ -60,7 +60,7 @@ class RobotBody(Client):
         self._change = node.create_client(ChangeState, f"{namespace}/policy/change_state")
         self._get = node.create_client(GetState, f"{namespace}/policy/get_state")
         self._set = node.create_client(SetParametersAtomically, f"{namespace}/policy/set_parameters_atomically")
-        node.create_timer(SENSOR_PERIOD, self._tick)
+        self.publish_timer = node.create_timer(SENSOR_PERIOD, self._tick)
 
     # Out
 
