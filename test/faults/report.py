@@ -6,6 +6,7 @@ import os
 import platform
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,22 +30,34 @@ not as it must be.
 MODEL_NAMES = {"process": "One process for each robot"}
 
 
-def summarise(case: Case, trials: Sequence[Trial], failures: Sequence[str]) -> dict[str, object]:
-    """One row: times in whole tenths of a millisecond."""
-    stops, resumes = (np.array([getattr(trial, name) for trial in trials]) * 1e3 for name in ("stop", "resume"))
+@dataclass
+class Found:
+    """What became of one case."""
+
+    trials: list[Trial] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """what was not as it must be, but for times"""
+    disturbed: list[str] = field(default_factory=list)
+    """trials that were spoilt by another cause, and repeated"""
+
+
+def summarise(case: Case, found: Found) -> dict[str, object]:
+    """One row: times in tenths of a millisecond."""
+    stops, resumes = (np.array([getattr(trial, name) for trial in found.trials]) * 1e3 for name in ("stop", "resume"))
     limit = case.limit * 1e3
     return {
         "name": case.name,
-        "trials": len(trials) + len(failures),
+        "trials": len(found.trials) + len(found.failures),
         "limit_ms": round(limit),
         "stop_ms": _quantiles(stops),
         "resume_ms": _quantiles(resumes),
         "over": [
             {"stop_ms": round(float(stop), 1), "lateness_of_the_harness_ms": round(trial.lateness * 1e3, 1)}
-            for stop, trial in zip(stops, trials, strict=True)
+            for stop, trial in zip(stops, found.trials, strict=True)
             if stop > limit
         ],
-        "failures": list(failures),
+        "failures": found.failures,
+        "disturbed": found.disturbed,
     }
 
 
@@ -110,7 +123,8 @@ def soak_section(result: dict) -> str:
         f"{summary['robots']} robots in {summary['processes']} processes, broken and mended at random for "
         f"{known['minutes']:g} minutes (`{known['command']}`; {known['cores']} cores of {known['cpu']} with a load of "
         f"{known['load'][2]}), while an onlooker in a process of its own judged every command by the messages on the "
-        f"topics. Of {summary['faults']:,} faults {summary['failures'] or 'none'} was not answered as it must be; of "
+        f"topics. Of {summary['faults']:,} faults {summary['failures'] or 'none'} was not answered as it must be, "
+        f"and {summary['disturbed']} came when another cause had stopped the robot already; of "
         f"{summary['commands']:,} commands {summary['wrong_commands'] or 'none'} was wrong. A robot moved at most "
         f"{summary['longest_motion_without_a_valid_input_s']:.3f} s after the last valid message of an input (allowed: "
         f"{AGED:.2f} s). Resident memory after the first minute and at the end [MiB]: {memory}. The bars "
@@ -122,7 +136,9 @@ def soak_section(result: dict) -> str:
 def _verdict(rows: Sequence[dict]) -> str:
     trials = sum(row["trials"] for row in rows)
     bad = sum(len(row["over"]) + len(row["failures"]) for row in rows)
-    return f"Of {trials:,} faults {bad or 'none'} {'was' if bad < 2 else 'were'} bad."
+    again = sum(len(row["disturbed"]) for row in rows)
+    repeated = f" {again} were repeated, since another cause had stopped the robot first." if again else ""
+    return f"Of {trials:,} faults {bad or 'none'} {'was' if bad < 2 else 'were'} bad.{repeated}"
 
 
 def fill(text: str) -> str:

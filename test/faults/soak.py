@@ -19,7 +19,7 @@ import numpy as np
 import rclpy
 
 from faults.cases import CASES
-from faults.harness import MODELS, Scene, run_trial
+from faults.harness import MODELS, Disturbed, Scene, run_trial
 from faults.report import conditions, soak_section, write_section
 from node_process import DOMAIN
 from robot_body import ACTIVATE
@@ -75,7 +75,7 @@ class _Breaker:
 
     def __init__(self, scene: Scene, process: subprocess.Popen[str], end: float, shared: bool) -> None:
         self.scene = scene
-        self.faults = 0
+        self.faults = self.disturbed = 0
         self.failures: list[str] = []
         scene.process = process
         self._end = end
@@ -91,6 +91,9 @@ class _Breaker:
             self.faults += 1
             try:
                 run_trial(self.scene, case)
+            except Disturbed:
+                self.disturbed += 1
+                self._mend()
             except AssertionError as error:
                 self.failures.append(f"{self.scene.namespace} {case.name}: {error}")
                 self._mend()
@@ -148,6 +151,7 @@ def _result(breakers: list[_Breaker], memory: dict, seen: dict, alive: bool) -> 
     summary = {
         "robots": len(breakers),
         "faults": sum(breaker.faults for breaker in breakers),
+        "disturbed": sum(breaker.disturbed for breaker in breakers),
         "failures": len(failures),
         "commands": sum(robot["commands"] for robot in seen.values()),
         "wrong_commands": sum(robot["violations"] for robot in seen.values()),
