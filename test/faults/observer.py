@@ -45,7 +45,7 @@ class Watch:
         """longest time that a command to move came after an input's last valid message [s]"""
         self._name = namespace.strip("/")
         self._action = action
-        self._last = np.zeros(2)
+        self._last: np.ndarray | None = None
         self._valid: dict[str, float] = {}
         self._bad_orders: dict[str, float] = {}
         self._inactive_since = math.inf
@@ -85,8 +85,11 @@ class Watch:
 
     def _command(self, message: Twist, info: dict) -> None:
         at, command = _published(info), np.array([message.linear.x, message.angular.z])
+        last, self._last = self._last, command
+        if last is None or len(self._valid) < len(SENSORS):
+            return  # the middleware has not connected this process with all of the robot's topics yet
         self.commands += 1
-        change, self._last = command - self._last, command
+        change = command - last
         if not command.any():
             return  # a stop may be as sudden as it likes
         self.moving += 1
@@ -98,7 +101,7 @@ class Watch:
         if at - self._inactive_since > AT_ONCE:
             self._tell(f"moves {at - self._inactive_since:.3f} s after it was deactivated")
         for topic in SENSORS:
-            age = at - self._valid.get(topic, -math.inf)
+            age = at - self._valid[topic]
             self.worst = max(self.worst, age)
             if age > AGED:
                 self._tell(f"moves {age:.3f} s after the last valid {topic}")

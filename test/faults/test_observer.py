@@ -26,7 +26,7 @@ def watch(client, tmp_path):
     watch = Watch(client.node, "/r1", load_robot_types(types)["probe"].action)
     for topic in SENSORS:
         hear(watch, topic, 100.0)
-    command(watch, 100.0)
+    command(watch, 100.0)  # the first is compared with none
     assert not watch.violations
     return watch
 
