@@ -4,12 +4,14 @@ PYTHON ?= python3
 DEMO_OUTPUT ?= runs/demo
 REPETITIONS ?= 100
 MODEL ?= process
+MINUTES ?= 30
+ROBOTS ?= 8
 # A sourced ROS distribution would mix its Python packages and libraries with those of the environments made here.
 NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
 PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo bench faults fuzz clean
+.PHONY: help setup test lint format demo bench faults soak fuzz clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,9 +38,13 @@ demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (ne
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	  .venv-demo/bin/kdmarl-swarm config/swarms/crossing.yaml --duration 60 --lockstep --output $(DEMO_OUTPUT)
 
-faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 80 min)
-	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=test \
-	  .venv/bin/python -m faults --repetitions $(REPETITIONS) --model $(MODEL)
+RUN_TEST_MODULE = $(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=test .venv/bin/python -m
+
+faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 70 min)
+	$(RUN_TEST_MODULE) faults --repetitions $(REPETITIONS) --model $(MODEL)
+
+soak: .venv/stamp ## break ROBOTS robots at random for MINUTES, and judge their every command (8, 30)
+	$(RUN_TEST_MODULE) faults.soak --robots $(ROBOTS) --minutes $(MINUTES) --model $(MODEL)
 
 bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and runtime.md (half an hour)
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \

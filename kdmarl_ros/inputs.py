@@ -139,7 +139,13 @@ class Inputs:
         self._first_orders = first_orders
         types = required_topics(terms)
         self.topics = frozenset(types)
-        self._latest = {topic: _Latest(node, topic, type_) for topic, type_ in types.items()}
+        self._latest: dict[str, _Latest] = {}
+        try:
+            for topic, type_ in types.items():
+                self._latest[topic] = _Latest(node, topic, type_)
+        except KdmarlError:
+            self.destroy()
+            raise
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
 

@@ -50,7 +50,7 @@ class Endpoint:
         self._policy = ""
 
     def make(self, create: Callable[..., Any], kind: type, *callback: Callable[[Any], None]) -> Any:
-        """What ``create``, a function of the node, makes of messages of type ``kind``.
+        """The publisher or subscription that ``create``, a function of the node, makes for messages of type ``kind``.
 
         Raises:
             KdmarlError: an override does not fit.

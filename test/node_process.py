@@ -33,8 +33,15 @@ def node_process(module: str, output: IO[str] | None = None, **parameters: objec
         for name, value in parameters.items()
         for item in ("-r" if name[:2] == "__" else "-p", f"{name}:={_text(value)}")
     ]
+    with module_process(module, ["--ros-args", *arguments], output) as process:
+        yield process
+
+
+@contextmanager
+def module_process(module: str, arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run ``python -m kdmarl_ros.<module>`` with ``arguments``; the rest as for :func:`node_process`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", f"kdmarl_ros.{module}", "--ros-args", *arguments],
+        [sys.executable, "-m", f"kdmarl_ros.{module}", *arguments],
         env={
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),

@@ -60,14 +60,14 @@ class RobotBody(Client):
         self._change = node.create_client(ChangeState, f"{namespace}/policy/change_state")
         self._get = node.create_client(GetState, f"{namespace}/policy/get_state")
         self._set = node.create_client(SetParametersAtomically, f"{namespace}/policy/set_parameters_atomically")
-        node.create_timer(SENSOR_PERIOD, self._tick)
+        self.publish_timer = node.create_timer(SENSOR_PERIOD, self._tick)
 
     # Out
 
     def publish(self) -> None:
         """Send one message of each sensor."""
         for topic, publisher in self._publishers.items():
-            message = _kind(topic)()
+            message = sensor_message(topic)
             stamp(message, self.now())
             fill(topic, message, self._name)
             if topic in self.edits:
@@ -223,6 +223,11 @@ def places(*xy: tuple[float, float], frame: str = "map") -> PoseArray:
     message = PoseArray(poses=[Pose(position=Point(x=float(x), y=float(y))) for x, y in xy])
     message.header.frame_id = frame
     return message
+
+
+def sensor_message(topic: str):
+    """An empty message for ``topic``."""
+    return _kind(topic)()
 
 
 def _kind(topic: str) -> type:

@@ -13,8 +13,8 @@ from pathlib import Path
 import rclpy
 
 from faults.cases import CASES
-from faults.harness import MODELS, Case, Scene, Trial, run_trial
-from faults.report import conditions, faults_section, holds, summarise, write_section
+from faults.harness import MODELS, Case, Disturbed, Scene, run_trial
+from faults.report import Found, conditions, faults_section, holds, summarise, write_section
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
         for sim_time in (False, True):
             cases = [case for case in CASES if case.sim_time == sim_time]
             found = measure(cases, arguments.repetitions, Path(folder), arguments.model, sim_time)
-            rows += [summarise(case, *found[case.name]) for case in cases]
+            rows += [summarise(case, found[case.name]) for case in cases]
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"models": {}}
     results["models"][arguments.model] = {
         "conditions": conditions(command, (time.monotonic() - begun) / 60),
@@ -45,26 +45,35 @@ def main() -> int:
     return 0 if holds(rows) else 1
 
 
-def measure(
-    cases: list[Case], repetitions: int, folder: Path, model: str, sim_time: bool
-) -> dict[str, tuple[list[Trial], list[str]]]:
-    """Trials and failures of each case, which take turns in random order, so that none has the quiet hours alone."""
-    found: dict[str, tuple[list[Trial], list[str]]] = {case.name: ([], []) for case in cases}
+def measure(cases: list[Case], repetitions: int, folder: Path, model: str, sim_time: bool) -> dict[str, Found]:
+    """Trials of each case, which take turns in random order, so that none has the quiet hours alone."""
+    found = {case.name: Found() for case in cases}
     scene = Scene(folder, model, sim_time)
     scene.start()
     try:
         for repetition in range(repetitions):
             for case in random.sample(cases, len(cases)):
-                try:
-                    found[case.name][0].append(run_trial(scene, case))
-                except AssertionError as error:
-                    print(f"{case.name}: {error}", flush=True)
-                    found[case.name][1].append(str(error))
+                while not try_once(scene, case, found[case.name]):
                     scene.heal()
             print(f"{repetition + 1} of {repetitions}", flush=True)
     finally:
         scene.close()
     return found
+
+
+def try_once(scene: Scene, case: Case, found: Found) -> bool:
+    """Whether there was a trial that says something; if it failed, the scene is whole again."""
+    try:
+        found.trials.append(run_trial(scene, case))
+    except Disturbed as error:
+        print(f"{case.name} disturbed: {error}", flush=True)
+        found.disturbed.append(str(error))
+        return False
+    except AssertionError as error:
+        print(f"{case.name} failed: {error}", flush=True)
+        found.failures.append(str(error))
+        scene.heal()
+    return True
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def starved(scene: Scene) -> float:
         # Cycles are due at whole multiples of the period: a late one is to run now, and none before the next pause.
         body.spin(max(0.0, 0.2 * PERIOD - time.time() % PERIOD))
         process.send_signal(signal.SIGCONT)
-        body.until(lambda: len(body.commands) > count, PERIOD)  # noqa: B023 - called at once
+        body.until(lambda: len(body.commands) > count, 5 * PERIOD)  # noqa: B023 - called at once
         count = len(body.commands)
         if body.stops(begun):
             break

@@ -14,15 +14,17 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
+from tempfile import NamedTemporaryFile
 from typing import IO
 
 import onnx
+import yaml
 from onnx import helper
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from kdmarl_core.contract import load_robot_types
 from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, PreviousAction, RangeSensors, Targets, Velocity
-from node_process import node_process
+from node_process import module_process, node_process
 from robot_body import RobotBody, place, places
 from support import write_policy
 
@@ -56,6 +58,9 @@ GOOD_GOAL, FAST_GOAL, NAN_GOAL = ((1 - 2 * math.sin(angle), 2 + 2 * math.cos(ang
 AT_ROBOT = (1.0, 2.0)
 """A target there has no say in the policy's output."""
 
+IDLE = "/idle"
+"""Namespace of the robot that hears nothing."""
+
 Parameters = dict[str, object]
 Model = Callable[[Mapping[str, Parameters], IO[str]], AbstractContextManager[dict[str, "Popen[str]"]]]
 """Starts the nodes of robots (namespace → parameters), writing to a log; gives the process of each."""
@@ -71,7 +76,22 @@ def one_process_each(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator
         }
 
 
-MODELS: dict[str, Model] = {"process": one_process_each}
+@contextmanager
+def one_process(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator[dict[str, Popen[str]]]:
+    """All robots of a host in one process, with one more that never hears anything."""
+    plain = {
+        f"{namespace}/policy": {"ros__parameters": {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}}
+        for namespace, given in {**robots, IDLE: {**next(iter(robots.values()))}}.items()
+    }
+    with NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(plain, file)
+        file.flush()
+        names = [namespace.strip("/") for namespace in (*robots, IDLE)]
+        with module_process("policy_host", [*names, "--ros-args", "--params-file", file.name], log) as process:
+            yield dict.fromkeys(robots, process)
+
+
+MODELS: dict[str, Model] = {"process": one_process_each, "host": one_process}
 
 
 class Scene:
@@ -206,10 +226,15 @@ class Trial:
     """longest lateness of the body's own timer until the zero command: what the machine alone is to blame for"""
 
 
+class Disturbed(AssertionError):  # noqa: N818 - no error of anybody
+    """The robot was stopped by something else meanwhile: the trial says nothing of its cause."""
+
+
 def run_trial(scene: Scene, case: Case) -> Trial:
     """Break a driving robot, see that it stops once, stays silent and says why, mend it, and see it drive on.
 
     Raises:
+        Disturbed: another cause was counted first, as when the machine or the middleware lets an input stall.
         AssertionError: it did not; how long it took is for the caller to judge.
     """
     body = scene.body
@@ -219,22 +244,34 @@ def run_trial(scene: Scene, case: Case) -> Trial:
     before = _counts(body)
     body.diagnostics.clear()
     body.lateness = 0.0
-
-    broken = case.inject(scene)
-    stop = body.halts(broken)
-    lateness = body.lateness
-    said = body.until(lambda: any(re.search(case.text, message) for _, message, _ in body.diagnostics), 2)
-    assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
-    body.spin(SILENCE)
-    after_fault = [command for command in body.commands if command[0] > broken + stop]
-    assert not after_fault, f"{len(after_fault)} more commands after the zero command"
-    if case.counted:
-        expected = before | {case.counted: before[case.counted] + 1}
-        assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"
-
+    try:
+        stop, lateness = _break(scene, case, before)
+    except AssertionError as error:
+        others = [key for key, value in _counts(body).items() if key != case.counted and value > before[key]]
+        if others:
+            raise Disturbed(f"{', '.join(others)} first: {error}") from error
+        raise
     mended = case.recover(scene)
     assert body.until(lambda: body.moving(mended), 15), f"does not drive on: {body.diagnostics[-1:]}"
     return Trial(stop, body.moving(mended)[0][0] - mended, lateness)
+
+
+def _break(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
+    """Time to the zero command, and the body's own lateness until then [s]."""
+    body = scene.body
+    broken = case.inject(scene)
+    stop = body.halts(broken, 5)
+    lateness = body.lateness
+    if case.text:
+        said = body.until(lambda: any(re.search(case.text, message) for _, message, _ in body.diagnostics), 2)
+        assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
+    body.spin(SILENCE)
+    after_stop = [command for command in body.commands if command[0] > broken + stop]
+    assert not after_stop, f"{len(after_stop)} more commands after the zero command"
+    if case.counted:
+        expected = before | {case.counted: before[case.counted] + 1}
+        assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"
+    return stop, lateness
 
 
 def _counts(body: RobotBody) -> dict[str, int]:

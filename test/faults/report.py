@@ -6,12 +6,13 @@ import os
 import platform
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import rclpy
 
-from faults.harness import PERIOD, TIMEOUT, Case, Trial
+from faults.harness import AGED, PERIOD, TIMEOUT, Case, Trial
 from robot_body import SENSOR_PERIOD
 
 TITLE = (
@@ -29,22 +30,34 @@ not as it must be.
 MODEL_NAMES = {"process": "One process for each robot"}
 
 
-def summarise(case: Case, trials: Sequence[Trial], failures: Sequence[str]) -> dict[str, object]:
-    """One row: times in whole tenths of a millisecond."""
-    stops, resumes = (np.array([getattr(trial, name) for trial in trials]) * 1e3 for name in ("stop", "resume"))
+@dataclass
+class Found:
+    """What became of one case."""
+
+    trials: list[Trial] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """what was not as it must be, but for times"""
+    disturbed: list[str] = field(default_factory=list)
+    """trials that were spoilt by another cause, and repeated"""
+
+
+def summarise(case: Case, found: Found) -> dict[str, object]:
+    """One row: times in tenths of a millisecond."""
+    stops, resumes = (np.array([getattr(trial, name) for trial in found.trials]) * 1e3 for name in ("stop", "resume"))
     limit = case.limit * 1e3
     return {
         "name": case.name,
-        "trials": len(trials) + len(failures),
+        "trials": len(found.trials) + len(found.failures),
         "limit_ms": round(limit),
         "stop_ms": _quantiles(stops),
         "resume_ms": _quantiles(resumes),
         "over": [
             {"stop_ms": round(float(stop), 1), "lateness_of_the_harness_ms": round(trial.lateness * 1e3, 1)}
-            for stop, trial in zip(stops, trials, strict=True)
+            for stop, trial in zip(stops, found.trials, strict=True)
             if stop > limit
         ],
-        "failures": list(failures),
+        "failures": found.failures,
+        "disturbed": found.disturbed,
     }
 
 
@@ -66,10 +79,8 @@ def conditions(command: str, minutes: float) -> dict[str, object]:
 
 def holds(rows: Sequence[dict]) -> bool:
     """Whether every fault was answered as it must be, and in time but for the machine's own lateness."""
-    late = (
-        over["stop_ms"] - over["lateness_of_the_harness_ms"] > row["limit_ms"] for row in rows for over in row["over"]
-    )
-    return not any(row["failures"] for row in rows) and not any(late)
+    late = any(_is_to_blame(row, over) for row in rows for over in row["over"])
+    return not late and not any(row["failures"] for row in rows)
 
 
 def write_section(page: Path, heading: str, section: str) -> None:
@@ -101,10 +112,44 @@ def _conditions_text(model: str, known: dict) -> str:
     )
 
 
+def soak_section(result: dict) -> str:
+    """What the soak found."""
+    known, summary = result["conditions"], result["summary"]
+    memory = ", ".join(f"{row['after_warm_up']:.1f} → {row['at_end']:.1f}" for row in result["memory_mib"])
+    wrong = [f"- {text}" for text in (*result["failures"], *result["wrong_commands"])]
+    text = (
+        f"{summary['robots']} robots in {summary['processes']} processes, broken and mended at random for "
+        f"{known['minutes']:g} minutes (`{known['command']}`; {known['cores']} cores of {known['cpu']} with a load of "
+        f"{known['load'][2]}), while an onlooker in a process of its own judged every command by the messages on the "
+        f"topics. Of {summary['faults']:,} faults {summary['failures'] or 'none'} was not answered as it must be, "
+        f"and {summary['disturbed']} came when another cause had stopped the robot already; of "
+        f"{summary['commands']:,} commands {summary['wrong_commands'] or 'none'} was wrong. A robot moved at most "
+        f"{summary['longest_motion_without_a_valid_input_s']:.3f} s after the last valid message of an input (allowed: "
+        f"{AGED:.2f} s). Resident memory after the first minute and at the end [MiB]: {memory}. The bars "
+        f"{'hold' if summary['holds'] else 'do not hold'}."
+    )
+    return fill(text) + ("\n" + "\n".join(wrong) + "\n" if wrong else "")
+
+
 def _verdict(rows: Sequence[dict]) -> str:
-    trials = sum(row["trials"] for row in rows)
-    bad = sum(len(row["over"]) + len(row["failures"]) for row in rows)
-    return f"Of {trials:,} faults {bad or 'none'} {'was' if bad < 2 else 'were'} bad."
+    trials, failures, again = (sum(_count(row[name]) for row in rows) for name in ("trials", "failures", "disturbed"))
+    over = [(row, late) for row in rows for late in row["over"]]
+    excused = sum(not _is_to_blame(row, late) for row, late in over)
+    late = f"{len(over)} stops came after the limit, {excused} of them by no more than the harness's own timer was late"
+    return (
+        f"Of {trials:,} faults {failures or 'none'} was answered other than it must be; "
+        f"{late if over else 'all stops came in time'}. Trials repeated because another cause had stopped the robot "
+        f"first: {again}."
+    )
+
+
+def _count(value: int | list) -> int:
+    return value if isinstance(value, int) else len(value)
+
+
+def _is_to_blame(row: dict, late: dict) -> bool:
+    """Whether a late stop was later than the machine that it was measured on."""
+    return late["stop_ms"] - late["lateness_of_the_harness_ms"] > row["limit_ms"]
 
 
 def fill(text: str) -> str:
