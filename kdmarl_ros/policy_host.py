@@ -100,9 +100,8 @@ def main(args: list[str] | None = None) -> int:
     """
     stop = StopSignal()
     try:
-        robots = _names(remove_ros_args(args)[1:])
         initialise(args)
-        return run_robots(robots, stop)
+        return run_robots(_names(remove_ros_args(args)[1:]), stop)
     except KdmarlError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

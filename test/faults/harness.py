@@ -5,6 +5,7 @@ Everything is real but the body: the node, its process, the messages and the mid
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
@@ -18,7 +19,6 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 import onnx
-import yaml
 from onnx import helper
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -79,12 +79,12 @@ def one_process_each(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator
 @contextmanager
 def one_process(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator[dict[str, Popen[str]]]:
     """All robots of a host in one process, with one more that never hears anything."""
-    plain = {
-        f"{namespace}/policy": {"ros__parameters": {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}}
-        for namespace, given in {**robots, IDLE: {**next(iter(robots.values()))}}.items()
+    nodes = {
+        f"{namespace}/policy": {"ros__parameters": parameters}
+        for namespace, parameters in {**robots, IDLE: next(iter(robots.values()))}.items()
     }
     with NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(plain, file)
+        json.dump(nodes, file, default=str)  # which is YAML, too
         file.flush()
         names = [namespace.strip("/") for namespace in (*robots, IDLE)]
         with module_process("policy_host", [*names, "--ros-args", "--params-file", file.name], log) as process:

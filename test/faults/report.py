@@ -27,7 +27,7 @@ process. The limit is one and a half control periods, after the sensor timeout w
 The fault must be named and counted in `/diagnostics`, and no other. *Bad*: a stop beyond the limit, or anything else
 not as it must be.
 """
-MODEL_NAMES = {"process": "One process for each robot"}
+MODEL_NAMES = {"process": "One process for each robot", "host": "One process for all robots of a host"}
 
 
 @dataclass
