@@ -49,6 +49,7 @@ class Watch:
         self._valid: dict[str, float] = {}
         self._bad_orders: dict[str, float] = {}
         self._inactive_since = math.inf
+        self._suspects: list[float] = []
         kinds = {"scan": LaserScan, "odom": Odometry, "neighbors": PoseArray}
         subscribe = node.create_subscription
         # What forbids or allows commands comes before them: of messages that are there at once, it is served first.
@@ -62,7 +63,19 @@ class Watch:
         subscribe(Twist, f"{namespace}/cmd_vel", self._command, _RELIABLE_QUEUE)
 
     def _transition(self, event: TransitionEvent, info: dict) -> None:
-        self._inactive_since = math.inf if event.goal_state.label == "active" else _published(info)
+        at = _published(info)
+        if event.goal_state.label != "active":
+            self._inactive_since = min(self._inactive_since, at)
+            return
+        self.judge_suspects(at)
+        self._inactive_since = math.inf
+
+    def judge_suspects(self, active_since: float = math.inf) -> None:
+        """Tell of commands of an inactive robot, now that it is known since when it is active, if it is."""
+        for at in self._suspects:
+            if at < active_since:
+                self._tell(f"moves {at - self._inactive_since:.3f} s after it was deactivated")
+        self._suspects.clear()
 
     def _order(self, topic: str):
         def receive(message, info: dict) -> None:
@@ -99,7 +112,7 @@ class Watch:
         if (np.abs(change) > self._action.acceleration * PERIOD + 1e-6).any():
             self._tell(f"changes its command by {change.tolist()} at once")
         if at - self._inactive_since > AT_ONCE:
-            self._tell(f"moves {at - self._inactive_since:.3f} s after it was deactivated")
+            self._suspects.append(at)  # word of its activation may come late
         for topic in SENSORS:
             age = at - self._valid[topic]
             self.worst = max(self.worst, age)
@@ -165,6 +178,8 @@ def main() -> int:
     node = Node("observer")
     watches = {robot: Watch(node, robot, action) for robot in arguments.robots}
     stop.spin(node)
+    for watch in watches.values():
+        watch.judge_suspects()
     names = ("commands", "moving", "violations", "told", "worst")
     seen = {robot: {name: getattr(watch, name) for name in names} for robot, watch in watches.items()}
     arguments.output.write_text(json.dumps(seen))

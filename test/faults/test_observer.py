@@ -78,9 +78,9 @@ def test_bad_orders_and_deactivation_forbid_motion_until_they_are_over(watch):
     watch._order("goal_pose")(place(1.0, 1.0), at(100.2))
     command(watch, 100.3)
     assert watch.violations == 1
-    for label, violations in (("inactive", 2), ("active", 2)):
+    for label, since, moved, violations in (("inactive", 100.3, 100.5, 1), ("active", 100.55, 100.6, 2)):
         event = TransitionEvent()
         event.goal_state.label = label
-        watch._transition(event, at(100.3))
-        command(watch, 100.5)
+        watch._transition(event, at(since))
+        command(watch, moved)
         assert watch.violations == violations
