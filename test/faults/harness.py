@@ -241,6 +241,8 @@ def run_trial(scene: Scene, case: Case) -> Trial:
     ready = time.monotonic()
     assert body.until(lambda: len(body.moving(ready)) >= 2, 15), f"does not drive: {body.diagnostics[-1:]}"
     body.spin(random.uniform(0, PERIOD))  # at any moment between two cycles
+    if body.stops(ready):
+        raise Disturbed(f"stands before anything is broken: {body.diagnostics[-1:]}")
     before = _counts(body)
     body.diagnostics.clear()
     body.lateness = 0.0
