@@ -22,7 +22,9 @@ _NUMBERS = itertools.count(1)
 
 
 @contextmanager
-def node_process(module: str, output: IO[str] | None = None, /, **parameters: object) -> Iterator[subprocess.Popen[str]]:
+def node_process(
+    module: str, output: IO[str] | None = None, /, **parameters: object
+) -> Iterator[subprocess.Popen[str]]:
     """Run ``python -m kdmarl_ros.<module>`` with ``parameters``; kill it in the end if it still runs.
 
     Names that begin with two underscores are remappings, such as ``__ns``. What it says goes to ``output``, else to a
