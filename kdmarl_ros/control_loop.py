@@ -114,6 +114,7 @@ class ControlLoop:
             self._wait("waiting for the new policy's inputs")
         if retime:
             self._start_timer()
+            self._wind_watchdog(1.0)
 
     # One cycle
 
@@ -121,8 +122,7 @@ class ControlLoop:
         started = time.perf_counter()
         now, arrival_now = self._now(), arrival_time(self._clock)
         self._count_late(now, arrival_now)
-        if self._watchdog is not None:
-            self._watchdog.reset()
+        self._wind_watchdog(1.0)
         try:
             self._check_clock(now)
             command = self.controller(self.inputs.readings(now, arrival_now))
@@ -188,6 +188,7 @@ class ControlLoop:
 
     def _watch(self) -> None:
         """Catch what lets inputs run dry or keeps control cycles from running."""
+        self._wind_watchdog(0.5)  # something is wrong: look more often
         now, arrival_now = self._now(), arrival_time(self._clock)
         try:
             self._check_clock(now)
@@ -198,6 +199,12 @@ class ControlLoop:
                 raise Fault(Cause.DEADLINE, f"no control cycle has run for {silent / 1e9:.2f} s; check the clocks")
         except Fault as fault:
             self._halt(fault)
+
+    def _wind_watchdog(self, periods: float) -> None:
+        """Let it look so many control periods from now on."""
+        if self._watchdog is not None:
+            self._watchdog.timer_period_ns = round(periods * self.controller.period * 1e9)
+            self._watchdog.reset()
 
     def _check_clock(self, now: int) -> None:
         """ROS time goes forward, and if it is simulated, it goes at all."""
@@ -263,10 +270,14 @@ class ControlLoop:
             self.inputs.listen(self._on_news)
 
     def _on_news(self) -> None:
-        """Run a cycle on what the sensor has just said, unless the last one is too recent."""
+        """Run a cycle on what the sensor has just said, unless the last one is too recent.
+
+        Not here and now: what other sensors sent at the same moment may still wait to be taken.
+        """
         period = self.controller.period * 1e9
         if self._timer is not None and self._now() - self._last_cycle[0] >= SOONEST * period:
-            self._tick()
+            self._timer.timer_period_ns = 1
+            self._timer.reset()
 
     def _start_timer(self) -> None:
         """Run cycles at whole multiples of the period in ROS time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -17,7 +18,7 @@ from rclpy.parameter import Parameter
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
-from kdmarl_ros.control_loop import ControlLoop
+from kdmarl_ros.control_loop import LATEST, ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.inputs import Inputs, required_topics
 from kdmarl_ros.parameters import read_parameter
@@ -26,6 +27,9 @@ from kdmarl_ros.process import initialise
 from kdmarl_ros.qos import COMMAND_QOS, Endpoint
 from kdmarl_ros.restarts import BAD_INPUT
 from kdmarl_ros.signals import StopSignal
+
+ARRIVAL_TIME = 0.3
+"""Longest wait of a node that ends for its stop to arrive [s]."""
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -139,8 +143,10 @@ class PolicyNode(LifecycleNode):
         driving = self._loop is not None and not self._loop.standing
         try:
             self._release("shut down")
-            if driving:
-                self._commands.wait_for_all_acked(Duration(seconds=0.3))
+            end = time.monotonic() + ARRIVAL_TIME
+            # Bit by bit: the call keeps all threads waiting, and other robots of this process have to stop, too.
+            while driving and time.monotonic() < end and not self._commands.wait_for_all_acked(Duration(nanoseconds=1)):
+                time.sleep(0.01)
         finally:
             self.destroy_node()
 
@@ -181,9 +187,7 @@ class PolicyNode(LifecycleNode):
 
     def _read_trigger(self) -> bool:
         """Whether a sensor's new message starts a control cycle."""
-        text = (
-            "what starts a control cycle: timer, at whole multiples of the period; sensor, new messages of all sensors"
-        )
+        text = "what starts a control cycle: timer, at whole multiples of the period; sensor, a new scan"
         trigger = read_parameter(self, "trigger", "timer", text)
         if trigger not in ("timer", "sensor"):
             raise KdmarlError(f"parameter 'trigger' is '{trigger}'; give timer or sensor")
@@ -217,7 +221,8 @@ class PolicyNode(LifecycleNode):
                 f"robot_type '{self._robot_type}' is not in {self._robot_types} ({', '.join(sorted(types))}); "
                 "add it there"
             )
-        controller = Controller(Policy.load(path), self._robot_type, types[self._robot_type], self._scan_guard)
+        spacing = LATEST if self._on_sensor else 1.0
+        controller = Controller(Policy.load(path), self._robot_type, types[self._robot_type], self._scan_guard, spacing)
         required_topics(controller.terms)  # refuses terms that no topic can feed
         return controller
 

@@ -24,8 +24,12 @@ class Controller:
     Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``guard``, None when it is off.
     """
 
-    def __init__(self, policy: Policy, robot_type: str, robot: RobotType, scan_guard: bool = False) -> None:
+    def __init__(
+        self, policy: Policy, robot_type: str, robot: RobotType, scan_guard: bool = False, spacing: float = 1.0
+    ) -> None:
         """Put ``policy`` on a ``robot`` of type ``robot_type``, under a :class:`ScanGuard` if asked.
+
+        ``spacing`` is the longest regular time from one cycle to the next [periods].
 
         Raises:
             KdmarlError: the policy is not for this robot, or sees nothing to guard by; says all that does not fit.
@@ -44,7 +48,7 @@ class Controller:
         if scan_guard:
             if not any(isinstance(term, Lidar | RangeSensors) for term in self.terms):
                 raise KdmarlError(f"{policy.path}: observes no lidar and no range sensors; turn scan_guard off")
-            self.guard = ScanGuard(limits, robot, self.period)
+            self.guard = ScanGuard(limits, robot, self.period, spacing)
         # What the policy wanted, not what the filter made of it: that is what it saw in training.
         self._previous_action = np.zeros(action.size, np.float32)
 

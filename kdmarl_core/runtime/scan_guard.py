@@ -43,29 +43,33 @@ class Returns(NamedTuple):
 class ScanGuard:
     """Slows a robot down, or stops it, before what its lidar or its range sensors see.
 
-    Supposed is that readings are no older, and the robot obeys no later, than one period together.
+    Supposed is that readings are no older, and the robot obeys no later, than one period together, and that cycles come
+    in time.
     ``cycles`` counts the commands that were changed.
     """
 
-    def __init__(self, action: DiffDrive, robot: RobotType, period: float) -> None:
-        """Guard a ``robot`` whose commands change within ``action``, every ``period`` seconds.
+    def __init__(self, action: DiffDrive, robot: RobotType, period: float, spacing: float = 1.0) -> None:
+        """Guard a ``robot`` whose commands change by what ``action`` allows in a ``period`` [s].
+
+        A command may stay in force for ``spacing`` periods before the next.
 
         Raises:
             KdmarlError: it brakes so slowly, or drives so far in a period, that its way is too long to be looked at.
         """
         self.cycles = 0
         self._step = np.asarray(action.acceleration, np.float64) * period
-        self._period = period
+        self._period = spacing * period
         self._radius = robot.radius
         self._earlier = np.zeros(2)
         """command before the last one"""
         self._ring = robot.sensors.range_sensors
-        farthest = max(-action.linear[0], action.linear[1]) * period
+        # The robot's, not the policy's: after a swap it may still be faster than its new policy.
+        farthest = max(-robot.action.linear[0], robot.action.linear[1]) * self._period
         self._substeps = max(1, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
-        if farthest > MAX_SAMPLES / self._substeps * self._step[0] * period:
+        if farthest > MAX_SAMPLES / self._substeps * self._step[0] * self._period:
             raise KdmarlError(
                 f"linear_acceleration {action.linear_acceleration:g} m/s² is too little for the scan guard at "
-                f"{list(action.linear)} m/s; correct the limits or turn scan_guard off"
+                f"{list(robot.action.linear)} m/s; correct the limits or turn scan_guard off"
             )
         # A disc that is this much larger at two samples covers the robot between them.
         self._need = math.hypot(robot.radius + MARGIN, farthest / self._substeps / 2)

@@ -24,10 +24,14 @@ FINE = 720
 
 
 class Plant:
-    """One robot among walls and pillars, by the simulator's own kernels, ``delay`` substeps late."""
+    """One robot among walls and pillars, by the simulator's own kernels, ``delay`` substeps late.
 
-    def __init__(self, robot, discs, walls, pose=(0.0, 0.0, 0.0), delay=0):
+    From one command to the next it is ``spacing`` periods.
+    """
+
+    def __init__(self, robot, discs, walls, pose=(0.0, 0.0, 0.0), delay=0, spacing=1.0):
         self.robot = robot
+        self.spacing = spacing
         self.pose = np.array([[pose]], np.float64)
         self.velocity = np.zeros((1, 1, 2))
         self.commands = np.zeros((3, 1, 1, 2))
@@ -37,13 +41,13 @@ class Plant:
         self.gap = np.zeros((1, 1))
 
     def drive(self, command):
-        """Obey for one period; the least gap on the way [m]."""
+        """Obey until the next command; the least gap on the way [m]."""
         self.commands = np.concatenate([np.reshape(command, (1, 1, 1, 2)), self.commands[:2]])
         action = self.robot.action
         kernels.advance(
             self.pose, self.velocity, self.commands.astype(np.float64), self.delay, np.ones((1, 1, 2)),
             action.acceleration[None].astype(np.float64), np.array([self.robot.radius]), self.discs, self.walls,
-            PERIOD / SUBSTEPS, SUBSTEPS, np.zeros((1, 1)), self.gap,
+            self.spacing * PERIOD / SUBSTEPS, SUBSTEPS, np.zeros((1, 1)), self.gap,
         )  # fmt: skip
         return self.gap.item()
 
@@ -81,7 +85,7 @@ class Plant:
 def run(plant, wishes, guarded=True):
     """Drive by ``wishes`` (period, 2) through filter and guard; the least gap, the commands and the guard."""
     gate = SafetyFilter(plant.robot.action, PERIOD)
-    guard = ScanGuard(plant.robot.action, plant.robot, PERIOD)
+    guard = ScanGuard(plant.robot.action, plant.robot, PERIOD, plant.spacing)
     least, commands = math.inf, []
     for wish in wishes:
         last = gate.last
@@ -142,13 +146,14 @@ def test_nothing_that_stands_still_is_touched(name, data):
 @pytest.mark.parametrize("name", ["scout", "carrier", "mini"])
 @pytest.mark.parametrize("delay", [0, 5, SUBSTEPS])
 @pytest.mark.parametrize("turn", [0.0, 0.3, 1.0])
-def test_a_policy_that_would_crash_is_stopped_near_the_wall(name, delay, turn):
+@pytest.mark.parametrize("spacing", [1.0, 1.4])
+def test_a_policy_that_would_crash_is_stopped_near_the_wall(name, delay, turn, spacing):
     robot = TYPES[name]
     wish = [robot.action.linear[1], turn * robot.action.angular[1]]
     for x in (1.0, 1.7, 2.3):
         wishes = [[robot.action.linear[1], 0.0]] * 5 + [wish] * 60
-        free, _, _ = run(Plant(robot, [], [], (x, 0.0, 0.1), delay), wishes, guarded=False)
-        least, commands, guard = run(Plant(robot, [], [], (x, 0.0, 0.1), delay), wishes)
+        free, _, _ = run(Plant(robot, [], [], (x, 0.0, 0.1), delay, spacing), wishes, guarded=False)
+        least, commands, guard = run(Plant(robot, [], [], (x, 0.0, 0.1), delay, spacing), wishes)
         assert least > 0
         if free > 0.1:
             continue
