@@ -138,13 +138,13 @@ def test_a_judged_run_with_targets(tmp_path):
     robots = [robot(goal=None), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=None)]
     terms = [Targets(count=3, range=8.0), Velocity()]
     path = write_swarm(tmp_path, robots, observation=terms, targets=[[1.5, 0.3], [-0.8, 2.0]], world=EMPTY)
-    options = ["--duration", "8", "--lockstep", "--real-time-factor", "0", "--output", str(tmp_path / "out")]
+    options = ["--duration", "8", "--lockstep", "--real-time-factor", "2", "--output", str(tmp_path / "out")]
     with swarm(path, *options) as popen:
         assert popen.wait(timeout=60) == 0
     totals = json.loads((tmp_path / "out" / "summary.json").read_text())["totals"]
     assert (totals["goals_reached"], totals["targets"], totals["collisions"]) == (2, 2, 0)
     log = (tmp_path / "log").read_text()
-    assert re.search(r"t=  5\.\d s  targets covered \d/2  ", log)
+    assert re.search(r"t=  [5-7]\.\d s  targets covered \d/2  ", log)
     assert re.search(r"covered .* covered ", log, re.DOTALL)
 
 
