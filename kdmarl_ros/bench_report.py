@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
-from kdmarl_core.contract.writing import replacing
-
-BEGIN, END = "<!-- begin cost, from bench.json -->", "<!-- end cost -->"
+from kdmarl_core.contract.pages import write_section
 
 
 def renew(page: Path, results: dict[str, Any]) -> None:
     """Write the section between its marks in ``page``, at its end if there is none yet."""
-    text = page.read_text(encoding="utf-8") if page.exists() else "# Run time\n"
-    new = "\n".join([BEGIN, *section(results), END])
-    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    text = marked.sub(lambda _: new, text) if marked.search(text) else f"{text.rstrip()}\n\n{new}\n"
-    with replacing(page) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+    write_section(page, "bench.json", section(results), "# Run time\n")
 
 
 def section(results: dict[str, Any]) -> list[str]:

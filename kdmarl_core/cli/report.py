@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.pages import marks, with_section
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.evaluate import ledger
 from kdmarl_core.evaluate.ledger import TEAM, Ledger
@@ -23,7 +23,6 @@ FIGURES = {
     "focus_fire": "focus fire",
 }
 """Figures that the page shows where a task has them."""
-MARKS = "<!-- {} from {} -->"
 
 
 def report(results: Path, readme: Path | None) -> None:
@@ -155,14 +154,13 @@ def _table(head: list[str], lines: list[list[str]]) -> list[str]:
 
 def _renew(readme: Path, results: Path, table: list[str]) -> None:
     """Put ``table`` between the marks that name ``results``."""
-    begin, end = MARKS.format("begin", results.name), MARKS.format("end", results.name)
     try:
         text = readme.read_text(encoding="utf-8")
     except OSError as error:
         raise KdmarlError(f"{readme}: cannot be read ({error.strerror}); check the path") from None
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(text):
+    renewed = with_section(text, results.name, table)
+    if renewed is None:
+        begin, end = marks(results.name)
         raise KdmarlError(f"{readme}: has no lines '{begin}' and '{end}'; add them where the table belongs")
-    body = "\n".join([begin, *table, end])
     with replacing(readme) as scratch:
-        scratch.write_text(pattern.sub(lambda _: body, text), encoding="utf-8")
+        scratch.write_text(renewed, encoding="utf-8")

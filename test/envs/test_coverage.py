@@ -46,7 +46,7 @@ def test_a_place_counts_for_one_robot():
     env.reset(0)
     env.targets[0] = [(x, 3.0) for x in (-4, -2.5, -1, 0.5, 2, 3.5)]
     env.pose[0, :, :2] = [(-4.0, 2.9), (-4.0, 2.65), (-1.0, 3.1), (0.5, 3.5), (0, 0), (0, -3)]
-    env._share_out(np.arange(1))
+    env._begin(np.arange(1))
     step = env.step(still(env))
     # 0 and 1 are both near the first place and 0 nearer; 2 covers the third; 3 is out of reach.
     assert step.episodes["success"].tolist() == [[1, 0, 1, 0, 0, 0]]
@@ -60,7 +60,7 @@ def test_a_robot_is_paid_for_the_place_that_it_was_told():
     env.pose[0, :, :2] = [(-4, 0), (-2.5, 0), (-1, 0), (0.5, 0), (2, 0), (3.5, -2)]
     env.pose[0, :, 2] = np.pi / 2
     env._gain[:], env._delay[:] = 1, 0
-    env._share_out(np.arange(1))
+    env._begin(np.arange(1))
     np.testing.assert_allclose(env.goal[0], env.targets[0])
     assert env.observe(EXPERT)["scout"][0, 0, 72] == pytest.approx(3.0)
     ahead = still(env)

@@ -14,7 +14,8 @@ import rclpy
 
 from faults.cases import CASES
 from faults.harness import MODELS, Case, Disturbed, Scene, run_trial
-from faults.report import Found, conditions, faults_section, holds, summarise, write_section
+from faults.report import TITLE, Found, conditions, faults_section, holds, summarise
+from kdmarl_core.contract.pages import write_section
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
         "causes": rows,
     }
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")
-    write_section(arguments.page, "Faults", faults_section(results))
+    write_section(arguments.page, arguments.output.name, ["## Faults", "", faults_section(results).rstrip()], TITLE)
     rclpy.try_shutdown()
     return 0 if holds(rows) else 1
 

@@ -83,15 +83,6 @@ def holds(rows: Sequence[dict]) -> bool:
     return not late and not any(row["failures"] for row in rows)
 
 
-def write_section(page: Path, heading: str, section: str) -> None:
-    """Put a section into the page, which is made if it is not there, in place of the one of that heading before."""
-    text = page.read_text() if page.exists() else TITLE
-    before, found, rest = text.partition(f"\n## {heading}\n")
-    after = rest.partition("\n## ")
-    tail = f"\n## {after[2]}" if found and after[1] else ""
-    page.write_text(f"{before.rstrip()}\n\n## {heading}\n\n{section.rstrip()}\n{tail}")
-
-
 def faults_section(results: dict) -> str:
     """What the long run found."""
     parts = [fill(METHOD)]

@@ -20,7 +20,9 @@ import rclpy
 
 from faults.cases import CASES
 from faults.harness import MODELS, Disturbed, Scene, run_trial
-from faults.report import conditions, soak_section, write_section
+from faults.report import TITLE, conditions, soak_section
+from kdmarl_core.contract.pages import write_section
+from kdmarl_ros import usage
 from node_process import DOMAIN
 from robot_body import ACTIVATE
 
@@ -46,7 +48,7 @@ def main() -> int:
     command = f"make soak MINUTES={arguments.minutes:g} ROBOTS={arguments.robots} MODEL={arguments.model}"
     result = {"conditions": conditions(command, arguments.minutes), **result}
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-    write_section(arguments.page, "Soak", soak_section(result))
+    write_section(arguments.page, arguments.output.name, ["## Soak", "", soak_section(result).rstrip()], TITLE)
     print(json.dumps(result["summary"], indent=2))
     rclpy.try_shutdown()
     return 0 if result["summary"]["holds"] else 1
@@ -131,8 +133,7 @@ def _watch_memory(pids: set[int], end: float) -> dict[int, list[tuple[float, flo
     while time.monotonic() < end:
         for pid, taken in samples.items():
             with suppress(OSError):  # the process has died, which is told elsewhere
-                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-                taken.append((time.monotonic() - begun, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+                taken.append((time.monotonic() - begun, usage.memory([pid]).rss))
         time.sleep(SAMPLE_EVERY)
     return samples
 

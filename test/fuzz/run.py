@@ -9,7 +9,6 @@ import argparse
 import faulthandler
 import json
 import platform
-import re
 import resource
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fuzz.targets import TARGETS
+from kdmarl_core.contract.pages import write_section
 from support import REPOSITORY
 
 CASES = {
@@ -106,16 +106,6 @@ def section(results: dict[str, Any]) -> list[str]:
     return ["## Fuzzing", "", *wrap(summary, 120), "", *table, "", *wrap(FOUND, 120)]
 
 
-def write_section(lines: list[str]) -> None:
-    """Put ``lines`` between this section's marks on the page, at its end if they are not there."""
-    marks = [f"<!-- {word} from {RESULTS.name} -->" for word in ("begin", "end")]
-    body = "\n".join([marks[0], *lines, marks[1]])
-    text = PAGE.read_text() if PAGE.exists() else "# At run time\n"
-    found = re.compile(f"{re.escape(marks[0])}.*{re.escape(marks[1])}", re.DOTALL)
-    text = found.sub(lambda _: body, text) if found.search(text) else f"{text.rstrip()}\n\n{body}\n"
-    PAGE.write_text(text)
-
-
 def main() -> int:
     """Run all targets, or one case of one."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -125,7 +115,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="only write the page's section anew")
     options = parser.parse_args()
     if options.page:
-        write_section(section(json.loads(RESULTS.read_text())))
+        write_section(PAGE, RESULTS.name, section(json.loads(RESULTS.read_text())), "# At run time\n")
         return 0
     if options.case:
         seed, number = map(int, options.case.split(":"))
@@ -141,7 +131,7 @@ def main() -> int:
         results = {"command": "make fuzz", "seed": options.seed, "machine": machine, "peak_mib": round(peak)}
         results |= {"targets": rows}
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-        write_section(section(results))
+        write_section(PAGE, RESULTS.name, section(results), "# At run time\n")
     return 0
 
 

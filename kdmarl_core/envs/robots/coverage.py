@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,9 +47,6 @@ class Coverage(GoalsEnv):
 
     config: CoverageConfig
 
-    def __init__(self, config: CoverageConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
-        super().__init__(config, folder, num_envs, swarm)
-
     @property
     def _most_obstacles(self) -> tuple[int, int]:
         return self.config.discs[1], self.config.walls[1]
@@ -86,10 +82,10 @@ class Coverage(GoalsEnv):
 
     def _begin(self, chosen: np.ndarray) -> None:
         super()._begin(chosen)
-        self._share_out(chosen)
+        self._share_out(chosen, self._distances())
 
-    def _share_out(self, chosen: np.ndarray) -> None:
-        own = share_out(self._distances()[chosen])
+    def _share_out(self, chosen: np.ndarray, distances: np.ndarray) -> None:
+        own = share_out(distances[chosen])
         self.goal[chosen] = np.take_along_axis(self.targets[chosen], own[..., None], 1)
 
     def _distances(self) -> np.ndarray:
@@ -98,9 +94,10 @@ class Coverage(GoalsEnv):
         return np.hypot(offset[..., 0], offset[..., 1])
 
     def _task_figures(self) -> dict[str, np.ndarray]:
-        figures = super()._task_figures()
-        self._share_out(np.arange(self.num_envs))  # for what is seen next; the step was rewarded by what was seen
-        covered = (self._distances().min(1) <= self.config.goal_tolerance).mean(1, keepdims=True)
+        figures, distances = super()._task_figures(), self._distances()
+        # For what is seen next; the step was rewarded by what was seen.
+        self._share_out(np.arange(self.num_envs), distances)
+        covered = (distances.min(1) <= self.config.goal_tolerance).mean(1, keepdims=True)
         return figures | {"covered": np.broadcast_to(covered, self._at_goal.shape)}
 
     def _add_readings(self, readings: Readings, agents: slice) -> Readings:
