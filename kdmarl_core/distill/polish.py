@@ -39,6 +39,8 @@ class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     epochs: Count = 3
     minibatches: Count = 8
     learning_rate: Positive = 2e-3
+    decay: Unit = 0.0
+    """share of the rounds, the last ones, over which the learning rate falls to zero"""
     clip: Positive = 0.2
     max_grad_norm: NonNegative = 1.0
 
@@ -99,6 +101,8 @@ class Polisher:
         """
         first, last = self.config.first_share, self.config.share
         share = first + (last - first) * index / max(self.config.rounds - 1, 1)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * self._remaining(index)
         states, starts = self._memory.states, self._memory.starts
         batch, _ = self._rollout.collect(self.students, self.critics, self.config.steps, self._memory)
         advantage = {name: self._advantage(name, batch) for name in batch.observation}
@@ -108,6 +112,11 @@ class Polisher:
             for chosen in self._minibatches(*batch.ended.shape):
                 losses.append(self._learn(driven, chosen, share))
         return {"advantage_share": share, "advantage": sum(losses) / len(losses)}
+
+    def _remaining(self, index: int) -> float:
+        """Share of the learning rate in a round."""
+        rounds = self.config.rounds
+        return min(1.0, (rounds - index) / max(self.config.decay * rounds, 1e-9))
 
     def _advantage(self, name: str, batch: Batch) -> Tensor:
         """(T · B, n), of zero mean and unit variance."""

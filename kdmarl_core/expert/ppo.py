@@ -128,17 +128,15 @@ class Rollout:
         """
         memory = memory or Memory(policy, self.env)
         rows: list[dict[str, Any]] = []
+        last: dict[int, dict[str, Tensor]] = {}  # step → critic inputs of the episodes that ended with it
         episodes: list[dict[str, Tensor]] = []
         observation, state = self.tensors()
-        value = values_of(critics, state)
-        for _ in range(steps):
+        for t in range(steps):
             distribution = memory.step(observation)
             sample = {name: d.sample() for name, d in distribution.items()}
             log_prob = {name: d.log_prob(sample[name]) for name, d in distribution.items()}
             step = self.env.step({name: command.numpy() for name, command in policy.command(sample).items()})
             ended = torch.from_numpy(step.terminated | step.truncated)
-            next_observation, next_state = self.tensors()
-            next_value = values_of(critics, next_state)
             reward = torch.from_numpy(step.reward)
             rows.append(
                 {
@@ -146,21 +144,39 @@ class Rollout:
                     "state": state,
                     "sample": sample,
                     "log_prob": log_prob,
-                    "value": value,
-                    "next_value": next_value,
                     "reward": {g.name: reward[:, g.agents] for g in self.env.groups},
                     "terminated": torch.from_numpy(step.terminated),
                     "ended": ended,
                 }
             )
+            observation, state = self.tensors()
             if ended.any():
                 episodes.append({name: torch.from_numpy(figure) for name, figure in step.episodes.items()})
+                last[t] = {name: seen[ended] for name, seen in state.items()}
                 self.env.reset_ended()
                 memory.forget(ended)
-                next_observation, next_state = self.tensors()
-                next_value = values_of(critics, next_state)
-            observation, state, value = next_observation, next_state, next_value
-        return _stack(rows), episodes
+                observation, state = self.tensors()
+        value, next_value = _values(critics, [*(row["state"] for row in rows), state], last, [r["ended"] for r in rows])
+        return Batch(value=value, next_value=next_value, **_stack(rows)), episodes
+
+
+def _values(
+    critics: nn.ModuleDict, states: list[dict[str, Tensor]], last: dict[int, dict[str, Tensor]], ended: list[Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Values of the T states acted in and of those that followed, before any reset; group → (T, B, n) each.
+
+    Args:
+        critics: of each group.
+        states: T + 1 critic inputs in a row, (B, n, O + S), after resets.
+        last: step → critic inputs of the episodes that ``ended`` with it, before their reset, (K, n, O + S).
+        ended: (B,) bool for each of T steps.
+    """
+    values = values_of(critics, {name: torch.stack([state[name] for state in states]) for name in states[0]})
+    following = {name: value[1:].clone() for name, value in values.items()}
+    for t, state in last.items():
+        for name, value in values_of(critics, state).items():
+            following[name][t, ended[t]] = value
+    return {name: value[:-1] for name, value in values.items()}, following
 
 
 def values_of(critics: nn.ModuleDict, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -173,14 +189,14 @@ def _each(critics: nn.ModuleDict) -> list[tuple[str, Critic]]:
     return [(name, cast(Critic, critic)) for name, critic in critics.items()]
 
 
-def _stack(rows: list[dict[str, Any]]) -> Batch:
+def _stack(rows: list[dict[str, Any]]) -> dict[str, Any]:
     def stack(key: str) -> Tensor | dict[str, Tensor]:
         first = rows[0][key]
         if isinstance(first, dict):
             return {name: torch.stack([row[key][name] for row in rows]) for name in first}
         return torch.stack([row[key] for row in rows])
 
-    return Batch(**{key: stack(key) for key in Batch._fields})  # type: ignore[arg-type]
+    return {key: stack(key) for key in rows[0]}
 
 
 class PPO:
@@ -243,7 +259,7 @@ class PPO:
         config = self.config
         distributions = self.policy({name: x[chosen] for name, x in flat["observation"].items()})
         policy_loss, value_loss, entropy, kl = (torch.zeros(()) for _ in range(4))
-        agents = sum(d.log_prob(flat["sample"][name][chosen]).shape[-1] for name, d in distributions.items())
+        agents = sum(old.shape[-1] for old in flat["log_prob"].values())
         for name, distribution in distributions.items():
             log_prob = distribution.log_prob(flat["sample"][name][chosen])
             share = log_prob.shape[-1] / agents

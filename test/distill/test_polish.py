@@ -47,6 +47,15 @@ def test_students_outgrow_an_expert_that_knows_nothing():
     assert mean_reward(env, polisher.students) > before + 0.3
 
 
+def test_the_learning_rate_falls_in_the_last_rounds():
+    _, polisher = build(PolishConfig(rounds=4, steps=5, learning_rate=0.01, decay=0.5))
+    rates = []
+    for index in range(4):
+        polisher.round(index)
+        rates.append(polisher._optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005])
+
+
 def test_the_share_rises_and_the_expert_stays():
     _, polisher = build(PolishConfig(rounds=4, steps=5, first_share=0.2, share=0.8))
     kept = {name: value.clone() for name, value in polisher.expert.state_dict().items()}
