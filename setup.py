@@ -55,6 +55,7 @@ TRAIN = [
     "onnx>=1.16",
     "onnxscript>=0.1",
     "safetensors>=0.4",
+    "filelock>=3.12",
     "tensorboard>=2.14",
     "matplotlib>=3.6",
     "scipy>=1.15",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +16,7 @@ from kdmarl_core.cli import stages
 from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
 from kdmarl_core.cli.evaluation import greedy
 from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
-from kdmarl_core.contract.writing import replacing
+from kdmarl_core.contract.writing import replacing, writing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes, ledger
 from kdmarl_core.evaluate.ledger import Cost, Ledger, Means, Row
@@ -38,6 +39,8 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
 def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_run: bool) -> None:
     """Do what is missing of a suite, one unit after the other; an interrupted run goes on where it was.
 
+    Several processes may do this at once with one file of results: each takes an expert that no other is at.
+
     Raises:
         KdmarlError: the suite, an experiment or the file of results does not fit, or a training fails.
     """
@@ -51,15 +54,31 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     _print_costs(chosen, missing, book, runs)
     if dry_run:
         return
-    for number, unit in enumerate(missing, 1):
-        Console().print(f"{number} of {len(missing)}: {unit.name}")
-        command = f"kdmarl benchmark {path} --only {unit.name}"
-        book = book.add(_measure(unit, keys[unit.name], command, runs))
-        ledger.save(book, results)
+    _do(missing, keys, path, results, suite.title, runs)
     notes = {"methods": _about(suite.methods), "tasks": _about(suite.tasks)}
-    book = ledger.aggregated(book, notes, suite.about, keys)
-    ledger.save(book, results)
+    ledger.change(results, suite.title, lambda book: ledger.aggregated(book, notes, suite.about, keys))
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
+
+
+def _do(units: list[Unit], keys: dict[str, str], suite: Path, results: Path, title: str, runs: Path) -> None:
+    """Measure units and keep each: first those whose expert no other process is at, then the rest."""
+    waiting = units
+    for patience in (0, -1):
+        busy = []
+        for unit in waiting:
+            folder = _expert_folder(unit, runs)
+            with writing(folder):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with FileLock(folder.with_suffix(".lock"), timeout=patience):
+                    if not ledger.load(results, title).has(unit.name, keys[unit.name]):
+                        Console().print(f"{units.index(unit) + 1} of {len(units)}: {unit.name}")
+                        command = f"kdmarl benchmark {suite} --only {unit.name}"
+                        row = _measure(unit, keys[unit.name], command, runs)
+                        ledger.change(results, title, lambda book, row=row: book.add(row))  # type: ignore[misc]
+            except Timeout:
+                busy.append(unit)
+        waiting = busy
 
 
 def _about(parts: dict[str, Any]) -> dict[str, str]:

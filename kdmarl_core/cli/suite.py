@@ -15,6 +15,8 @@ from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_f
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import load_yaml
+from kdmarl_core.distill.distill import DistillConfig
+from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
@@ -105,7 +107,7 @@ class Unit(NamedTuple):
             learnt = expert_facts(self.alone, self.seed, task_facts(experiment, self.config, STUDENT))
         else:
             seen = task_facts(experiment, self.config, STUDENT)
-            learnt = {"distill": msgspec.to_builtins(experiment.distill), "sees": seen}
+            learnt = {"distill": msgspec.to_builtins(_effective(experiment.distill)), "sees": seen}
         return {"origin": self.origin, "learnt": learnt, "evaluate": msgspec.to_builtins(experiment.evaluate)}
 
     @property
@@ -114,6 +116,11 @@ class Unit(NamedTuple):
         expert, alone = self.experiment.expert, self.alone
         own = alone.env_steps if alone else self.experiment.distill.env_steps
         return {"expert": expert.env_steps, "policies": own}
+
+
+def _effective(config: DistillConfig) -> DistillConfig:
+    """The same without settings of a polish that does not take place."""
+    return config if config.polish.rounds else msgspec.structs.replace(config, polish=PolishConfig(rounds=0))
 
 
 def key(facts: Facts) -> str:

@@ -7,15 +7,17 @@ of the Statistical Precipice" (arXiv 2108.13264): every task is a stratum, seeds
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from filelock import FileLock
 from scipy import stats
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.writing import replacing
+from kdmarl_core.contract.writing import replacing, writing
 
 SCHEMA_VERSION = 1
 RESAMPLES = 2000
@@ -148,6 +150,18 @@ def save(ledger: Ledger, path: Path) -> None:
     data = msgspec.json.format(msgspec.json.encode(ledger), indent=1)
     with replacing(path) as scratch:
         scratch.write_bytes(data)
+
+
+def change(path: Path, title: str, how: Callable[[Ledger], Ledger]) -> None:
+    """Read, change and write the ledger at ``path`` while no other process does so.
+
+    Raises:
+        KdmarlError: it cannot be read or written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            save(how(load(path, title)), path)
 
 
 def agent_means(values: np.ndarray) -> list[float]:

@@ -2,8 +2,10 @@
 
 import json
 
+import msgspec
 import pytest
 import yaml
+from filelock import FileLock
 
 from kdmarl_core.cli import benchmark as module
 from kdmarl_core.cli.main import app
@@ -45,6 +47,20 @@ def test_units_share_experts_and_budgets():
     assert given <= scratch.env_steps["policies"] < given + scratch.alone.envs * scratch.alone.steps
     widths = {name: size.hidden for name, size in tiny.experiment.distill.students.items()}
     assert widths == {"agent": (17, 17)}  # 18·17 + 17² + 17·5 = 680 of 71,424 / 100
+
+
+def test_figures_do_not_depend_on_what_is_not_used(tmp_path):
+    keys = []
+    for decay in (0.0, 0.5):
+        methods = {
+            "plain": {"set": {"distill.polish.rounds": 0, "distill.polish.decay": decay}},
+            "polished": {"set": {"distill.polish.decay": decay}},
+        }
+        path = written(tmp_path, methods=methods)
+        keys.append({unit.name: key(unit.depends_on) for unit in units(load_suite(path), path)})
+    one, two = keys
+    assert one["spread/plain/1"] == two["spread/plain/1"]
+    assert one["spread/polished/1"] != two["spread/polished/1"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +144,25 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     assert "| navigation | 0.500 |  |" in page
     assert "never" not in page
     assert "- `other`" not in page
+
+
+def test_what_another_process_is_at_comes_last(tmp_path, monkeypatch):
+    results, runs, done = tmp_path / "smoke.json", tmp_path / "runs", []
+    first = units(load_suite(SMOKE), SMOKE)[0]
+    lock = FileLock(module._expert_folder(first, runs).with_suffix(".lock"))
+    (runs / "experts").mkdir(parents=True)
+
+    def measure(unit, sha256, *_):
+        done.append(unit.name)
+        if len(done) == 9:  # of 12; the other process ends
+            lock.release()
+        return msgspec.structs.replace(result(unit.task, unit.method), seed=unit.seed, sha256=sha256)
+
+    monkeypatch.setattr(module, "_measure", measure)
+    lock.acquire()
+    run(SMOKE, "--output", results, "--runs", runs)
+    assert len(json.loads(results.read_text())["units"]) == 12
+    assert done[9:] == ["spread/kdmarl/1", "spread/tiny/1", "spread/scratch/1"]
 
 
 def result(task, method):
