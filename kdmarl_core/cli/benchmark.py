@@ -55,7 +55,11 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     if dry_run:
         return
     _do(missing, keys, path, results, suite.title, runs)
-    notes = {"methods": _about(suite.methods), "tasks": _about(suite.tasks)}
+    notes: dict[str, dict[str, str]] = {
+        "methods": _about(suite.methods),
+        "stages": {name: method.stage for name, method in suite.methods.items()},
+        "tasks": _about(suite.tasks),
+    }
     ledger.change(results, suite.title, lambda book: ledger.aggregated(book, notes, suite.about, keys))
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
 

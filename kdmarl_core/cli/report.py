@@ -23,6 +23,8 @@ FIGURES = {
     "focus_fire": "focus fire",
 }
 """Figures that the page shows where a task has them."""
+MATCHES = 0.95
+"""Retention from which on a policy counts as as good as the expert."""
 
 
 def report(results: Path, readme: Path | None) -> None:
@@ -71,6 +73,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         *_methods(book, methods),
         "",
+        *_from_scratch(book),
         "## Every type of student",
         "",
         *_students(book),
@@ -126,6 +129,24 @@ def _methods(book: Ledger, methods: list[str]) -> list[str]:
         lines.append([f"{len(tasks)} tasks, {len(seeds)} seeds", *(told(overall[m]["retention"]) for m in methods)])
         lines.append(["mean of these", *(f"{overall[method]['mean']:.3f}" for method in methods)])
     return _table(["task", *(f"`{method}`" for method in methods)], lines)
+
+
+def _from_scratch(book: Ledger) -> list[str]:
+    """The section on the smallest network that needs no expert; nothing where none was trained so."""
+    stages = book.notes.get("stages", {})
+    own = [row for row in book.rows if row["student"] == TEAM and stages.get(row["method"], "distill") != "distill"]
+    if not own:
+        return []
+    lines = []
+    for task in dict.fromkeys(row["task"] for row in own):
+        tried = [row for row in own if row["task"] == task]
+        good = [row for row in tried if row["retention"]["iqm"] >= MATCHES]
+        best = min(good, key=lambda row: row["macs"]) if good else max(tried, key=lambda row: row["retention"]["iqm"])
+        found = [f"`{best['method']}`", f"{best['macs']:,.0f}", f"{best['macs_ratio']:.1f}x", told(best["retention"])]
+        lines.append([task, "" if good else "none; best:", *found, ", ".join(f"{row['macs']:,.0f}" for row in tried)])
+    head = ["task", "", "method", "MACs", "fewer", "retention", "MACs tried"]
+    about = f"The smallest network trained without an expert that keeps {MATCHES:g} of the expert's return:"
+    return ["## From scratch", "", about, "", *_table(head, lines), ""]
 
 
 def _students(book: Ledger) -> list[str]:

@@ -98,7 +98,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     about: str = ""
     notes: dict[str, dict[str, str]] = {}
-    """``methods`` and ``tasks`` → name → a few words"""
+    """``methods`` and ``tasks`` → name → a few words; ``stages`` → method → how its policies come about"""
     rows: list[dict[str, Any]] = []
     """task, method, student (a type or ``team``) → figures over seeds"""
     overall: list[dict[str, Any]] = []

@@ -146,6 +146,19 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     assert "- `other`" not in page
 
 
+@pytest.mark.parametrize(("kept", "line"), [(0.96, "| spread |  | `direct` | 1 |"), (0.5, "| spread | none; best: |")])
+def test_the_smallest_network_from_scratch(tmp_path, kept, line):
+    expert_sized = result("spread", "direct")
+    expert_sized = msgspec.structs.replace(expert_sized, students={"return": [kept]})
+    done = [result("spread", "kdmarl"), expert_sized, result("spread", "scratch")]
+    notes = {"methods": dict.fromkeys(["kdmarl", "direct", "scratch"], ""), "tasks": {}}
+    notes["stages"] = {"kdmarl": "distill", "direct": "direct", "scratch": "scratch"}
+    book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", {unit.name: "" for unit in done})
+    ledger.save(book, tmp_path / "some.json")
+    app(["report", str(tmp_path / "some.json")], standalone_mode=False)
+    assert line in (tmp_path / "some.md").read_text()
+
+
 def test_what_another_process_is_at_comes_last(tmp_path, monkeypatch):
     results, runs, done = tmp_path / "smoke.json", tmp_path / "runs", []
     first = units(load_suite(SMOKE), SMOKE)[0]
