@@ -99,6 +99,7 @@ def _headline(book: Ledger) -> list[str]:
         "students' return",
         "random",
         "retention",
+        "worst robot",
         "fewer MACs",
         *shown.values(),
     ]
@@ -108,7 +109,8 @@ def _headline(book: Ledger) -> list[str]:
         lines.append(
             [
                 row["task"], str(len(row["seeds"])), f"{row['expert_return']:.2f}", f"{row['return']:.2f}",
-                f"{row['random_return']:.2f}", told(row["retention"]), f"{row['macs_ratio']:.1f}x", *figures,
+                f"{row['random_return']:.2f}", told(row["retention"]), told(row["worst_robot"]),
+                f"{row['macs_ratio']:.1f}x", *figures,
             ]
         )  # fmt: skip
     return [*_table(head, lines), "", "Figures are the expert's → the students'." if shown else ""]
