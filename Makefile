@@ -40,7 +40,7 @@ demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (ne
 
 RUN_TEST_MODULE = $(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=test .venv/bin/python -m
 
-faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 70 min)
+faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 20 min)
 	$(RUN_TEST_MODULE) faults --repetitions $(REPETITIONS) --model $(MODEL)
 
 soak: .venv/stamp ## break ROBOTS robots at random for MINUTES, and judge their every command (8, 30)

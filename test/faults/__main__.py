@@ -8,7 +8,10 @@ import random
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import rclpy
 
@@ -23,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=100, help="faults of each cause (default: %(default)s)")
     parser.add_argument("--model", choices=MODELS, default="process", help="how nodes are started")
+    parser.add_argument("--robots", type=int, default=4, help="how many are broken at once (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("docs/results/faults.json"), help="JSON file")
     parser.add_argument("--page", type=Path, default=Path("docs/results/runtime.md"), help="page with the section")
     arguments = parser.parse_args()
@@ -33,11 +37,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for sim_time in (False, True):
             cases = [case for case in CASES if case.sim_time == sim_time]
-            found = measure(cases, arguments.repetitions, Path(folder), arguments.model, sim_time)
+            scenes = [
+                Scene(Path(folder), arguments.model, sim_time, f"/{'sim' if sim_time else 'r'}{number + 1}")
+                for number in range(1 if sim_time else arguments.robots)  # there is but one /clock
+            ]
+            found = measure(cases, arguments.repetitions, scenes)
             rows += [summarise(case, found[case.name]) for case in cases]
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"models": {}}
     results["models"][arguments.model] = {
-        "conditions": conditions(command, (time.monotonic() - begun) / 60),
+        "conditions": conditions(command, (time.monotonic() - begun) / 60) | {"robots": arguments.robots},
         "causes": rows,
     }
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")
@@ -46,19 +54,32 @@ def main() -> int:
     return 0 if holds(rows) else 1
 
 
-def measure(cases: list[Case], repetitions: int, folder: Path, model: str, sim_time: bool) -> dict[str, Found]:
-    """Trials of each case, which take turns in random order, so that none has the quiet hours alone."""
+def measure(cases: list[Case], repetitions: int, scenes: list[Scene]) -> dict[str, Found]:
+    """Trials of each case, which take turns in random order, so that none has the quiet minutes alone.
+
+    Every scene is a robot of its own, with its own process, and takes the next trial when it is done with one.
+    """
     found = {case.name: Found() for case in cases}
-    scene = Scene(folder, model, sim_time)
-    scene.start()
-    try:
-        for repetition in range(repetitions):
-            for case in random.sample(cases, len(cases)):
-                while not try_once(scene, case, found[case.name]):
-                    scene.heal()
-            print(f"{repetition + 1} of {repetitions}", flush=True)
-    finally:
-        scene.close()
+    waiting: SimpleQueue[Case] = SimpleQueue()
+    for _ in range(repetitions):
+        for case in random.sample(cases, len(cases)):
+            waiting.put(case)
+
+    def work(scene: Scene) -> None:
+        scene.start()
+        try:
+            with suppress(Empty):
+                while True:
+                    case = waiting.get_nowait()
+                    while not try_once(scene, case, found[case.name]):
+                        scene.heal()
+                    if waiting.qsize() % len(cases) == 0:
+                        print(f"{waiting.qsize() // len(cases)} of {repetitions} repetitions to go", flush=True)
+        finally:
+            scene.close()
+
+    with ThreadPoolExecutor(len(scenes)) as pool:
+        list(pool.map(work, scenes))
     return found
 
 

@@ -129,6 +129,8 @@ class Scene:
     def start(self) -> None:
         """Start the node anew, ending the one before."""
         self._stack.close()
+        self.body.spin(0.05)  # what the one before said last has come by then
+        self.body.diagnostics.clear()
         log = self._stack.enter_context(self.log.open("a"))
         self.process = self._stack.enter_context(self._model({self.namespace: self.parameters}, log))[self.namespace]
 

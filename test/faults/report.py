@@ -96,7 +96,8 @@ def faults_section(results: dict) -> str:
 
 def _conditions_text(model: str, known: dict) -> str:
     return (
-        f"{MODEL_NAMES.get(model, model)}: faults of each cause in turn for {known['minutes']:.0f} minutes "
+        f"{MODEL_NAMES.get(model, model)}: faults of each cause in turn for {known['minutes']:.0f} minutes, "
+        f"{known.get('robots', 1)} robots at once but for those of /clock "
         f"(`{known['command']}`); sensor timeout {known['sensor_timeout_s']} s, control period "
         f"{known['control_period_s']} s, sensors every {known['sensor_period_s']} s; {known['cores']} cores of "
         f"{known['cpu']} with a load of {known['load'][2]}; {known['middleware']}, Python {known['python']}. "
