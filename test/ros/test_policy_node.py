@@ -15,7 +15,9 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from rcl_interfaces.srv import GetParameters
 
 from kdmarl_core.contract import Readings, Scan, observe
-from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, Targets, Vector, Velocity
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, Velocity
 from kdmarl_core.runtime import Policy
 from node_process import DOMAIN
 from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
