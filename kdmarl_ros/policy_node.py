@@ -252,7 +252,6 @@ class PolicyNode(LifecycleNode):
         """Load a new policy beside the one that drives; refuse the parameter if it cannot be used."""
         path = _policy_path(parameters)
         if path is not None and self._loop:
-            self._discard_candidate()
             try:
                 controller = self._load(path)
                 self._candidate = controller, self._inputs_for(controller, self._loop.inputs)
@@ -269,12 +268,6 @@ class PolicyNode(LifecycleNode):
         if required_topics(controller.terms).keys() == now.topics:
             return now
         return Inputs(self, controller.terms, self._timeout, self._first_orders())
-
-    def _discard_candidate(self) -> None:
-        """Forget a policy that was validated and yet not set, since something else refused the same change."""
-        if self._candidate and self._loop and self._candidate[1] is not self._loop.inputs:
-            self._candidate[1].destroy()
-        self._candidate = None
 
     def _swap_policy(self, parameters: list[Parameter]) -> None:
         """Drive by the policy that was validated; callbacks never overlap, so this is between two cycles."""
