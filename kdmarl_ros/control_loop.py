@@ -74,6 +74,7 @@ class ControlLoop:
         """in ROS time and as arrival time [ns]"""
         self._clock_seen = (0, 0)
         """ROS time, and the steady time at which it was new [ns]"""
+        self._clock_fault: Fault | None = None
 
     @property
     def standing(self) -> bool:
@@ -84,6 +85,7 @@ class ControlLoop:
         """Drive as soon as all inputs are there."""
         self.inputs.clear()
         self.controller.reset()
+        self._clock_fault = None
         self._standing = False  # a command of whoever drove the robot before may still be in force
         self._wait("waiting for the first inputs" if self._now() else "waiting for /clock")
         self._clock_seen = (self._now(), time.monotonic_ns())
@@ -115,6 +117,15 @@ class ControlLoop:
         if retime:
             self._start_timer()
             self._wind_watchdog(1.0)
+
+    def trust_clock(self, trouble: str) -> None:
+        """Stand while ``trouble`` says what is wrong with the last message on ``/clock``; drive on when it is empty.
+
+        At once: the next cycle may come right after a message that is good again.
+        """
+        self._clock_fault = Fault(Cause.CLOCK_INVALID, trouble) if trouble else None
+        if self._clock_fault and self._timer is not None:
+            self._halt(self._clock_fault)
 
     # One cycle
 
@@ -208,6 +219,8 @@ class ControlLoop:
 
     def _check_clock(self, now: int) -> None:
         """ROS time goes forward, and if it is simulated, it goes at all."""
+        if self._clock_fault:
+            raise self._clock_fault
         seen, seen_at = self._clock_seen
         steady = time.monotonic_ns()
         if now != seen:

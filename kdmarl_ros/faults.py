@@ -18,6 +18,7 @@ class Cause(Enum):
     STALE = "stale_input"
     MALFORMED = "malformed_input"
     FUTURE = "future_input"
+    CLOCK_INVALID = "clock_invalid"
     CLOCK_STOPPED = "clock_stopped"
     CLOCK_JUMPED_BACK = "clock_jumped_back"
     OUTPUT = "policy_output"

@@ -14,7 +14,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Readings, Term
-from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, RangeSensors, Targets, Vector, Velocity
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors, Velocity
 from kdmarl_ros.faults import Cause, Fault
 from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets
 from kdmarl_ros.qos import ORDER_QOS, SENSOR_QOS, Endpoint

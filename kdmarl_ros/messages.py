@@ -11,6 +11,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Scan
+from kdmarl_core.contract.spaces import LARGEST
 from kdmarl_ros.faults import Cause, Fault
 
 MAX_INVALID = 0.5
@@ -76,14 +77,14 @@ def to_motion(message: Odometry) -> Motion:
     """Planar pose and velocity.
 
     Raises:
-        Fault: a number is not finite, or the orientation is no rotation.
+        Fault: a number is not finite or beyond ``LARGEST``, or the orientation is no rotation.
     """
     position, twist = message.pose.pose.position, message.twist.twist
     motion = Motion(
         position.x, position.y, _yaw(message.pose.pose.orientation, "odom"), twist.linear.x, twist.angular.z
     )
-    if not all(map(math.isfinite, motion)):
-        raise _malformed(f"odom holds {motion}, which is not finite; check the odometry")
+    if not all(map(_is_sane, motion)):
+        raise _malformed(f"odom holds {motion}, which is not finite or beyond {LARGEST:g}; check the odometry")
     return motion
 
 
@@ -122,9 +123,11 @@ def _same_frame(topic: str, frame: str, odometry_frame: str) -> None:
 
 def _in_robot_frame(topic: str, place: Point, motion: Motion) -> tuple[float, float]:
     """A place in the frame of the odometry as x forward, y left of the robot [m]."""
+    if not (_is_sane(place.x) and _is_sane(place.y)):
+        raise _malformed(
+            f"{topic} holds [{place.x}, {place.y}], which is not finite or beyond {LARGEST:g}; give finite metres"
+        )
     dx, dy = place.x - motion.x, place.y - motion.y
-    if not (math.isfinite(dx) and math.isfinite(dy)):
-        raise _malformed(f"{topic} holds [{place.x}, {place.y}], which is not finite; give finite metres")
     cos, sin = math.cos(motion.yaw), math.sin(motion.yaw)
     return cos * dx + sin * dy, cos * dy - sin * dx
 
@@ -141,10 +144,14 @@ def to_neighbors(message: PoseArray, base_frame: str | None) -> np.ndarray:
         )
     _not_too_many("neighbors", message)
     rows = [(pose.position.x, pose.position.y, _yaw(pose.orientation, "neighbors")) for pose in message.poses]
-    poses = np.array(rows, np.float32).reshape(-1, 3)
-    if not np.isfinite(poses).all():
-        raise _malformed("neighbors holds a pose that is not finite; leave unknown robots out")
-    return poses
+    poses = np.array(rows).reshape(-1, 3)
+    if not (np.abs(poses) <= LARGEST).all():  # NaN as well
+        raise _malformed(f"neighbors holds a pose that is not finite or beyond {LARGEST:g} m; leave unknown robots out")
+    return poses.astype(np.float32)
+
+
+def _is_sane(number: float) -> bool:
+    return abs(number) <= LARGEST  # NaN is not
 
 
 def _yaw(q: Quaternion, what: str) -> float:

@@ -6,6 +6,8 @@ import math
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -15,6 +17,7 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
@@ -87,11 +90,30 @@ class PolicyNode(LifecycleNode):
         self._loop: ControlLoop | None = None
         """None while unconfigured"""
         self._tell_of(None, None)
-        self._candidate: Controller | None = None
+        self._candidate: tuple[Controller, Inputs] | None = None
+        """what a new value of the parameter 'policy' would drive by"""
         self.add_on_set_parameters_callback(self._validate_policy)
         self.add_post_set_parameters_callback(self._swap_policy)
         if autostart and self.trigger_configure() == _SUCCESS:
             self.trigger_activate()
+
+    def create_subscription(
+        self, kind: type, topic: str, callback: Callable[[Any], None], *qos: Any, **options: Any
+    ) -> Any:
+        """As for any node, but rclpy's own one of ``/clock`` gets no times that are none: they would end the node."""
+        if kind is Clock:
+            callback = partial(self._hear_clock, callback)
+        return super().create_subscription(kind, topic, callback, *qos, **options)
+
+    def _hear_clock(self, set_time: Callable[[Clock], None], message: Clock) -> None:
+        seconds, nanoseconds = message.clock.sec, message.clock.nanosec
+        trouble = ""
+        if seconds >= 0 and nanoseconds < 1_000_000_000:
+            set_time(message)
+        else:
+            trouble = f"/clock says {seconds} s and {nanoseconds} ns, which is no time; check what publishes it"
+        if self._loop:
+            self._loop.trust_clock(trouble)
 
     # Lifecycle
 
@@ -228,32 +250,36 @@ class PolicyNode(LifecycleNode):
 
     def _validate_policy(self, parameters: list[Parameter]) -> SetParametersResult:
         """Load a new policy beside the one that drives; refuse the parameter if it cannot be used."""
-        self._candidate = None
-        for parameter in parameters:
-            if parameter.name == "policy" and self._loop:
-                try:
-                    self._candidate = self._load(parameter.value)
-                except KdmarlError as error:
-                    return SetParametersResult(successful=False, reason=str(error))
+        path = _policy_path(parameters)
+        if path is not None and self._loop:
+            try:
+                controller = self._load(path)
+                self._candidate = controller, self._inputs_for(controller, self._loop.inputs)
+            except KdmarlError as error:
+                return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+    def _inputs_for(self, controller: Controller, now: Inputs) -> Inputs:
+        """The inputs ``now`` in use if the controller needs the same, else others.
+
+        Raises:
+            KdmarlError: a QoS override does not fit a topic that only the new ones have.
+        """
+        if required_topics(controller.terms).keys() == now.topics:
+            return now
+        return Inputs(self, controller.terms, self._timeout, self._first_orders())
 
     def _swap_policy(self, parameters: list[Parameter]) -> None:
         """Drive by the policy that was validated; callbacks never overlap, so this is between two cycles."""
-        candidate, self._candidate = self._candidate, None
-        if candidate is None or self._loop is None:
+        if _policy_path(parameters) is None or self._candidate is None or self._loop is None:
             return
-        inputs = self._loop.inputs
-        if required_topics(candidate.terms).keys() != inputs.topics:
-            try:
-                inputs = Inputs(self, candidate.terms, self._timeout, self._first_orders())
-            except KdmarlError as error:  # a QoS override for a topic that only the new policy needs
-                self.get_logger().error(f"{candidate.policy.path} is not used: {error}")
-                return
+        (controller, inputs), self._candidate = self._candidate, None
+        if inputs is not self._loop.inputs:
             inputs.keep_goal(self._loop.inputs)
             self._loop.inputs.destroy()
-        self._loop.swap(candidate, inputs)
-        self._tell_of(candidate, inputs)
-        self.get_logger().info(f"policy {candidate.policy.path}, sha256 {candidate.policy.sha256[:12]} from now on")
+        self._loop.swap(controller, inputs)
+        self._tell_of(controller, inputs)
+        self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]} from now on")
 
     def _first_orders(self) -> dict[str, PoseStamped | PoseArray]:
         """Where the parameters say to go first, by topic.
@@ -276,6 +302,11 @@ class PolicyNode(LifecycleNode):
         for order in orders.values():
             order.header.frame_id = self._goal_frame
         return orders
+
+
+def _policy_path(parameters: list[Parameter]) -> str | None:
+    """The new value of the parameter 'policy'; None when others are set, such as rclpy's own for a subscription."""
+    return next((parameter.value for parameter in reversed(parameters) if parameter.name == "policy"), None)
 
 
 def _pose(x: float, y: float) -> Pose:

@@ -92,6 +92,7 @@ class RobotBody(Client):
                 self.sim_time = round(self.sim_time + CLOCK_PERIOD, 3)
                 message = Clock()
                 message.clock.sec, message.clock.nanosec = int(self.sim_time), round(self.sim_time % 1 * 1e9)
+                message = self.edits.get("/clock", lambda clock: clock)(message)
                 self.sent["/clock"] = time.monotonic()
                 publisher.publish(message)
 

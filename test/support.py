@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 
 from kdmarl_core.contract import ActionSpace, Discrete, Manifest, RobotType, Term, load_robot_types
 from kdmarl_core.contract.manifest import METADATA_KEY, Provenance, RecurrentState
-from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Targets, Velocity
+from kdmarl_core.contract.team_terms import Targets
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROBOT_TYPES = REPOSITORY / "config" / "robots.yaml"

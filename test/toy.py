@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError
-from kdmarl_core.contract.terms import ActionMask, PreviousAction, Vector
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
+from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step
 
 DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
@@ -129,7 +130,8 @@ def perfect_expert(env):
     import torch  # tests of the contract import this module where there is no torch
 
     from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
-    from kdmarl_core.expert.networks import NetworkConfig, make_policy
+    from kdmarl_core.expert.networks import NetworkConfig
+    from kdmarl_core.expert.policies import make_policy
 
     expert = make_policy("decentralized", env.groups, NetworkConfig(hidden=(32,)))
 

@@ -21,7 +21,7 @@ from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes, ledger
 from kdmarl_core.evaluate.ledger import Cost, Ledger, Means, Row
 from kdmarl_core.expert import train as stage_1
-from kdmarl_core.expert.networks import DecentralizedPolicy
+from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.expert.train import ExpertConfig
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy

@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,14 +60,15 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
     yield _writable(Path("runs"), "what runs write")
     home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
     yield _writable(Path(os.environ.get("ROS_LOG_DIR") or home / "log"), "logs of nodes")
+    loaded: dict[Path, Policy] = {}
     if swarm_path is None:
         files = sorted(models.glob("*.onnx"))
         if not files:
             yield Finding("fail", f"{models} has no policy files; name a swarm file, or their folder by --models")
             return
-        yield from _folder(models)
-        for path in files:
-            yield _attempt(lambda path=path: _describe(Policy.load(path)))  # type: ignore[misc]
+        loads = [_attempt(partial(_load, path, loaded)) for path in files]
+        yield from _folder(models, loaded)
+        yield from loads
         return
     try:
         swarm = load_swarm(swarm_path, allow_outside)
@@ -75,10 +77,10 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
         return
     yield Finding("ok", f"{swarm_path}: {len(swarm.robots)} robots")
     used = sorted({robot.type for robot in swarm.robots})
+    fits = [_attempt(partial(_fit, swarm, robot_type, loaded)) for robot_type in used]
     for folder in sorted({swarm.policies[robot_type].parent for robot_type in used}):
-        yield from _folder(folder)
-    for robot_type in used:
-        yield _attempt(lambda robot_type=robot_type: _fit(swarm, robot_type))  # type: ignore[misc]
+        yield from _folder(folder, loaded)
+    yield from fits
 
 
 def _attempt(check: Callable[[], str]) -> Finding:
@@ -88,15 +90,18 @@ def _attempt(check: Callable[[], str]) -> Finding:
         return Finding("fail", str(error))
 
 
-def _fit(swarm: Swarm, robot_type: str) -> str:
+def _fit(swarm: Swarm, robot_type: str, loaded: dict[Path, Policy]) -> str:
     """See that a type's policy can be loaded and is for that type."""
-    policy = Policy.load(swarm.policies[robot_type])
-    Controller(policy, robot_type, swarm.robot_types[robot_type])
-    return f"{_describe(policy)}, fits {robot_type}"
+    path = swarm.policies[robot_type]
+    text = _load(path, loaded)
+    Controller(loaded[path], robot_type, swarm.robot_types[robot_type])
+    return f"{text}, fits {robot_type}"
 
 
-def _describe(policy: Policy) -> str:
-    return f"{policy.path}: {policy.manifest.name}, sha256 {policy.sha256[:12]}"
+def _load(path: Path, loaded: dict[Path, Policy]) -> str:
+    """See that a policy can be loaded, and keep it."""
+    policy = loaded[path] = Policy.load(path)
+    return f"{path}: {policy.manifest.name}, sha256 {policy.sha256[:12]}"
 
 
 def _software() -> Iterator[Finding]:
@@ -139,8 +144,8 @@ def _writable(folder: Path, use: str) -> Finding:
     return Finding("fail", f"{folder} cannot be written ({use}); change the permissions of {there}")
 
 
-def _folder(folder: Path) -> Iterator[Finding]:
-    """Compare the policy files of a folder with its list."""
+def _folder(folder: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
+    """Compare the policy files of a folder with its list; those that are ``loaded`` as what was loaded of them."""
     if not (folder / SUMS).exists():
         advice = f"make a list where you trust the files: cd {folder} && sha256sum *.onnx > {SUMS}"
         yield Finding("warn", f"{folder} has no {SUMS}, so changed files go unnoticed; {advice}")
@@ -150,7 +155,7 @@ def _folder(folder: Path) -> Iterator[Finding]:
     except KdmarlError as error:
         yield Finding("fail", str(error))
         return
-    wrong = [name for name, digest in sums.items() if _sha256(folder / name) != digest]
+    wrong = [name for name, digest in sums.items() if _sha256(folder / name, loaded) != digest]
     for name in wrong:
         yield Finding("fail", f"{folder / name} is missing or not the file of {SUMS}; copy it again from its source")
     for path in sorted(folder.glob("*.onnx")):
@@ -159,7 +164,9 @@ def _folder(folder: Path) -> Iterator[Finding]:
     yield Finding("ok", f"{len(sums) - len(wrong)} files of {folder} are those of {SUMS}")
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, loaded: dict[Path, Policy]) -> str:
+    if path in loaded:
+        return loaded[path].sha256
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -25,7 +25,7 @@ from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes, statistics
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.networks import TeamPolicy, observe
+from kdmarl_core.expert.policies import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy

@@ -24,7 +24,8 @@ from kdmarl_core.contract.robots import Budget
 from kdmarl_core.distill.capacity import LIMITS, Candidate, Student, amount, candidates, choose, limit_of_growth
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
-from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig
+from kdmarl_core.expert.networks import NetworkConfig
+from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import write_policy
 from kdmarl_core.runtime import Policy

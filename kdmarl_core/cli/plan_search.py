@@ -24,7 +24,7 @@ from kdmarl_core.distill.halving import Rung, better_half, schedule
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
 from kdmarl_core.expert import train as stage_1
-from kdmarl_core.expert.networks import DecentralizedPolicy
+from kdmarl_core.expert.policies import DecentralizedPolicy
 
 ENVS = 100
 """Environments that candidates are measured in, at most."""

@@ -29,7 +29,7 @@ from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.memory import Memory
-from kdmarl_core.expert.networks import DecentralizedPolicy, observe
+from kdmarl_core.expert.policies import DecentralizedPolicy, observe
 from kdmarl_core.export import onnx_export
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.runtime import Policy

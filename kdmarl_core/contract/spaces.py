@@ -10,7 +10,7 @@ import numpy as np
 from kdmarl_core.contract.errors import KdmarlError
 
 LARGEST = 1e9
-"""Largest number that a file may give for anything: neither infinity nor what overflows when it is squared."""
+"""Largest number that a file or a message may give for anything: neither infinity nor what overflows squared."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=LARGEST)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]

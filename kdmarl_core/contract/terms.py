@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.readings import BaseTerm, Count, Readings, Scan, given
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.spaces import ActionSpace, Discrete, Positive
+from kdmarl_core.contract.team_terms import Neighbors, Targets
 
 NEAR_GOAL = 0.1
 """Distance [m] below which the direction to the goal fades to zero, so that noise does not turn the robot."""
@@ -24,61 +27,10 @@ NEAR_GOAL = 0.1
 MAX_ANGLE = 4 * math.pi
 """Farthest angle of a beam, either way [rad]: drivers count from 0 or from the middle, and some of them twice."""
 
-Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
-class Scan(NamedTuple):
-    """One planar scan, or a batch of scans of one geometry, as in ``sensor_msgs/LaserScan``."""
-
-    ranges: np.ndarray
-    """(..., beams) [m]; may hold NaN (invalid), inf (nothing seen), -inf (too close), see REP-117"""
-    angle_min: float
-    """angle of the first beam [rad]"""
-    angle_increment: float
-    """angle from beam to beam [rad], negative when the lidar hangs upside down"""
-    range_min: float
-    """[m]"""
-    range_max: float
-    """[m]"""
-
-
-class Readings(NamedTuple):
-    """Raw sensor arrays of one robot or a batch of robots; None where a robot has no such sensor."""
-
-    scan: Scan | None = None
-    ranges: np.ndarray | None = None
-    """(..., sensors) [m], in the order of the robot type's bearings"""
-    goal: np.ndarray | None = None
-    """(..., 2) position of the goal in the robot frame [m]"""
-    velocity: np.ndarray | None = None
-    """(..., 2) measured forward speed and yaw rate [m/s, rad/s]"""
-    neighbors: np.ndarray | None = None
-    """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent; with
-    (..., robots, 6) also their velocity over ground along x and y of that frame [m/s] and their radius [m]"""
-    targets: np.ndarray | None = None
-    """(..., targets, 2) x, y of the places to cover in the robot frame [m]"""
-    previous_action: np.ndarray | None = None
-    """(..., action) last command given, in the action space's units"""
-    vector: np.ndarray | None = None
-    """(..., values) what a simulator gives as it is, in its own units"""
-    available: np.ndarray | None = None
-    """(..., actions) which of the numbered actions may be chosen now: 1, or 0 where not"""
-    history: tuple[Readings, ...] = ()
-    """readings of earlier control periods, the most recent first"""
-
-    def past(self, age: int) -> Readings:
-        """The readings ``age`` control periods ago; the oldest there are if the history is shorter."""
-        if age == 0 or not self.history:
-            return self
-        return self.history[min(age, len(self.history)) - 1]
-
-
-class _Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="term"):
-    """Base of all terms: ``size`` values, computed from ``Readings``."""
-
-
-class Lidar(_Term, frozen=True, tag="lidar"):
+class Lidar(BaseTerm, frozen=True, tag="lidar"):
     """Nearest obstacle in each of ``sectors`` equal sectors of ``fov``, whatever the scan's beams.
 
     Sector 0 starts at ``-fov/2`` and they follow counter-clockwise. With ``past``, the sectors of that many
@@ -104,10 +56,10 @@ class Lidar(_Term, frozen=True, tag="lidar"):
 
     def at(self, readings: Readings) -> np.ndarray:
         """The sectors of one moment."""
-        return lidar(_given(readings.scan, "lidar", "a scan"), self.sectors, self.range, self.fov)
+        return lidar(given(readings.scan, "lidar", "a scan"), self.sectors, self.range, self.fov)
 
 
-class RangeSensors(_Term, frozen=True, tag="range_sensors"):
+class RangeSensors(BaseTerm, frozen=True, tag="range_sensors"):
     """Distances of single range sensors (sonar, infrared, time of flight); ``past`` as in :class:`Lidar`."""
 
     count: Count
@@ -127,10 +79,10 @@ class RangeSensors(_Term, frozen=True, tag="range_sensors"):
 
     def at(self, readings: Readings) -> np.ndarray:
         """The distances of one moment."""
-        return range_sensors(_given(readings.ranges, "range_sensors", "ranges"), self.count, self.range)
+        return range_sensors(given(readings.ranges, "range_sensors", "ranges"), self.count, self.range)
 
 
-class Goal(_Term, frozen=True, tag="goal"):
+class Goal(BaseTerm, frozen=True, tag="goal"):
     """Distance to the goal [m] and the unit vector to it, in the robot frame."""
 
     range: Positive
@@ -143,10 +95,10 @@ class Goal(_Term, frozen=True, tag="goal"):
 
     def compute(self, readings: Readings) -> np.ndarray:
         """See :func:`goal`."""
-        return goal(_given(readings.goal, "goal", "a goal position"), self.range)
+        return goal(given(readings.goal, "goal", "a goal position"), self.range)
 
 
-class Velocity(_Term, frozen=True, tag="velocity"):
+class Velocity(BaseTerm, frozen=True, tag="velocity"):
     """Measured forward speed [m/s] and yaw rate [rad/s]."""
 
     @property
@@ -156,56 +108,10 @@ class Velocity(_Term, frozen=True, tag="velocity"):
 
     def compute(self, readings: Readings) -> np.ndarray:
         """The measured velocity as float32, (..., 2) [m/s, rad/s]."""
-        return np.asarray(_given(readings.velocity, "velocity", "a velocity"), np.float32)
+        return np.asarray(given(readings.velocity, "velocity", "a velocity"), np.float32)
 
 
-class Neighbors(_Term, frozen=True, tag="neighbors"):
-    """The nearest ``count`` robots within ``range``: x, y [m], cos yaw, sin yaw, present (0 or 1) each.
-
-    With ``motion`` also each one's velocity along x and y [m/s] and radius [m], which simulation knows.
-    """
-
-    count: Count
-    range: Positive
-    """robots farther than this are not seen [m]"""
-    motion: bool = False
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return (8 if self.motion else 5) * self.count
-
-    def compute(self, readings: Readings) -> np.ndarray:
-        """See :func:`neighbors`."""
-        poses = _given(readings.neighbors, "neighbors", "neighbor poses")
-        return neighbors(poses, self.count, self.range, self.motion)
-
-
-class Targets(_Term, frozen=True, tag="targets"):
-    """``count`` places that the team is to cover, nearest first: x, y [m], present (0 or 1) each.
-
-    With ``others`` also how far the nearest other robot is from each place [m], from the neighbors' poses; then first
-    come the places that no other robot is nearer to, and after these those to which one is least nearer.
-    """
-
-    count: Count
-    range: Positive
-    """farther ones read as at this distance [m], also for others"""
-    others: bool = False
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return (4 if self.others else 3) * self.count
-
-    def compute(self, readings: Readings) -> np.ndarray:
-        """See :func:`targets`."""
-        places = _given(readings.targets, "targets", "places to cover")
-        poses = _given(readings.neighbors, "targets", "neighbor poses, having others: true") if self.others else None
-        return targets(places, self.count, self.range, poses)
-
-
-class PreviousAction(_Term, frozen=True, tag="previous_action"):
+class PreviousAction(BaseTerm, frozen=True, tag="previous_action"):
     """The last command, in the action space's units."""
 
     count: Count = 2
@@ -217,38 +123,7 @@ class PreviousAction(_Term, frozen=True, tag="previous_action"):
 
     def compute(self, readings: Readings) -> np.ndarray:
         """The last command as float32, (..., count)."""
-        return np.asarray(_given(readings.previous_action, "previous_action", "the last command"), np.float32)
-
-
-class Vector(_Term, frozen=True, tag="vector"):
-    """A vector that a simulator gives as it is, in its own order and units; no sensor of a robot gives it.
-
-    Benchmark tasks of other projects define their observations this way.
-    """
-
-    size: Count
-
-    def compute(self, readings: Readings) -> np.ndarray:
-        """The vector as float32, (..., size)."""
-        return np.asarray(_given(readings.vector, "vector", "a simulator's vector"), np.float32)
-
-
-class ActionMask(_Term, frozen=True, tag="action_mask"):
-    """Which of ``count`` numbered actions may be chosen now: 1, or 0 where not.
-
-    A policy that observes it never chooses another action (as long as there is one); see :func:`action_mask`.
-    """
-
-    count: Count
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return self.count
-
-    def compute(self, readings: Readings) -> np.ndarray:
-        """The mask as float32, (..., count)."""
-        return np.asarray(_given(readings.available, "action_mask", "the available actions"), np.float32)
+        return np.asarray(given(readings.previous_action, "previous_action", "the last command"), np.float32)
 
 
 Term = Lidar | RangeSensors | Goal | Velocity | Neighbors | Targets | PreviousAction | Vector | ActionMask
@@ -407,88 +282,7 @@ def goal(position: np.ndarray, max_range: float) -> np.ndarray:
     )
 
 
-def neighbors(poses: np.ndarray, count: int, max_range: float, motion: bool = False) -> np.ndarray:
-    """The nearest ``count`` robots within ``max_range``, nearest first, zero-padded.
-
-    Args:
-        poses: (..., robots, 3) x, y, yaw in the robot frame [m, m, rad], or (..., robots, 6) with velocity
-            along x and y [m/s] and radius [m]; rows with NaN are absent.
-        count: how many to keep.
-        max_range: [m].
-        motion: give velocities and radii too.
-
-    Returns:
-        (..., 5 * count) float32: x, y [m], cos yaw, sin yaw, present, for each; with ``motion``
-        (..., 8 * count), velocity along x and y [m/s] and radius [m] after those.
-
-    Raises:
-        KdmarlError: ``motion`` is asked of poses alone.
-    """
-    poses = np.asarray(poses, np.float32)
-    if motion and poses.shape[-1] != 6:
-        raise KdmarlError("neighbors: the term has motion: true, and only poses are given; only simulation has more")
-    distance = np.hypot(poses[..., 0], poses[..., 1])
-    distance = np.where(np.isfinite(poses).all(-1) & (distance <= max_range), distance, np.inf)
-    order = np.argsort(distance, axis=-1, kind="stable")[..., :count]
-    poses = np.take_along_axis(poses, order[..., None], axis=-2)
-    present = np.isfinite(np.take_along_axis(distance, order, axis=-1))
-    yaw = poses[..., 2]
-    rows = np.stack([poses[..., 0], poses[..., 1], np.cos(yaw), np.sin(yaw), np.ones_like(yaw)], axis=-1)
-    if motion:
-        rows = np.concatenate([rows, poses[..., 3:]], axis=-1)
-    out = np.zeros((*poses.shape[:-2], count, rows.shape[-1]), np.float32)
-    out[..., : order.shape[-1], :] = np.where(present[..., None], rows, 0)
-    return out.reshape(*poses.shape[:-2], -1)
-
-
-def needs_neighbors(term: Term) -> bool:
-    """Whether a term is made from the other robots' poses."""
-    return isinstance(term, Neighbors) or (isinstance(term, Targets) and term.others)
-
-
-def targets(places: np.ndarray, count: int, max_range: float, poses: np.ndarray | None = None) -> np.ndarray:
-    """``count`` places, nearest first, zero-padded.
-
-    Args:
-        places: (..., targets, 2) x, y in the robot frame [m].
-        count: how many to keep.
-        max_range: farther ones are drawn in to this distance [m].
-        poses: of the other robots as for :func:`neighbors`. With them, places that no other robot is nearer to come
-            first, nearest first; then the rest, by how much nearer the nearest other robot is.
-
-    Returns:
-        (..., 3 * count) float32: x, y [m], present, for each; with ``poses`` (..., 4 * count), after those the
-        nearest other robot's distance from the place [m], at most ``max_range``.
-    """
-    places = np.asarray(places, np.float32)
-    distance = rank = np.hypot(places[..., 0], places[..., 1])
-    parts = [places * (max_range / np.maximum(distance, max_range))[..., None], np.ones_like(places[..., :1])]
-    if poses is not None:
-        others = _nearest(places, np.asarray(poses, np.float32)[..., :2])
-        # Rising with the distance from -1 to 0, so before all places that another robot is nearer to.
-        rank = np.where(distance <= others, -1 / (1 + distance), distance - others)
-        parts.append(np.minimum(others, max_range)[..., None])
-    order = np.argsort(rank, axis=-1, kind="stable")[..., :count, None]
-    rows = np.take_along_axis(np.concatenate(parts, axis=-1), order, axis=-2)
-    out = np.zeros((*places.shape[:-2], count, rows.shape[-1]), np.float32)
-    out[..., : rows.shape[-2], :] = rows
-    return out.reshape(*places.shape[:-2], -1)
-
-
-def _nearest(places: np.ndarray, robots: np.ndarray) -> np.ndarray:
-    """(..., places) from each place (..., places, 2) to the nearest of robots (..., robots, 2) [m], inf without one."""
-    offset = places[..., :, None, :] - robots[..., None, :, :]
-    distance = np.hypot(offset[..., 0], offset[..., 1])
-    return np.where(np.isfinite(distance), distance, np.inf).min(axis=-1, initial=np.inf)
-
-
 def _now_and_past(term: Lidar | RangeSensors, readings: Readings) -> np.ndarray:
     if not term.past:
         return term.at(readings)
     return np.concatenate([term.at(readings), term.at(readings.past(term.past))], axis=-1)
-
-
-def _given(reading: object, term: str, what: str):  # type: ignore[no-untyped-def]
-    if reading is None:
-        raise KdmarlError(f"observation term '{term}' needs {what}, which this robot does not give")
-    return reading

@@ -16,7 +16,7 @@ from kdmarl_core.distill.relations import Sketch
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply, stack
 from kdmarl_core.expert.memory import Memory
-from kdmarl_core.expert.networks import TeamPolicy, observe
+from kdmarl_core.expert.policies import TeamPolicy, observe
 
 
 class Labelled(NamedTuple):

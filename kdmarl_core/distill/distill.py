@@ -24,7 +24,8 @@ from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Rows, progress_bar
 from kdmarl_core.expert.memory import Memory
-from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig, TeamPolicy, observe
+from kdmarl_core.expert.networks import NetworkConfig
+from kdmarl_core.expert.policies import DecentralizedPolicy, TeamPolicy, observe
 from kdmarl_core.expert.ppo import PPOConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

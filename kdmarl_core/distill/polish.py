@@ -16,7 +16,7 @@ from kdmarl_core.distill.losses import LossWeights, imitation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.memory import Memory
-from kdmarl_core.expert.networks import DecentralizedPolicy, States, TeamPolicy
+from kdmarl_core.expert.policies import DecentralizedPolicy, States, TeamPolicy
 from kdmarl_core.expert.ppo import Batch, PPOConfig, Rollout, advantages, standardized
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdmarl_core.expert.networks import Actor, DecentralizedPolicy
+from kdmarl_core.expert.networks import Actor
+from kdmarl_core.expert.policies import DecentralizedPolicy
 
 WEIGHT_STEPS, INPUT_STEPS = 127, 255
 """Weights are −127 to 127 steps, the same to either side; inputs are 0 to 255 steps above their lowest value."""

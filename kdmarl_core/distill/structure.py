@@ -14,7 +14,7 @@ from kdmarl_core.distill.relations import Sketch, relation_loss
 from kdmarl_core.distill.roles import assignment, prototypes, role_loss
 from kdmarl_core.distill.segments import unroll
 from kdmarl_core.expert.distributions import SquashedGaussian
-from kdmarl_core.expert.networks import DecentralizedPolicy, TeamPolicy
+from kdmarl_core.expert.policies import DecentralizedPolicy, TeamPolicy
 
 SKETCH = 32
 """Numbers kept of the expert's features, and width in which students' features are related."""

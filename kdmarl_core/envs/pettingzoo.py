@@ -13,7 +13,7 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError, Term, action_mask, observation_size
-from kdmarl_core.contract.terms import ActionMask, Vector
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
 
 

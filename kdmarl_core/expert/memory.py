@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.expert.distributions import Distribution
-from kdmarl_core.expert.networks import States, TeamPolicy
+from kdmarl_core.expert.policies import States, TeamPolicy
 
 
 class Memory:

@@ -17,7 +17,8 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.expert.memory import Memory
-from kdmarl_core.expert.networks import Critic, TeamPolicy, observe
+from kdmarl_core.expert.networks import Critic
+from kdmarl_core.expert.policies import TeamPolicy, observe
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]

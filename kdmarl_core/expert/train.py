@@ -19,7 +19,8 @@ from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import METRICS, Events, Rows, progress_bar
-from kdmarl_core.expert.networks import ATTENTION_HEADS, NetworkConfig, TeamPolicy, make_critics, make_policy
+from kdmarl_core.expert.networks import NetworkConfig, make_critics
+from kdmarl_core.expert.policies import ATTENTION_HEADS, TeamPolicy, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

@@ -15,7 +15,7 @@ from kdmarl_core.cli.config import load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.expert.networks import observe
+from kdmarl_core.expert.policies import observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.runtime import Policy
 from support import REPOSITORY, write_policy

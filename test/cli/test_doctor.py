@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from kdmarl_core.cli.doctor import doctor as look
 from kdmarl_core.contract.checksums import SUMS, note_sum
 from sim_support import write_swarm
 from support import write_policy
@@ -43,6 +45,16 @@ def test_a_swarm_in_good_order(tmp_path, swarm):
     text = "\n".join(found["ok"])
     for words in ("Python 3.", "onnxruntime 1.", "rclpy", "6 robots", f"3 files of {tmp_path}", "fits carrier"):
         assert words in text
+
+
+@pytest.mark.parametrize("names_the_swarm", [True, False])
+def test_every_policy_file_is_read_once(tmp_path, swarm, monkeypatch, names_the_swarm):
+    opened, open_ = [], Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *args, **named: opened.append(path.name) or open_(path, *args, **named)
+    )
+    look(swarm if names_the_swarm else None, tmp_path, allow_outside=False)
+    assert sorted(name for name in opened if name.endswith(".onnx")) == ["carrier.onnx", "mini.onnx", "scout.onnx"]
 
 
 def test_needs_neither_torch_nor_ros(tmp_path, swarm):

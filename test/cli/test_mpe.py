@@ -12,7 +12,7 @@ from kdmarl_core.cli.config import load_experiment, make_env, make_evaluation_en
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import make_students
-from kdmarl_core.expert.networks import make_policy
+from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.runtime import Policy
 from sim_support import make_swarm, robot
 from support import REPOSITORY

@@ -11,7 +11,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import make_students
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.expert.networks import make_policy
+from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.runtime import Policy
 from sim_support import make_swarm, robot
 from support import REPOSITORY

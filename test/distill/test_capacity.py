@@ -10,7 +10,8 @@ from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.distill.capacity import SHAPES, Cost, Student, candidates, choose, cost, limit_of_growth
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, Group
-from kdmarl_core.expert.networks import Actor, DecentralizedPolicy, NetworkConfig
+from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import macs, weight_bytes, write_policy
 from toy import DRIVE, Doors

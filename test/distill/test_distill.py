@@ -18,7 +18,8 @@ from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.expert.distributions import SquashedGaussian
-from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
+from kdmarl_core.expert.networks import NetworkConfig, make_critics
+from kdmarl_core.expert.policies import make_policy, observe
 from toy import DRIVE, Doors, Echo, perfect_expert
 
 SMALL = NetworkConfig(hidden=(32,))

@@ -10,7 +10,8 @@ from kdmarl_core.distill.distill import DistillConfig, distill, make_students
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig, Polisher
 from kdmarl_core.envs.base import EXPERT
-from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy
+from kdmarl_core.expert.networks import NetworkConfig, make_critics
+from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.expert.ppo import PPOConfig
 from toy import Echo
 

@@ -12,7 +12,8 @@ from kdmarl_core.distill.distill import CHECKPOINT, DistillConfig, distill, load
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.distill.quantization import Int8Linear, calibrate, in_float, layers, quantize
 from kdmarl_core.envs.base import EXPERT
-from kdmarl_core.expert.networks import NetworkConfig, make_policy, observe
+from kdmarl_core.expert.networks import NetworkConfig
+from kdmarl_core.expert.policies import make_policy, observe
 from toy import Echo
 
 SMALL = NetworkConfig(hidden=(32,))

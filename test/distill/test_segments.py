@@ -14,7 +14,8 @@ from kdmarl_core.distill.segments import draw, recall, unroll
 from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.expert.memory import Memory
-from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
+from kdmarl_core.expert.networks import NetworkConfig, make_critics
+from kdmarl_core.expert.policies import make_policy, observe
 from kdmarl_core.expert.ppo import PPOConfig
 from toy import Cue, perfect_expert
 

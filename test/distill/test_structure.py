@@ -12,7 +12,8 @@ from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.distill.relations import relation_loss
 from kdmarl_core.distill.structure import SET, SKETCH, Structure
 from kdmarl_core.envs.base import EXPERT
-from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy, observe
+from kdmarl_core.expert.networks import NetworkConfig, make_critics
+from kdmarl_core.expert.policies import make_policy, observe
 from toy import Echo
 
 SMALL = NetworkConfig(hidden=(16,))

@@ -12,7 +12,7 @@ from pettingzoo import ParallelEnv
 from pettingzoo.test import parallel_api_test
 
 from kdmarl_core.contract import Discrete, KdmarlError
-from kdmarl_core.contract.terms import ActionMask, Vector
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
 from kdmarl_core.envs.pettingzoo import ParallelView, PettingZooEnv

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdmarl_core.contract import Discrete, KdmarlError
-from kdmarl_core.contract.terms import ActionMask, Vector
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.smax.config import Sight, SmaxConfig
 from kdmarl_core.envs.smax.smax import Smax

@@ -6,7 +6,8 @@ import torch
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.base import EXPERT
-from kdmarl_core.expert.networks import NetworkConfig, make_critics, make_policy
+from kdmarl_core.expert.networks import NetworkConfig, make_critics
+from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout, gae
 from toy import Echo
 

@@ -11,7 +11,8 @@ from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
 from kdmarl_core.distill.quantization import calibrate, in_float
 from kdmarl_core.envs.base import STUDENT, Group
-from kdmarl_core.expert.networks import DecentralizedPolicy, NetworkConfig
+from kdmarl_core.expert.networks import NetworkConfig
+from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import differences, macs, parameters, weight_bytes, write_policy
 from kdmarl_core.runtime import Policy

@@ -12,7 +12,8 @@ from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.expert.networks import Actor, NetworkConfig, make_policy, observe
+from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.expert.policies import make_policy, observe
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import largest_difference, macs, record_results, weight_bytes, write_policy
 from kdmarl_core.runtime import Policy

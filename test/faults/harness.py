@@ -23,7 +23,8 @@ from onnx import helper
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from kdmarl_core.contract import load_robot_types
-from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, PreviousAction, RangeSensors, Targets, Velocity
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
 from node_process import module_process, node_process
 from robot_body import RobotBody, place, places
 from support import write_policy

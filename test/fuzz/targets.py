@@ -25,7 +25,8 @@ from sensor_msgs.msg import LaserScan, Range
 
 from fuzz.mutation import pick, spoil_bytes, spoil_data, spoil_message, spoil_ros
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types, load_swarm, mismatches
-from kdmarl_core.contract.terms import Goal, Lidar, Neighbors, PreviousAction, RangeSensors, Targets, Velocity
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
 from kdmarl_core.runtime import Controller, Policy, read_manifest
 from kdmarl_ros.faults import Fault
 from kdmarl_ros.inputs import FUTURE_TOLERANCE, Inputs

@@ -12,9 +12,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from rcl_interfaces.srv import GetParameters
 
 from kdmarl_core.contract import Readings, Scan, observe
-from kdmarl_core.contract.terms import ActionMask, Goal, Lidar, Neighbors, Targets, Vector, Velocity
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, Velocity
 from kdmarl_core.runtime import Policy
 from node_process import DOMAIN
 from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
@@ -215,7 +218,7 @@ def test_waits_for_targets_and_stops_at_bad_ones(robot, covering):
                 places((2, 4), frame="odom"),
                 "targets is in frame 'odom', odom is in 'map'; give it in the frame of odom",
             ),
-            (places((2, 4), (0, math.nan)), "targets holds [0.0, nan], which is not finite; give finite metres"),
+            (places((2, 4), (0, math.nan)), "targets holds [0.0, nan], which is not finite or beyond 1e+09; give"),
             (places(), "targets holds no place"),
         ):
             robot.targets.publish(places((2, 4)))
@@ -357,6 +360,43 @@ def test_clock_that_stops_or_jumps_back_stops_the_robot(robot, policy):
     assert all(level == b"\x00" for level, message, _ in robot.diagnostics if message == "driving")
 
 
+@pytest.mark.parametrize("values", [(-5, 0), (100, 4_000_000_000), (-(2**31), 2**32 - 1)])
+def test_a_clock_that_gives_no_time_stops_the_robot(robot, policy, values):
+    """For as long as it does, and with a single such message among good ones."""
+    seconds, nanoseconds = values
+    bad = edited(clock__sec=seconds, clock__nanosec=nanoseconds)
+    robot.simulate_time(100.0)
+    with node(policy, use_sim_time="true"):
+        assert robot.drives()
+        since = time.monotonic()
+        robot.edits["/clock"] = bad
+        assert robot.halts(since) < SLACK
+        robot.spin(2 * TIMEOUT)
+        assert robot.diagnostics[-1][1] == (
+            f"stopped: /clock says {seconds} s and {nanoseconds} ns, which is no time; check what publishes it"
+        )
+        del robot.edits["/clock"]
+        assert robot.drives()
+        since = time.monotonic()
+        robot.edits["/clock"] = lambda message: [bad, robot.edits.pop("/clock")][0](message)
+        assert robot.halts(since) < SLACK
+        assert robot.drives()
+        robot.spin(0.2)
+        assert robot.stop_counts()["stops_clock_invalid"] == "2"
+
+
+def test_a_clock_that_leaps_to_the_end_of_time_and_back_stops_the_robot(robot, policy):
+    robot.simulate_time(100.0)
+    with node(policy, use_sim_time="true"):
+        assert robot.drives()
+        since = time.monotonic()
+        robot.edits["/clock"] = edited(clock__sec=2**31 - 1, clock__nanosec=999_999_999)
+        assert robot.halts(since) < 1.5 * PERIOD + SLACK
+        del robot.edits["/clock"]
+        assert robot.says("jumped back")
+        assert robot.drives()
+
+
 def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tmp_path):
     faster = write_policy(tmp_path / "other.onnx", recurrent=True)
     with node(policy):
@@ -372,6 +412,25 @@ def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tm
     assert not robot.stops(since)
     assert np.diff(times).max() < 2 * PERIOD + SLACK
     assert robot.diagnostics[-1][2]["policy_sha256"] == Policy.load(faster).sha256[:12]
+
+
+def test_a_policy_whose_inputs_have_a_bad_qos_override_is_refused(robot, policy, tmp_path):
+    """One that needs no scan drives on, and is still what the parameter names."""
+    blind = write_policy(tmp_path / "blind.onnx", observation=[Goal(range=5.0), Velocity()])
+    parameters = robot.node.create_client(GetParameters, "/r1/policy/get_parameters")
+    with node(blind, **{"qos_overrides./r1/scan.subscription.reliability": "perhaps"}):
+        assert robot.drives()
+        since = time.monotonic()
+        for _ in range(2):
+            refused = robot.set_policy(policy)
+            assert not refused.successful
+            assert "'qos_overrides./r1/scan.subscription.*' does not fit" in refused.reason
+            named = robot.call(parameters, GetParameters.Request(names=["policy"])).values[0].string_value
+            assert named == str(blind)
+        assert robot.drives()
+        assert not robot.stops(since)
+        assert robot.set_policy(write_policy(tmp_path / "other.onnx", observation=[Goal(range=5.0)])).successful
+        assert robot.drives()
 
 
 def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(robot, policy, tmp_path):

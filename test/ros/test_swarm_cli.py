@@ -14,7 +14,8 @@ from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 
-from kdmarl_core.contract.terms import Targets, Velocity
+from kdmarl_core.contract.team_terms import Targets
+from kdmarl_core.contract.terms import Velocity
 from kdmarl_ros import swarm_cli
 from node_process import DOMAIN, Client
 from running import alive

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract import Discrete, KdmarlError, Term
-from kdmarl_core.contract.terms import Vector
+from kdmarl_core.contract.simulator_terms import Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
 from kdmarl_core.envs.particle import kernels, scenarios
 from kdmarl_core.envs.particle.scenarios import MOVES, Kind, Scenario, Sight, World

@@ -11,7 +11,7 @@ import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, RobotType, Swarm, Term, load_robot_types, observe
 from kdmarl_core.contract.manifest import Domain
-from kdmarl_core.contract.terms import needs_neighbors
+from kdmarl_core.contract.team_terms import needs_neighbors
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group, Step
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig

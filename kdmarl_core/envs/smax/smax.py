@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from kdmarl_core.contract import Discrete, KdmarlError, Readings, Term, observe
-from kdmarl_core.contract.terms import ActionMask, Vector
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, any_of
 from kdmarl_core.envs.smax.config import Sight, SmaxConfig, simulator
 

@@ -1,0 +1,74 @@
+"""What a robot's sensors say at one moment, and the base of the terms that are made of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from kdmarl_core.contract.errors import KdmarlError
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+T = TypeVar("T")
+
+
+class Scan(NamedTuple):
+    """One planar scan, or a batch of scans of one geometry, as in ``sensor_msgs/LaserScan``."""
+
+    ranges: np.ndarray
+    """(..., beams) [m]; may hold NaN (invalid), inf (nothing seen), -inf (too close), see REP-117"""
+    angle_min: float
+    """angle of the first beam [rad]"""
+    angle_increment: float
+    """angle from beam to beam [rad], negative when the lidar hangs upside down"""
+    range_min: float
+    """[m]"""
+    range_max: float
+    """[m]"""
+
+
+class Readings(NamedTuple):
+    """Raw sensor arrays of one robot or a batch of robots; None where a robot has no such sensor."""
+
+    scan: Scan | None = None
+    ranges: np.ndarray | None = None
+    """(..., sensors) [m], in the order of the robot type's bearings"""
+    goal: np.ndarray | None = None
+    """(..., 2) position of the goal in the robot frame [m]"""
+    velocity: np.ndarray | None = None
+    """(..., 2) measured forward speed and yaw rate [m/s, rad/s]"""
+    neighbors: np.ndarray | None = None
+    """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent; with
+    (..., robots, 6) also their velocity over ground along x and y of that frame [m/s] and their radius [m]"""
+    targets: np.ndarray | None = None
+    """(..., targets, 2) x, y of the places to cover in the robot frame [m]"""
+    previous_action: np.ndarray | None = None
+    """(..., action) last command given, in the action space's units"""
+    vector: np.ndarray | None = None
+    """(..., values) what a simulator gives as it is, in its own units"""
+    available: np.ndarray | None = None
+    """(..., actions) which of the numbered actions may be chosen now: 1, or 0 where not"""
+    history: tuple[Readings, ...] = ()
+    """readings of earlier control periods, the most recent first"""
+
+    def past(self, age: int) -> Readings:
+        """The readings ``age`` control periods ago; the oldest there are if the history is shorter."""
+        if age == 0 or not self.history:
+            return self
+        return self.history[min(age, len(self.history)) - 1]
+
+
+class BaseTerm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="term"):
+    """Base of all terms: ``size`` values, computed from ``Readings``."""
+
+
+def given(reading: T | None, term: str, what: str) -> T:
+    """The reading that a term needs.
+
+    Raises:
+        KdmarlError: there is none.
+    """
+    if reading is None:
+        raise KdmarlError(f"observation term '{term}' needs {what}, which this robot does not give")
+    return reading
