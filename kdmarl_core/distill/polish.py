@@ -39,7 +39,7 @@ class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     epochs: Count = 3
     minibatches: Count = 8
     learning_rate: Positive = 2e-3
-    decay: Unit = 0.0
+    decay: Unit = 0.33
     """share of the rounds, the last ones, over which the learning rate falls to zero"""
     clip: Positive = 0.2
     max_grad_norm: NonNegative = 1.0
