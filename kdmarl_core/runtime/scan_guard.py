@@ -43,6 +43,10 @@ class Returns(NamedTuple):
     """(seen,) half of the arc's opening [rad]"""
 
 
+NOTHING = Returns(np.empty(0), np.empty(0), np.empty(0))
+"""Seen in the open."""
+
+
 class ScanGuard:
     """Slows a robot down, or stops it, before what its lidar or its range sensors see.
 
@@ -179,7 +183,9 @@ def _of_scan(scan: Scan, within: float) -> Returns:
     Each stands for all up to its neighbours: what lies between two beams is no farther away than they say.
     """
     ranges = np.asarray(scan.ranges, np.float64)
-    near = np.flatnonzero(ranges < within)  # -inf as well, and mostly nothing
+    near = np.flatnonzero(ranges < within)  # -inf as well
+    if near.size == 0:  # mostly
+        return NOTHING
     distance = np.where(ranges[near] == -np.inf, scan.range_min, ranges[near])
     valid = (distance >= scan.range_min) & (distance <= scan.range_max)
     seen, half = near[valid], min(abs(scan.angle_increment), math.pi)
