@@ -21,8 +21,8 @@ from rclpy.task import Future, Task
 class RobotExecutor(SingleThreadedExecutor):
     """Runs the callbacks of nodes with subscriptions, timers, services and events, all in the thread that spins.
 
-    Messages before timers, so that a control cycle sees the newest. Callbacks run whatever their callback group says,
-    since none ever overlap; they must not be coroutines.
+    Messages before timers, so that a control cycle sees the newest; a timer that a message's callback sets off follows
+    at once. Callbacks run whatever their callback group says, since none ever overlap; they must not be coroutines.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -75,15 +75,17 @@ class RobotExecutor(SingleThreadedExecutor):
         """Handle what is ready; what a callback before has destroyed is passed over."""
         wait_set = self._wait_set
         events = [event for event in self._events if event.is_ready(wait_set)]
-        subscriptions = wait_set.get_ready_entities("subscription")
         services = wait_set.get_ready_entities("service")
-        timers = wait_set.get_ready_entities("timer")
-        for pointer in subscriptions:
+        for pointer in wait_set.get_ready_entities("subscription"):
             _handle(self._take_message, self._subscriptions[pointer])
         for pointer in services:
             _handle(self._take_request, self._services[pointer])
-        for pointer in timers:
-            _handle(self._take_call, self._timers[pointer])
+        # Also timers that a message has set off, without another wait; and before them whatever has come meanwhile.
+        if any(map(_is_due, self._timers.values())):
+            for subscription in self._subscriptions.values():
+                _handle(self._take_message, subscription)
+        for timer in self._timers.values():
+            _handle(self._take_call, timer)
         for event in events:
             _handle(self._take_event, event)
 
@@ -120,6 +122,14 @@ class RobotExecutor(SingleThreadedExecutor):
                 return None
             timer.handle.call_timer()
         return timer.callback
+
+
+def _is_due(timer: Any) -> bool:
+    try:
+        with timer.handle:
+            return bool(timer.handle.is_timer_ready())
+    except InvalidHandle:  # a callback before has destroyed it
+        return False
 
 
 def _handle(take: Callable[[Any], Callable[[], Any] | None], entity: Any) -> None:

@@ -16,6 +16,10 @@ from rclpy.signals import SignalHandlerOptions
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.restarts import BAD_INPUT
 
+COMPILER = "rosidl_generator_py.generate_py_impl"
+"""Compiler of message definitions, for builds. Any message would import it, with a parser and templates (3 MB, and a
+share of the start); where it cannot be imported, messages do without it."""
+
 
 def run(work: Callable[[], int], args: list[str] | None = None) -> int:
     """Initialise rclpy, do ``work`` and return its exit code.
@@ -39,11 +43,12 @@ def run(work: Callable[[], int], args: list[str] | None = None) -> int:
 
 
 def initialise(args: list[str] | None) -> None:
-    """Initialise rclpy without its signal handlers.
+    """Initialise rclpy without its signal handlers, and without what only builds need.
 
     Raises:
         KdmarlError: the --ros-args are bad.
     """
+    sys.modules.setdefault(COMPILER, None)  # type: ignore[arg-type]  # an import of it fails
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # a private type of rclpy for bad --ros-args

@@ -195,15 +195,18 @@ def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) 
     gather, starts = _sector_plan(
         ranges.shape[-1], float(scan.angle_min), float(scan.angle_increment), sectors, float(fov)
     )
-    valid = (ranges >= scan.range_min) & (ranges <= scan.range_max)
-    clean = np.where(valid, ranges, np.float32(max_range))
-    too_close = np.isneginf(ranges)
-    if too_close.any():
-        clean[too_close] = scan.range_min
+    farthest = np.float32(max_range)
+    clean = np.minimum(ranges, farthest)
+    if not scan.range_max >= max_range:
+        clean = np.where(ranges <= scan.range_max, clean, farthest)
+    valid = ranges >= scan.range_min
+    if not valid.all():
+        nearest = np.float32(min(scan.range_min, max_range))
+        clean = np.where(valid, clean, np.where(ranges == -np.inf, nearest, farthest))
     if gather is not None:
         clean = clean[..., gather]
     pooled = clean if clean.shape[-1] == sectors else np.minimum.reduceat(clean, starts, axis=-1)
-    return np.clip(pooled, 0, np.float32(max_range), out=pooled)
+    return np.maximum(pooled, 0, out=pooled)
 
 
 @lru_cache(maxsize=64)
@@ -261,7 +264,7 @@ def range_sensors(ranges: np.ndarray, count: int, max_range: float) -> np.ndarra
     ranges = np.asarray(ranges, np.float32)
     if ranges.shape[-1] != count:
         raise KdmarlError(f"range_sensors: got {ranges.shape[-1]} sensors, the policy expects {count}")
-    return np.nan_to_num(np.clip(ranges, 0, max_range), nan=max_range).astype(np.float32)
+    return np.maximum(np.fmin(ranges, np.float32(max_range)), np.float32(0))
 
 
 def goal(position: np.ndarray, max_range: float) -> np.ndarray:

@@ -42,6 +42,8 @@ class Controller:
         self.period = policy.manifest.control_period
         self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
         self._low, self._high = action.low, action.high
+        slack = ROUNDING * (self._high - self._low)
+        self._lowest, self._highest = self._low - slack, self._high + slack
         limits = _tightest(action, robot.action)
         self._filter = SafetyFilter(limits, self.period)
         self.guard: ScanGuard | None = None
@@ -75,8 +77,7 @@ class Controller:
 
     def _check_bounds(self, wanted: np.ndarray) -> None:
         """A policy scales its output itself: one that leaves its action space is broken, not daring."""
-        slack = ROUNDING * (self._high - self._low)
-        if (wanted < self._low - slack).any() or (wanted > self._high + slack).any():
+        if (wanted < self._lowest).any() or (wanted > self._highest).any():
             raise UnsafeCommandError(
                 f"the policy commands {wanted.tolist()} m/s, rad/s, outside its action space "
                 f"{self._low.tolist()} to {self._high.tolist()}"

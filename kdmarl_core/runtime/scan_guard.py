@@ -28,6 +28,9 @@ LATENCIES = (0.0, 0.5, 1.0)
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the commanded forward speed, that are tried in turn."""
 
+CHANGED = 1e-5
+"""Difference of commands that is no rounding [m/s, rad/s]."""
+
 
 class Returns(NamedTuple):
     """What was seen: each an arc around the robot, on which something may be anywhere."""
@@ -38,6 +41,10 @@ class Returns(NamedTuple):
     """(seen,) of the arc's middle [rad]"""
     half: np.ndarray
     """(seen,) half of the arc's opening [rad]"""
+
+
+NOTHING = Returns(np.empty(0), np.empty(0), np.empty(0))
+"""Seen in the open."""
 
 
 class ScanGuard:
@@ -88,7 +95,7 @@ class ScanGuard:
         Raises:
             KdmarlError: there is neither scan nor ranges.
         """
-        seen = self._returns(readings)
+        seen = self._returns(readings, self._farthest(last, command) + self._need)
         touching = bool((seen.distance < self._radius).any())
         for share in SHARES:
             wanted = self._within_reach(last, command * np.array([share, 1.0]))
@@ -99,7 +106,7 @@ class ScanGuard:
             wanted = self._within_reach(last, np.zeros(2))
         self._earlier = np.asarray(last, np.float64)
         allowed = wanted.astype(np.float32)
-        self.cycles += int(not np.allclose(allowed, command, atol=1e-6))
+        self.cycles += int((np.abs(allowed - command) > CHANGED).any())
         return allowed
 
     def reset(self) -> None:
@@ -111,10 +118,21 @@ class ScanGuard:
         self.cycles, self._earlier = other.cycles, other._earlier
 
     def _within_reach(self, last: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        return np.clip(wanted, last - self._step, last + self._step)
+        return np.minimum(np.maximum(wanted, last - self._step), last + self._step)
+
+    def _farthest(self, last: np.ndarray, command: np.ndarray) -> float:
+        """No less than the length [m] of the way of any command between ``last`` and ``command``.
+
+        On it the robot goes no faster than in any of these, for one period of latency, one of changing from the last
+        command to the next, and those of braking.
+        """
+        speed = max(abs(float(last[0])), abs(float(self._earlier[0])), abs(float(command[0])))
+        return self._period * speed * (2 + math.ceil(speed / self._step[0]))
 
     def _is_clear(self, seen: Returns, last: np.ndarray, command: np.ndarray) -> bool:
         """Whether the way stays clear of everything seen; of what is too near already, whether it comes no nearer."""
+        if seen.distance.size == 0:
+            return True
         x, y = self._way(last, command)
         reach, bearing = np.hypot(x, y)[:, None], np.arctan2(y, x)[:, None]
         near = seen.distance < reach.max() + self._need
@@ -145,31 +163,37 @@ class ScanGuard:
         late_y = before * np.sin(turned / 2) + np.sin(turned) * x + np.cos(turned) * y
         return late_x.ravel(), late_y.ravel()
 
-    def _returns(self, readings: Readings) -> Returns:
+    def _returns(self, readings: Readings, within: float) -> Returns:
+        """What was seen nearer than ``within`` [m]."""
         parts = []
         if readings.scan is not None:
-            parts.append(_of_scan(readings.scan))
+            parts.append(_of_scan(readings.scan, within))
         if readings.ranges is not None and self._ring is not None:
-            parts.append(_of_ring(readings.ranges, self._ring))
+            parts.append(_of_ring(readings.ranges, self._ring, within))
         if not parts:
             raise KdmarlError("the scan guard needs a scan or ranges, and there are none; turn scan_guard off")
+        if len(parts) == 1:
+            return parts[0]
         return Returns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _of_scan(scan: Scan) -> Returns:
-    """Beams that saw something, by the rules of :func:`~kdmarl_core.contract.terms.lidar`.
+def _of_scan(scan: Scan, within: float) -> Returns:
+    """Beams that saw something nearer than ``within`` [m], by the rules of :func:`~kdmarl_core.contract.terms.lidar`.
 
     Each stands for all up to its neighbours: what lies between two beams is no farther away than they say.
     """
     ranges = np.asarray(scan.ranges, np.float64)
-    ranges = np.where(np.isneginf(ranges), scan.range_min, ranges)
-    seen = np.flatnonzero((ranges >= scan.range_min) & (ranges <= scan.range_max))
-    half = min(abs(scan.angle_increment), math.pi)
-    return Returns(ranges[seen], scan.angle_min + scan.angle_increment * seen, np.full(seen.size, half))
+    near = np.flatnonzero(ranges < within)  # -inf as well
+    if near.size == 0:  # mostly
+        return NOTHING
+    distance = np.where(ranges[near] == -np.inf, scan.range_min, ranges[near])
+    valid = (distance >= scan.range_min) & (distance <= scan.range_max)
+    seen, half = near[valid], min(abs(scan.angle_increment), math.pi)
+    return Returns(distance[valid], scan.angle_min + scan.angle_increment * seen, np.full(seen.size, half))
 
 
-def _of_ring(ranges: np.ndarray, ring: RangeSensorRing) -> Returns:
-    """Sensors that saw something, each over its cone and half way to its nearest neighbour.
+def _of_ring(ranges: np.ndarray, ring: RangeSensorRing, within: float) -> Returns:
+    """Sensors that saw something nearer than ``within`` [m], each over its cone and half way to its nearest neighbour.
 
     The distance is shortened by what a straight wall may come nearer beyond the cone.
     """
@@ -178,5 +202,5 @@ def _of_ring(ranges: np.ndarray, ring: RangeSensorRing) -> Returns:
     np.fill_diagonal(apart, np.inf if bearings.size > 1 else ring.fov)
     half = np.maximum(apart.min(-1), ring.fov) / 2
     distance = np.where(np.isneginf(ranges), ring.min_range, ranges) * np.cos(half - ring.fov / 2)
-    seen = ranges <= ring.range  # neither NaN nor inf
+    seen = (ranges <= ring.range) & (distance < within)  # neither NaN nor inf
     return Returns(np.maximum(distance[seen], 0.0), bearings[seen], half[seen])

@@ -111,3 +111,40 @@ def test_messages_and_services(node, client):
     finally:
         done.set_result(None)
         spinning.join()
+
+
+def test_a_timer_that_a_message_sets_off_follows_without_a_wait_after_what_has_come_meanwhile(node):
+    calls, done = [], Future()
+
+    class Noting(RobotExecutor):
+        def _wait(self):
+            calls.append("wait")
+            super()._wait()
+
+    def first(_message):
+        calls.append("first")
+        publisher.publish(Twist())
+        time.sleep(0.2)
+        timer.timer_period_ns = 1
+        timer.reset()
+
+    def run():
+        calls.append("timer")
+        timer.cancel()
+        done.set_result(None)
+
+    node.create_subscription(Twist, "/executor/first", first, 10)
+    node.create_subscription(Twist, "/executor/second", lambda _message: calls.append("second"), 10)
+    publisher = node.create_publisher(Twist, "/executor/second", 10)
+    timer = node.create_timer(1000.0, run)
+    start = node.create_publisher(Twist, "/executor/first", 10)
+    executor = Noting()
+    executor.add_node(node)
+    watchdog = threading.Timer(10.0, lambda: done.done() or done.set_result(None))
+    watchdog.start()
+    start.publish(Twist())
+    executor.spin_until_future_complete(done)
+    watchdog.cancel()
+    executor.remove_node(node)
+    executor.shutdown()
+    assert calls[calls.index("first") :] == ["first", "second", "timer"]

@@ -173,6 +173,18 @@ def test_what_is_far_from_the_way_changes_nothing():
         assert least > 0
 
 
+@pytest.mark.parametrize("name", ["scout", "carrier", "mini"])
+@pytest.mark.parametrize("spacing", [1.0, 1.4])
+def test_no_way_leads_farther_than_is_looked_at(name, spacing):
+    robot, rng = TYPES[name], np.random.default_rng(0)
+    guard, low, high = ScanGuard(robot.action, robot, PERIOD, spacing), robot.action.low, robot.action.high
+    for _ in range(200):
+        guard._earlier, last, command = rng.uniform(low, high, (3, 2))
+        farthest = guard._farthest(last, command)
+        for wanted in (command, guard._within_reach(last, command), guard._within_reach(last, np.zeros(2))):
+            assert np.hypot(*guard._way(last, wanted)).max() <= farthest
+
+
 def scan(*, ahead=np.inf, elsewhere=np.inf):
     ranges = np.full(360, elsewhere, np.float32)
     ranges[170:191] = ahead
