@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import onnxruntime
 import rclpy
 from geometry_msgs.msg import PoseStamped, Twist
 from nav_msgs.msg import Odometry
@@ -21,11 +22,12 @@ from kdmarl_ros.signals import StopSignal
 class BareNode(Node):
     """Subscribes to what a robot with a lidar and a goal does, and answers every scan with a command."""
 
-    def __init__(self, robot: str) -> None:
-        """Make the topics in the namespace ``robot``."""
+    def __init__(self, robot: str, policy: str = "") -> None:
+        """Make the topics in the namespace ``robot``, and keep a session of the file ``policy`` open, if any."""
         super().__init__("bare", namespace=f"/{robot}")
         self._latest: dict[type, Any] = {}
         self._command = Twist()
+        self._session = onnxruntime.InferenceSession(policy) if policy else None
         self._publisher = self.create_publisher(Twist, "cmd_vel", ORDER_QOS)
         self.create_subscription(Odometry, "odom", self._keep, SENSOR_QOS)
         self.create_subscription(PoseStamped, "goal_pose", self._keep, ORDER_QOS)
@@ -40,10 +42,10 @@ class BareNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run a bare node for each robot named in ``args`` (as ``sys.argv``), all in one executor."""
+    """Run a bare node for the robot, and with the policy if there is one, that ``args`` name (as ``sys.argv``)."""
     stop = StopSignal()
     initialise(args)
-    stop.spin(*map(BareNode, remove_ros_args(args)[1:]), executor=SingleThreadedExecutor())
+    stop.spin(BareNode(*remove_ros_args(args)[1:]), executor=SingleThreadedExecutor())
     rclpy.shutdown()
     return 0
 

@@ -106,6 +106,7 @@ def measure(
             for case in cases:
                 _measure(case, period, seconds)
                 show(f"round {number + 1}: {case.robots} x {case.name}")
+        session = _session(policy.path, period)
         swapped = _swap(swarm, policy.path, period, swaps) if swaps else None
     finally:
         rclpy.shutdown()
@@ -117,6 +118,7 @@ def measure(
         "policy": policy.manifest.name,
         "period_s": period,
         "imports": _imports()._asdict(),
+        "session": session._asdict(),
         "rows": [case.row() for case in cases],
         "swaps": swapped,
     }
@@ -133,7 +135,7 @@ def _cases(swarm: Swarm, size: int) -> list[Case]:
     """The bare node and the policy node in both process models, and the policy node on its timer."""
 
     def bare(robots: list[str], _folder: Path) -> list[list[str]]:
-        return [[sys.executable, "-m", f"{PACKAGE}.bare_node", robot] for robot in robots]
+        return [_bare(robot) for robot in robots]
 
     return [
         Case("bare node", size, True, bare),
@@ -142,6 +144,10 @@ def _cases(swarm: Swarm, size: int) -> list[Case]:
         Case("policy node, a process each, timer", size, False, _ours(swarm, Processes.ROBOT, "timer")),
         Case("policy node, one process, timer", size, False, _ours(swarm, Processes.HOST, "timer")),
     ]
+
+
+def _bare(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"{PACKAGE}.bare_node", *arguments]
 
 
 def _ours(swarm: Swarm, processes: Processes, trigger: str) -> Commands:
@@ -246,6 +252,13 @@ def _imports() -> Memory:
         if process.stdout:
             process.stdout.readline()
         return memory([process.pid])
+
+
+def _session(policy: Path, period: float) -> Memory:
+    """Memory of a bare node that has opened the policy file, which is the least with these libraries."""
+    case = Case("bare node with a session", 1, True, lambda robots, _: [_bare(robots[0], str(policy))])
+    with _driving(case, period) as (_, pids):
+        return memory(pids)
 
 
 def write(results: dict[str, Any], path: Path) -> None:

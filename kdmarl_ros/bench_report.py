@@ -15,7 +15,7 @@ def renew(page: Path, results: dict[str, Any]) -> None:
 
 def section(results: dict[str, Any]) -> list[str]:
     """The lines of the section."""
-    imports = results["imports"]
+    imports, session = results["imports"], results["session"]
     return [
         "## Cost",
         "",
@@ -35,10 +35,11 @@ def section(results: dict[str, Any]) -> list[str]:
         *(_row(row) for row in results["rows"]),
         "",
         "Over the bare node with as many robots (the bars are 1.25 for latency, 1.5 for CPU); memory over a process "
-        f"that has only imported rclpy and ONNX Runtime ({imports['rss']:.0f} MB RSS), for each process (bar 1.25):",
+        f"that has only imported rclpy and ONNX Runtime ({imports['rss']:.0f} MB RSS), for each process (bar 1.25), and over "
+        f"the bare node with the policy file open in a session ({session['rss']:.0f} MB):",
         "",
-        "| robots | | p50 | p99 | CPU | RSS |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| robots | | p50 | p99 | CPU | RSS over imports | RSS over a session |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *_ratios(results),
         *_swaps(results["swaps"]),
     ]
@@ -83,7 +84,7 @@ def _ratios(results: dict[str, Any]) -> list[str]:
         ratios = [
             *(row["latency_ms"][key] / base["latency_ms"][key] for key in ("p50", "p99")),
             row["cpu_s_per_1000"] / base["cpu_s_per_1000"],
-            row["rss_mb"] / processes / results["imports"]["rss"],
+            *(row["rss_mb"] / processes / results[than]["rss"] for than in ("imports", "session")),
         ]
         cells = [str(row["robots"]), row["case"], *(f"{ratio:.2f}" for ratio in ratios)]
         lines.append("| " + " | ".join(cells) + " |")

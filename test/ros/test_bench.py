@@ -47,6 +47,7 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
     results = {"command": "one_run", "policy": "p", "period_s": 0.1, "machine": "m", "load": [0.0] * 3}
     results |= {
         "imports": {"rss": 60.0, "pss": 30.0},
+        "session": {"rss": 90.0, "pss": 50.0},
         "rows": [row | {"case": "bare node"}, row | double],
         "swaps": None,
     }
@@ -57,7 +58,7 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
     assert "above" in text
     assert "one_run" not in text
     assert text.count("another_run") == 1
-    assert "| 1 | policy node, one process | 2.00 | 1.00 | 1.00 | 1.50 |" in text
+    assert "| 1 | policy node, one process | 2.00 | 1.00 | 1.00 | 1.50 | 1.00 |" in text
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,7 @@ def test_a_short_run(tmp_path):
         assert 0 < row["cpu_s_per_1000"] < 100
         assert row["rss_mb"] > results["imports"]["rss"] / 2
         assert 0 < row["start_s"] < time.monotonic() - began
+    assert results["imports"]["rss"] < results["session"]["rss"]
     assert results["swaps"]["swaps"] == 100
     assert results["swaps"]["refused"] == 0
     assert results["swaps"]["cycles"] > 0
