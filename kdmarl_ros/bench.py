@@ -29,6 +29,7 @@ from kdmarl_core.contract import KdmarlError, Swarm
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.runtime import Policy
 from kdmarl_ros.bench_body import Answers, Bodies, match
+from kdmarl_ros.bench_simulation import Onlooker, on_a_circle
 from kdmarl_ros.plan import PACKAGE, Processes, Simulator, load_checked_swarm, make_plan
 from kdmarl_ros.supervisor import command
 from kdmarl_ros.usage import Memory, cpu_seconds, memory
@@ -38,6 +39,8 @@ SETTLE = 2.0
 START_TIMEOUT = 60.0
 IMPORTS = "import sys, rclpy, onnxruntime; print(flush=True); sys.stdin.read()"
 """The process whose memory that of the nodes is compared with."""
+
+NAMES = {Processes.ROBOT: "policy node, a process each", Processes.HOST: "policy node, one process"}
 
 Commands = Callable[[list[str], Path], list[list[str]]]
 """Command lines of some robots' processes; files that they need may be put in the folder."""
@@ -79,7 +82,13 @@ class Case:
 
 
 def measure(
-    file: Path, sizes: list[int], rounds: int, seconds: float, swaps: int, show: Callable[[str], None]
+    file: Path,
+    sizes: list[int],
+    rounds: int,
+    seconds: float,
+    swaps: int,
+    simulate: list[float],
+    show: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure all cases of all sizes, one after the other, ``rounds`` times over.
 
@@ -89,6 +98,7 @@ def measure(
         rounds: how often each case is measured.
         seconds: length of one measurement.
         swaps: how often a robot's policy is swapped in the end.
+        simulate: how long each number of robots drives in the simulator [s]; 0 leaves it out.
         show: told of each one.
 
     Raises:
@@ -107,12 +117,17 @@ def measure(
                 _measure(case, period, seconds)
                 show(f"round {number + 1}: {case.robots} x {case.name}")
         session = _session(policy.path, period)
+        simulated = []
+        for size, duration in zip(sizes, simulate, strict=True):
+            for processes in Processes if duration else ():
+                simulated.append(_simulate(swarm, size, processes, duration))
+                show(f"in the simulator: {size} x {NAMES[processes]}")
         swapped = _swap(swarm, policy.path, period, swaps) if swaps else None
     finally:
         rclpy.shutdown()
     return {
         "command": f"kdmarl-swarm bench {file} --robots {','.join(map(str, sizes))} --rounds {rounds} "
-        f"--seconds {seconds:g} --swaps {swaps}",
+        f"--seconds {seconds:g} --swaps {swaps} --simulate {','.join(f'{one:g}' for one in simulate)}",
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": [round(load, 1) for load in os.getloadavg()],
         "policy": policy.manifest.name,
@@ -120,6 +135,7 @@ def measure(
         "imports": _imports()._asdict(),
         "session": session._asdict(),
         "rows": [case.row() for case in cases],
+        "simulated": simulated,
         "swaps": swapped,
     }
 
@@ -139,10 +155,8 @@ def _cases(swarm: Swarm, size: int) -> list[Case]:
 
     return [
         Case("bare node", size, True, bare),
-        Case("policy node, a process each", size, True, _ours(swarm, Processes.ROBOT, "sensor")),
-        Case("policy node, one process", size, True, _ours(swarm, Processes.HOST, "sensor")),
-        Case("policy node, a process each, timer", size, False, _ours(swarm, Processes.ROBOT, "timer")),
-        Case("policy node, one process, timer", size, False, _ours(swarm, Processes.HOST, "timer")),
+        *(Case(name, size, True, _ours(swarm, processes, "sensor")) for processes, name in NAMES.items()),
+        *(Case(f"{name}, timer", size, False, _ours(swarm, processes, "timer")) for processes, name in NAMES.items()),
     ]
 
 
@@ -188,6 +202,25 @@ def _driving(case: Case, period: float) -> Iterator[tuple[Bodies, list[int]]]:
                 yield bodies, pids
     finally:
         bodies.close()
+
+
+def _simulate(swarm: Swarm, size: int, processes: Processes, seconds: float) -> dict[str, Any]:
+    """Let copies of a robot cross a circle in the simulator, in real time, and look on."""
+    names = [f"robot_{index:02}" for index in range(size)]
+    onlooker = Onlooker()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = on_a_circle(swarm, _example(swarm), names, Path(folder))
+            plan = make_plan(load_checked_swarm(path, [], allow_outside=True), processes=processes)
+            with _running([command(process, Path(folder)) for process in plan]) as pids:
+                if not onlooker.wait_for(size, START_TIMEOUT):
+                    raise KdmarlError(f"in the simulator: not all of {size} robots drive within {START_TIMEOUT:g} s")
+                before = cpu_seconds(pids)
+                seen = onlooker.watch(seconds)
+                cores = (cpu_seconds(pids) - before) / seen["seconds"]
+    finally:
+        onlooker.close()
+    return {"robots": size, "case": NAMES[processes], **seen, "cores": round(cores, 2)}
 
 
 def _swap(swarm: Swarm, policy: Path, period: float, count: int) -> dict[str, Any]:

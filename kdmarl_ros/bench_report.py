@@ -41,7 +41,27 @@ def section(results: dict[str, Any]) -> list[str]:
         "| robots | | p50 | p99 | CPU | RSS over imports | RSS over a session |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *_ratios(results),
+        *_simulated(results["simulated"]),
         *_swaps(results["swaps"]),
+    ]
+
+
+def _simulated(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        "In the simulator, in real time: each robot crosses a circle. *Factor*: simulated over real time. *Cores*: of "
+        "simulator and nodes together. *Deadline stops*: for missed deadlines; *other stops*: for anything else, which "
+        "nobody brought about.",
+        "",
+        "| robots | | seconds | factor | cores | deadline stops | other stops |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {row['robots']} | {row['case']} | {row['seconds']:.0f} | {row['real_time_factor']:.3f} | "
+            f"{row['cores']:.2f} | {row['missed_deadlines']} | {row['stops'] - row['missed_deadlines']} |"
+            for row in rows
+        ),
     ]
 
 

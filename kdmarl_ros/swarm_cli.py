@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -77,13 +78,20 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured, in turn.")] = 3,
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of one measurement.")] = 20.0,
     swaps: Annotated[int, typer.Option(min=0, help="How often to swap a policy while its robot drives.")] = 1000,
+    simulate: Annotated[
+        str,
+        typer.Option(
+            help="How long they drive in the simulator, too [s]: one number, or one for each of --robots; 0 for not."
+        ),
+    ] = "60",
     output: Annotated[
         Path | None, typer.Option(help="File for the results (.json); runtime.md beside it gets a section.")
     ] = None,
 ) -> int:
     """Measure what policy nodes cost: the first robot of the swarm file with a lidar and a goal, and copies of it.
 
-    Latency, CPU time, memory and start-up of both process models, beside a bare rclpy node with the same messages.
+    Latency, CPU time, memory and start-up of both process models, beside a bare rclpy node with the same messages; and
+    in the simulator, the real-time factor and missed deadlines.
     """
     from kdmarl_ros import bench_report  # runners of swarms need no rclpy in their own process
     from kdmarl_ros.bench import measure, write
@@ -92,12 +100,27 @@ def bench(
     if len(sizes) != len(robots.split(",")):
         raise KdmarlError(f"--robots is '{robots}'; give numbers from 1 to 99 with commas, such as 1,4,16")
     console = Console(highlight=False)
-    results = measure(file, sizes, rounds, seconds, swaps, console.print)
+    results = measure(file, sizes, rounds, seconds, swaps, _durations(simulate, len(sizes)), console.print)
     if output:
         write(results, output)
         bench_report.renew(output.with_name("runtime.md"), results)
     console.print("\n".join(bench_report.section(results)), markup=False, soft_wrap=True)
     return 0
+
+
+def _durations(text: str, count: int) -> list[float]:
+    """``count`` times in seconds from one number, or from as many.
+
+    Raises:
+        KdmarlError: it is neither.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, count) or not all(0 <= value < math.inf for value in values):
+        raise KdmarlError(f"--simulate is '{text}'; give seconds, one number for all or {count} with commas")
+    return values * (count if len(values) == 1 else 1)
 
 
 class _Output(Console):

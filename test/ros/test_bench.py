@@ -49,6 +49,10 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
         "imports": {"rss": 60.0, "pss": 30.0},
         "session": {"rss": 90.0, "pss": 50.0},
         "rows": [row | {"case": "bare node"}, row | double],
+        "simulated": [
+            {"robots": 4, "case": "c", "seconds": 9.0, "real_time_factor": 0.5, "cores": 1.5}
+            | {"missed_deadlines": 2, "stops": 5}
+        ],
         "swaps": None,
     }
     page.write_text("# Run time\n\nabove\n")
@@ -58,6 +62,7 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
     assert "above" in text
     assert "one_run" not in text
     assert text.count("another_run") == 1
+    assert "| 4 | c | 9 | 0.500 | 1.50 | 2 | 3 |" in text
     assert "| 1 | policy node, one process | 2.00 | 1.00 | 1.00 | 1.50 | 1.00 |" in text
 
 
@@ -66,6 +71,8 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
     [
         (["nothing.yaml"], "no such file"),
         (["nothing.yaml", "--robots", "1,many"], "--robots is '1,many'; give numbers from 1 to 99"),
+        (["nothing.yaml", "--simulate", "1,2"], "--simulate is '1,2'; give seconds, one number for all or 3"),
+        (["nothing.yaml", "--simulate", "inf"], "--simulate is 'inf'; give seconds"),
         ([], "SWARM.yaml"),
     ],
 )
@@ -85,7 +92,7 @@ def test_a_swarm_without_a_lidar_cannot_be_measured(capsys, tmp_path):
 def test_a_short_run(tmp_path):
     path = write_swarm(tmp_path, [robot()], world=None)
     command = [sys.executable, "-m", "kdmarl_ros.swarm_cli", "bench", str(path), "--robots", "1", "--rounds", "1"]
-    command += ["--seconds", "2", "--swaps", "100", "--output", str(tmp_path / "bench.json")]
+    command += ["--seconds", "2", "--swaps", "100", "--simulate", "3", "--output", str(tmp_path / "bench.json")]
     began = time.monotonic()
     completed = subprocess.run(
         command, env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}, capture_output=True, text=True, timeout=100
@@ -100,6 +107,8 @@ def test_a_short_run(tmp_path):
         assert 0 < row["cpu_s_per_1000"] < 100
         assert row["rss_mb"] > results["imports"]["rss"] / 2
         assert 0 < row["start_s"] < time.monotonic() - began
+    assert [row["case"] for row in results["simulated"]] == ["policy node, a process each", "policy node, one process"]
+    assert all(0.2 < row["real_time_factor"] < 1.5 for row in results["simulated"])
     assert results["imports"]["rss"] < results["session"]["rss"]
     assert results["swaps"]["swaps"] == 100
     assert results["swaps"]["refused"] == 0
