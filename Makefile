@@ -46,9 +46,9 @@ faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and t
 soak: .venv/stamp ## break ROBOTS robots at random for MINUTES, and judge their every command (8, 30)
 	$(RUN_TEST_MODULE) faults.soak --robots $(ROBOTS) --minutes $(MINUTES) --model $(MODEL)
 
-bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and runtime.md (half an hour)
+bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and runtime.md (an hour)
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
-	  .venv-demo/bin/kdmarl-swarm bench config/swarms/crossing.yaml --output docs/results/bench.json
+	  .venv-demo/bin/kdmarl-swarm bench config/swarms/crossing.yaml --robots 1,4,16,32 --simulate 60,60,300,60 --output docs/results/bench.json
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
