@@ -71,9 +71,10 @@ class Onlooker:
                 if status.level == DiagnosticStatus.OK:
                     self._driving.add(status.hardware_id)
 
-    def wait_for(self, robots: int, seconds: float) -> bool:
-        """Whether as many robots have begun to drive within a time [s]."""
-        return self._spin(seconds, lambda: len(self._driving) >= robots)
+    def wait_for(self, robots: int, seconds: float) -> int:
+        """Wait until as many robots have begun to drive, but no longer than a time [s]; how many have."""
+        self._spin(seconds, lambda: len(self._driving) >= robots)
+        return len(self._driving)
 
     def watch(self, seconds: float) -> dict[str, Any]:
         """What happens in a time [s]: how fast simulated time goes, and how often robots stop."""

@@ -50,7 +50,7 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
         "session": {"rss": 90.0, "pss": 50.0},
         "rows": [row | {"case": "bare node"}, row | double],
         "simulated": [
-            {"robots": 4, "case": "c", "seconds": 9.0, "real_time_factor": 0.5, "cores": 1.5}
+            {"robots": 4, "case": "c", "driving": 3, "seconds": 9.0, "real_time_factor": 0.5, "cores": 1.5}
             | {"missed_deadlines": 2, "stops": 5}
         ],
         "swaps": None,
@@ -62,7 +62,7 @@ def test_the_section_takes_the_place_of_its_predecessor_and_leaves_the_rest(tmp_
     assert "above" in text
     assert "one_run" not in text
     assert text.count("another_run") == 1
-    assert "| 4 | c | 9 | 0.500 | 1.50 | 2 | 3 |" in text
+    assert "| 4 | c | 3 | 9 | 0.500 | 1.50 | 2 | 3 |" in text
     assert "| 1 | policy node, one process | 2.00 | 1.00 | 1.00 | 1.50 | 1.00 |" in text
 
 
