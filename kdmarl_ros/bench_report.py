@@ -60,7 +60,8 @@ def _simulated(rows: list[dict[str, Any]]) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
             f"| {row['robots']} | {row['case']} | {row['driving']} | {row['seconds']:.0f} | "
-            f"{row['real_time_factor']:.3f} | {row['cores']:.2f} | {row['missed_deadlines']} | {row['stops'] - row['missed_deadlines']} |"
+            f"{row['real_time_factor']:.3f} | {row['cores']:.2f} | {row['missed_deadlines']} | "
+            f"{row['stops'] - row['missed_deadlines']} |"
             for row in rows
         ),
     ]
