@@ -35,7 +35,7 @@ def section(results: dict[str, Any]) -> list[str]:
         *(_row(row) for row in results["rows"]),
         "",
         "Over the bare node with as many robots (the bars are 1.25 for latency, 1.5 for CPU); memory over a process "
-        f"that has only imported rclpy and ONNX Runtime ({imports['rss']:.0f} MB RSS), each process (bar 1.25), and "
+        f"that has only imported rclpy and ONNX Runtime ({imports['rss']:.0f} MB RSS), per process (bar 1.25), and "
         f"over the bare node with the policy file open in a session ({session['rss']:.0f} MB):",
         "",
         "| robots | | p50 | p99 | CPU | RSS over imports | RSS over a session |",
