@@ -12,7 +12,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import MessageInfo
@@ -44,6 +44,16 @@ def match(due: np.ndarray, commands: np.ndarray) -> Answers:
     answer = padded[following]
     answered = answer < due[1:]
     return Answers((answer - due[:-1])[answered] / 1e9, len(due) - 1)
+
+
+def spin(executor: Executor, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+    """Let nodes work for ``seconds``, or until something holds; whether it does."""
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            return False
+        executor.spin_once(timeout_sec=0.1)
+    return True
 
 
 class Bodies:
@@ -100,12 +110,7 @@ class Bodies:
 
     def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Go on for ``seconds``, or until something holds; whether it does."""
-        end = time.monotonic() + seconds
-        while not until():
-            if time.monotonic() > end:
-                return False
-            self._executor.spin_once(timeout_sec=0.1)
-        return True
+        return spin(self._executor, seconds, until)
 
     def close(self) -> None:
         """End it."""

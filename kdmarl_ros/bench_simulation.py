@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from kdmarl_core.contract import Robot, Swarm
+from kdmarl_ros.bench_body import spin
 
 SPACING = 1.0
 """Between robots at their start, at least [m]."""
@@ -73,13 +73,13 @@ class Onlooker:
 
     def wait_for(self, robots: int, seconds: float) -> int:
         """Wait until as many robots have begun to drive, but no longer than a time [s]; how many have."""
-        self._spin(seconds, lambda: len(self._driving) >= robots)
+        spin(self._executor, seconds, lambda: len(self._driving) >= robots)
         return len(self._driving)
 
     def watch(self, seconds: float) -> dict[str, Any]:
         """What happens in a time [s]: how fast simulated time goes, and how often robots stop."""
         before, clock, began = self._totals(), self._clock, time.monotonic()
-        self._spin(seconds, lambda: False)
+        spin(self._executor, seconds)
         simulated, real, after = self._clock - clock, time.monotonic() - began, self._totals()
         return {
             "seconds": round(real, 1),
@@ -95,14 +95,6 @@ class Onlooker:
             for cause, count in stops.items():
                 totals[cause] = totals.get(cause, 0) + count
         return totals
-
-    def _spin(self, seconds: float, until: Callable[[], bool]) -> bool:
-        end = time.monotonic() + seconds
-        while not until():
-            if time.monotonic() > end:
-                return False
-            self._executor.spin_once(timeout_sec=0.1)
-        return True
 
     def close(self) -> None:
         """End it."""
