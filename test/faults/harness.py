@@ -272,8 +272,8 @@ def _break(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, flo
         assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
     body.spin(SILENCE)
     after_stop = [command for command in body.commands if command[0] > broken + stop]
-    said = [message for _, message, _ in body.diagnostics]
-    assert not after_stop, f"{len(after_stop)} more commands after the zero command, while it said {said}"
+    told = [message for _, message, _ in body.diagnostics]
+    assert not after_stop, f"{len(after_stop)} more commands after the zero command, while it said {told}"
     if case.counted:
         expected = before | {case.counted: before[case.counted] + 1}
         assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"
