@@ -149,19 +149,15 @@ def _example(swarm: Swarm) -> Any:
 
 def _cases(swarm: Swarm, size: int) -> list[Case]:
     """The bare node and the policy node in both process models, and the policy node on its timer."""
-
-    def bare(robots: list[str], _folder: Path) -> list[list[str]]:
-        return [_bare(robot) for robot in robots]
-
     return [
-        Case("bare node", size, True, bare),
+        Case("bare node", size, True, _bare()),
         *(Case(name, size, True, _ours(swarm, processes, "sensor")) for processes, name in NAMES.items()),
         *(Case(f"{name}, timer", size, False, _ours(swarm, processes, "timer")) for processes, name in NAMES.items()),
     ]
 
 
-def _bare(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"{PACKAGE}.bare_node", *arguments]
+def _bare(*policy: str) -> Commands:
+    return lambda robots, _: [[sys.executable, "-m", f"{PACKAGE}.bare_node", robot, *policy] for robot in robots]
 
 
 def _ours(swarm: Swarm, processes: Processes, trigger: str) -> Commands:
@@ -171,6 +167,10 @@ def _ours(swarm: Swarm, processes: Processes, trigger: str) -> Commands:
         return [command(process, folder) for process in make_plan(many, simulator=Simulator.NONE, processes=processes)]
 
     return commands
+
+
+def _names(robots: int) -> list[str]:
+    return [f"robot_{index:02}" for index in range(robots)]
 
 
 def _measure(case: Case, period: float, seconds: float) -> None:
@@ -188,7 +188,7 @@ def _measure(case: Case, period: float, seconds: float) -> None:
 @contextmanager
 def _driving(case: Case, period: float) -> Iterator[tuple[Bodies, list[int]]]:
     """Start the robots of a case, and wait until all of them drive; their bodies, and the processes' numbers."""
-    bodies = Bodies([f"robot_{index:02}" for index in range(case.robots)], period)
+    bodies = Bodies(_names(case.robots), period)
     try:
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
@@ -206,11 +206,10 @@ def _driving(case: Case, period: float) -> Iterator[tuple[Bodies, list[int]]]:
 
 def _simulate(swarm: Swarm, size: int, processes: Processes, seconds: float) -> dict[str, Any]:
     """Let copies of a robot cross a circle in the simulator, in real time, and look on."""
-    names = [f"robot_{index:02}" for index in range(size)]
     onlooker = Onlooker()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = on_a_circle(swarm, _example(swarm), names, Path(folder))
+            path = on_a_circle(swarm, _example(swarm), _names(size), Path(folder))
             plan = make_plan(load_checked_swarm(path, [], allow_outside=True), processes=processes)
             with _running([command(process, Path(folder)) for process in plan]) as pids:
                 driving = onlooker.wait_for(size, START_TIMEOUT)
@@ -288,7 +287,7 @@ def _imports() -> Memory:
 
 def _session(policy: Path, period: float) -> Memory:
     """Memory of a bare node that has opened the policy file, which is the least with these libraries."""
-    case = Case("bare node with a session", 1, True, lambda robots, _: [_bare(robots[0], str(policy))])
+    case = Case("bare node with a session", 1, True, _bare(str(policy)))
     with _driving(case, period) as (_, pids):
         return memory(pids)
 

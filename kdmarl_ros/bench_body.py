@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.executors import Executor, SingleThreadedExecutor
@@ -21,6 +21,8 @@ from sensor_msgs.msg import LaserScan
 from kdmarl_ros.qos import SENSOR_QOS
 
 BEAMS = 360
+MISSED = "stops_missed_deadline"
+"""What a robot counts in its diagnostics when it stops for missed deadlines."""
 
 
 class Answers(NamedTuple):
@@ -54,6 +56,11 @@ def spin(executor: Executor, seconds: float, until: Callable[[], bool] = lambda:
             return False
         executor.spin_once(timeout_sec=0.1)
     return True
+
+
+def stops_of(status: DiagnosticStatus) -> dict[str, int]:
+    """Counter → stops so far, as a robot says itself; empty for what is no robot's."""
+    return {pair.key: int(pair.value) for pair in status.values if pair.key.startswith("stops_")}
 
 
 class Bodies:
@@ -99,9 +106,9 @@ class Bodies:
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            values = {pair.key: pair.value for pair in status.values}
-            if "stops_missed_deadline" in values:
-                self.missed_deadlines[status.hardware_id] = int(values["stops_missed_deadline"])
+            stops = stops_of(status)
+            if MISSED in stops:
+                self.missed_deadlines[status.hardware_id] = stops[MISSED]
 
     def clear(self) -> None:
         """Forget what was sent and received."""

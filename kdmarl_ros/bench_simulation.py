@@ -15,12 +15,10 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from kdmarl_core.contract import Robot, Swarm
-from kdmarl_ros.bench_body import spin
+from kdmarl_ros.bench_body import MISSED, spin, stops_of
 
 SPACING = 1.0
 """Between robots at their start, at least [m]."""
-STOPS = "stops_"
-MISSED = "stops_missed_deadline"
 
 
 def on_a_circle(swarm: Swarm, robot: Robot, names: list[str], folder: Path) -> Path:
@@ -64,8 +62,7 @@ class Onlooker:
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            values = {pair.key: pair.value for pair in status.values}
-            stops = {key: int(value) for key, value in values.items() if key.startswith(STOPS)}
+            stops = stops_of(status)
             if stops:
                 self._stops[status.hardware_id] = stops
                 if status.level == DiagnosticStatus.OK:

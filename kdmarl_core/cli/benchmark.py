@@ -26,6 +26,9 @@ from kdmarl_core.expert.train import ExpertConfig
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
 
+EXPERTS = "experts"
+"""Folder of a run's experts."""
+
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
     """What a unit's students are compared with, kept beside the expert."""
@@ -66,15 +69,14 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
 
 def _do(units: list[Unit], keys: dict[str, str], suite: Path, results: Path, title: str, runs: Path) -> None:
     """Measure units and keep each: first those whose expert no other process is at, then the rest."""
+    with writing(runs / EXPERTS):
+        (runs / EXPERTS).mkdir(parents=True, exist_ok=True)
     waiting = units
     for patience in (0, -1):
         busy = []
         for unit in waiting:
-            folder = _expert_folder(unit, runs)
-            with writing(folder):
-                folder.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with FileLock(folder.with_suffix(".lock"), timeout=patience):
+                with FileLock(_expert_folder(unit, runs).with_suffix(".lock"), timeout=patience):
                     if not ledger.load(results, title).has(unit.name, keys[unit.name]):
                         Console().print(f"{units.index(unit) + 1} of {len(units)}: {unit.name}")
                         command = f"kdmarl benchmark {suite} --only {unit.name}"
@@ -91,7 +93,7 @@ def _about(parts: dict[str, Any]) -> dict[str, str]:
 
 def _expert_folder(unit: Unit, runs: Path) -> Path:
     """Suites share what they train alike."""
-    return runs / "experts" / f"{unit.config.stem}_{unit.seed}_{key(unit.origin)}"
+    return runs / EXPERTS / f"{unit.config.stem}_{unit.seed}_{key(unit.origin)}"
 
 
 def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
