@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,10 @@ from kdmarl_ros.restarts import BAD_INPUT
 COMPILER = "rosidl_generator_py.generate_py_impl"
 """Compiler of message definitions, for builds. Any message would import it, with a parser and templates (3 MB, and a
 share of the start); where it cannot be imported, messages do without it."""
+
+UDP_ONLY = ("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+"""Fast DDS's shared memory holds a process's messages back for up to 333 ms when another process comes or goes
+(https://github.com/eProsima/Fast-DDS/issues/6535); no stop may come that late."""
 
 
 def run(work: Callable[[], int], args: list[str] | None = None) -> int:
@@ -43,11 +48,14 @@ def run(work: Callable[[], int], args: list[str] | None = None) -> int:
 
 
 def initialise(args: list[str] | None) -> None:
-    """Initialise rclpy without its signal handlers, and without what only builds need.
+    """Initialise rclpy without its signal handlers, without what only builds need, and without shared memory.
+
+    The environment has its way where it sets ``FASTDDS_BUILTIN_TRANSPORTS``.
 
     Raises:
         KdmarlError: the --ros-args are bad.
     """
+    os.environ.setdefault(*UDP_ONLY)
     sys.modules.setdefault(COMPILER, None)  # type: ignore[arg-type]  # an import of it fails
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

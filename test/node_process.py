@@ -47,7 +47,6 @@ def module_process(module: str, arguments: list[str], output: IO[str] | None = N
         env={
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "PYTHONUNBUFFERED": "1",
         },
         stdout=output or subprocess.PIPE,
@@ -76,7 +75,6 @@ class Client:
     def __init__(self) -> None:
         if not rclpy.ok():
             # Once for all tests: nodes of several contexts in turn make rcl crash.
-            os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
             rclpy.init(domain_id=DOMAIN)
         self.node = Node(f"client_{next(_NUMBERS)}")
         self._executor = SingleThreadedExecutor()

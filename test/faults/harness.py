@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import re
 import time
@@ -25,9 +26,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from kdmarl_core.contract import load_robot_types
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
+from loopback import LOOPBACK
 from node_process import module_process, node_process
 from robot_body import RobotBody, place, places
 from support import write_policy
+
+os.environ |= LOOPBACK  # for who runs this without pytest
 
 TIMEOUT = 0.5
 """``sensor_timeout``, as it is when nobody sets it [s]"""

@@ -116,7 +116,7 @@ def _observer(output: Path, namespaces: list[str]):
     seen: dict[str, dict] = {}
     process = subprocess.Popen(
         [sys.executable, "-m", "faults.observer", str(output), *namespaces],
-        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
     )
     try:
         yield seen

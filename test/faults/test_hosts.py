@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from faults.lan import lan, missing
+from loopback import LOOPBACK
 from node_process import DOMAIN
 from support import REPOSITORY
 
@@ -30,7 +31,7 @@ def start(net, host):
     """What host.py tells later."""
     arguments = [str(START + CUT + AFTER), json.dumps(BODIES[host]), json.dumps(NODES[host])]
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in LOOPBACK},
         "ROS_DOMAIN_ID": str(DOMAIN),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "test")]),

@@ -2,72 +2,25 @@
 
 import array
 import math
-import os
 import signal
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
-from rcl_interfaces.srv import GetParameters
 
 from kdmarl_core.contract import Readings, Scan, observe
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
-from kdmarl_core.contract.team_terms import Neighbors, Targets
-from kdmarl_core.contract.terms import Goal, Lidar, Velocity
+from kdmarl_core.contract.team_terms import Neighbors
+from kdmarl_core.contract.terms import Goal
 from kdmarl_core.runtime import Policy
-from node_process import DOMAIN
+from policy_process import PERIOD, SLACK, TIMEOUT, policy_process
 from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
-from support import ROBOT_TYPES, write_policy
-
-TIMEOUT, PERIOD = 0.3, 0.1
-SLACK = 0.1
-"""for the scheduling of two busy processes [s]"""
-
-
-@contextmanager
-def node(policy, robot_type="scout", **parameters):
-    """A policy node in namespace /r1."""
-    parameters = {
-        "policy": policy,
-        "robot_type": robot_type,
-        "robot_types": ROBOT_TYPES,
-        "goal": "[2.0, 4.0]",
-        "sensor_timeout": TIMEOUT,
-        "autostart": "true",
-    } | parameters
-    arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kdmarl_ros.policy_node", "--ros-args", "-r", "__ns:=/r1", *arguments],
-        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def robot():
-    robot = RobotBody()
-    yield robot
-    robot.close()
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory):
-    return write_policy(tmp_path_factory.mktemp("policies") / "scout.onnx")
+from support import write_policy
 
 
 def test_commands_what_the_policy_says(robot, policy):
-    with node(policy):
+    with policy_process(policy):
         assert robot.drives()
         robot.spin(1.5)
     manifest = Policy.load(policy).manifest
@@ -92,7 +45,7 @@ def test_commands_what_the_policy_says(robot, policy):
 def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
     robot = RobotBody(TwistStamped)
     try:
-        with node(write_policy(tmp_path / "mini.onnx", "mini"), "mini", stamped_commands="true", goal="[]"):
+        with policy_process(write_policy(tmp_path / "mini.onnx", "mini"), "mini", stamped_commands="true", goal="[]"):
             assert robot.says("waiting for a goal on /r1/goal_pose")
             before = robot.stop_counts()
             robot.spin(1.2)
@@ -111,7 +64,7 @@ def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):
 
 def test_the_scan_guard_holds_a_robot_before_what_it_sees(robot, policy):
     """The policy sees no obstacle and drives on; the robot stands before it, which is no fault."""
-    with node(policy, scan_guard="true"):
+    with policy_process(policy, scan_guard="true"):
         assert robot.drives()
         assert robot.diagnostics[-1][2]["guarded_cycles"] == "0"
         stops = robot.stop_counts()
@@ -137,7 +90,7 @@ def test_scans_start_the_cycles_and_the_timer_fills_in(robot, policy):
 
     robot.publish = keep_time
     robot._publishers["scan"] = robot._publishers.pop("scan")
-    with node(policy, trigger="sensor"):
+    with policy_process(policy, trigger="sensor"):
         assert robot.drives()
         robot.spin(2.0)
         times = np.array([command[0] for command in robot.moving()])
@@ -155,7 +108,7 @@ def test_scans_start_the_cycles_and_the_timer_fills_in(robot, policy):
 
 
 def test_goal_in_another_frame_stops_the_robot(robot, policy):
-    with node(policy):
+    with policy_process(policy):
         assert robot.drives()
         goal = PoseStamped()
         goal.header.frame_id = "odom"
@@ -172,7 +125,7 @@ def test_goal_in_another_frame_stops_the_robot(robot, policy):
 
 
 def test_first_goal_in_another_frame_stops_the_robot_until_a_good_one_comes(robot, policy):
-    with node(policy, goal_frame="hall"):
+    with policy_process(policy, goal_frame="hall"):
         assert robot.says("goal_pose is in frame 'hall', odom is in 'map'")
         assert not robot.moving()
         goal = PoseStamped()
@@ -182,17 +135,10 @@ def test_first_goal_in_another_frame_stops_the_robot_until_a_good_one_comes(robo
         assert robot.drives()
 
 
-@pytest.fixture(scope="module")
-def covering(tmp_path_factory):
-    """A policy that sees two targets, and goes to the nearest."""
-    observation = [Targets(count=2, range=8.0), Velocity()]
-    return write_policy(tmp_path_factory.mktemp("policies") / "covering.onnx", observation=observation)
-
-
 def test_commands_what_the_policy_says_of_targets(robot, covering):
     """More places than the policy sees, then fewer; one message is enough."""
     manifest = Policy.load(covering).manifest
-    with node(covering, goal="[]", targets="[2.0, 4.0, 1.0, -7.0, 0.0, 5.0]"):
+    with policy_process(covering, goal="[]", targets="[2.0, 4.0, 1.0, -7.0, 0.0, 5.0]"):
         # As seen by one at (1, 2) who looks along +y.
         for in_robot_frame in ([[2, -1], [-9, 0], [3, 1]], [[1, 1]]):
             assert robot.drives(), (in_robot_frame, robot.diagnostics[-1:])
@@ -205,7 +151,7 @@ def test_commands_what_the_policy_says_of_targets(robot, covering):
 
 
 def test_waits_for_targets_and_stops_at_bad_ones(robot, covering):
-    with node(covering):  # its parameter 'goal' is of no use to this policy
+    with policy_process(covering):  # its parameter 'goal' is of no use to this policy
         waiting = "waiting for targets on /r1/targets"
         assert robot.says(waiting)
         before = robot.stop_counts()
@@ -232,7 +178,7 @@ def test_waits_for_targets_and_stops_at_bad_ones(robot, covering):
 
 
 def test_first_targets_are_in_the_frame_that_is_given(robot, covering):
-    with node(covering, targets="[2.0, 4.0]", goal_frame="hall"):
+    with policy_process(covering, targets="[2.0, 4.0]", goal_frame="hall"):
         assert robot.says("targets is in frame 'hall', odom is in 'map'")
         assert not robot.moving()
 
@@ -240,7 +186,7 @@ def test_first_targets_are_in_the_frame_that_is_given(robot, covering):
 def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(policy.read_bytes()[:500])
-    with node(cut) as process:
+    with policy_process(cut) as process:
         for path, reason in (
             (cut, "is truncated"),
             (tmp_path / "none.onnx", "no such file"),
@@ -284,7 +230,7 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
     ],
 )
 def test_bad_parameters_leave_it_unconfigured(robot, policy, parameters, reason):
-    with node(policy, **parameters):
+    with policy_process(policy, **parameters):
         assert robot.says(reason)
         assert robot.state() == "unconfigured"
 
@@ -294,7 +240,7 @@ def test_bad_parameters_leave_it_unconfigured(robot, policy, parameters, reason)
     [(5, {}, "'policy' is not text"), ("p.onnx", {"sensor_timeout": "0.0"}, "'sensor_timeout' is 0.0")],
 )
 def test_parameter_of_the_wrong_type_ends_it(policy, parameters, reason):
-    with node(policy, **parameters) as process:
+    with policy_process(policy, **parameters) as process:
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
     assert reason in output
@@ -302,7 +248,7 @@ def test_parameter_of_the_wrong_type_ends_it(policy, parameters, reason):
 
 
 def test_lifecycle_opens_and_closes_the_gate(robot, policy):
-    with node(policy, autostart="false"):
+    with policy_process(policy, autostart="false"):
         robot.spin(0.5)
         assert robot.state() == "unconfigured"
         assert robot.transition(CONFIGURE)
@@ -326,7 +272,7 @@ def test_lifecycle_opens_and_closes_the_gate(robot, policy):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
-    with node(policy) as process:
+    with policy_process(policy) as process:
         assert robot.drives()
         since = time.monotonic()
         process.send_signal(number)
@@ -338,138 +284,3 @@ def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
     assert "Traceback" not in output
     assert len(robot.stops(since)) == 1
     assert not any(robot.commands[-1][1:])
-
-
-def test_clock_that_stops_or_jumps_back_stops_the_robot(robot, policy):
-    robot.simulate_time(100.0)
-    with node(policy, use_sim_time="true"):
-        assert robot.drives()
-        for restart in (robot.sim_time + 10, 3.0):
-            stopped = time.monotonic()
-            robot.clock_runs = False
-            assert robot.halts(stopped) < TIMEOUT + 1.5 * PERIOD + SLACK
-            assert robot.says("/clock has not advanced")
-            robot.clock_runs = True
-            assert robot.drives()
-            jumped = time.monotonic()
-            robot.sim_time = restart
-            if restart < 10:
-                assert robot.halts(jumped) < 1.5 * PERIOD + SLACK
-                assert robot.says("jumped back")
-            assert robot.drives()
-    assert all(level == b"\x00" for level, message, _ in robot.diagnostics if message == "driving")
-
-
-@pytest.mark.parametrize("values", [(-5, 0), (100, 4_000_000_000), (-(2**31), 2**32 - 1)])
-def test_a_clock_that_gives_no_time_stops_the_robot(robot, policy, values):
-    """For as long as it does, and with a single such message among good ones."""
-    seconds, nanoseconds = values
-    bad = edited(clock__sec=seconds, clock__nanosec=nanoseconds)
-    robot.simulate_time(100.0)
-    with node(policy, use_sim_time="true"):
-        assert robot.drives()
-        since = time.monotonic()
-        robot.edits["/clock"] = bad
-        assert robot.halts(since) < SLACK
-        robot.spin(2 * TIMEOUT)
-        assert robot.diagnostics[-1][1] == (
-            f"stopped: /clock says {seconds} s and {nanoseconds} ns, which is no time; check what publishes it"
-        )
-        del robot.edits["/clock"]
-        assert robot.drives()
-        since = time.monotonic()
-        robot.edits["/clock"] = lambda message: [bad, robot.edits.pop("/clock")][0](message)
-        assert robot.halts(since) < SLACK
-        assert robot.drives()
-        robot.spin(0.2)
-        assert robot.stop_counts()["stops_clock_invalid"] == "2"
-
-
-def test_a_clock_that_leaps_to_the_end_of_time_and_back_stops_the_robot(robot, policy):
-    robot.simulate_time(100.0)
-    with node(policy, use_sim_time="true"):
-        assert robot.drives()
-        since = time.monotonic()
-        robot.edits["/clock"] = edited(clock__sec=2**31 - 1, clock__nanosec=999_999_999)
-        assert robot.halts(since) < 1.5 * PERIOD + SLACK
-        del robot.edits["/clock"]
-        assert robot.says("jumped back")
-        assert robot.drives()
-
-
-def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tmp_path):
-    faster = write_policy(tmp_path / "other.onnx", recurrent=True)
-    with node(policy):
-        assert robot.drives()
-        since = time.monotonic()
-        refused = robot.set_policy(write_policy(tmp_path / "mini.onnx", "mini"))
-        assert not refused.successful
-        assert "for robot type 'mini'" in refused.reason
-        assert robot.set_policy(faster).successful
-        assert robot.drives()
-        robot.spin(1.2)
-    times = [command[0] for command in robot.commands if command[0] > since]
-    assert not robot.stops(since)
-    assert np.diff(times).max() < 2 * PERIOD + SLACK
-    assert robot.diagnostics[-1][2]["policy_sha256"] == Policy.load(faster).sha256[:12]
-
-
-def test_a_policy_whose_inputs_have_a_bad_qos_override_is_refused(robot, policy, tmp_path):
-    """One that needs no scan drives on, and is still what the parameter names."""
-    blind = write_policy(tmp_path / "blind.onnx", observation=[Goal(range=5.0), Velocity()])
-    parameters = robot.node.create_client(GetParameters, "/r1/policy/get_parameters")
-    with node(blind, **{"qos_overrides./r1/scan.subscription.reliability": "perhaps"}):
-        assert robot.drives()
-        since = time.monotonic()
-        for _ in range(2):
-            refused = robot.set_policy(policy)
-            assert not refused.successful
-            assert "'qos_overrides./r1/scan.subscription.*' does not fit" in refused.reason
-            named = robot.call(parameters, GetParameters.Request(names=["policy"])).values[0].string_value
-            assert named == str(blind)
-        assert robot.drives()
-        assert not robot.stops(since)
-        assert robot.set_policy(write_policy(tmp_path / "other.onnx", observation=[Goal(range=5.0)])).successful
-        assert robot.drives()
-
-
-def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(robot, policy, tmp_path):
-    """From a lidar to none and back: what the sensors said is forgotten, the goal that came last is not."""
-    blind = write_policy(tmp_path / "blind.onnx", observation=[Goal(range=5.0), Velocity()])
-    goal = PoseStamped()
-    goal.header.frame_id = "map"
-    goal.pose.position.x, goal.pose.position.y = 0.0, 4.0  # to the left; the first goal is to the right
-    with node(policy, goal="[2.0, 4.0]"):
-        assert robot.drives()
-        assert robot.commands[-1][2] < 0
-        robot.goals.publish(goal)
-        assert robot.until(lambda: robot.commands[-1][2] > 0)
-        robot.edits["odom"] = lambda message: None
-        since = time.monotonic()
-        assert robot.set_policy(blind).successful
-        assert robot.says("waiting for the new policy's inputs")
-        assert robot.halts(since) < TIMEOUT
-        robot.spin(0.2)
-        assert len(robot.stops(since)) == 1
-        assert robot.says("stopped: nothing received on /r1/odom")
-        del robot.edits["odom"]
-        assert robot.drives()
-        assert robot.commands[-1][2] > 0
-        assert robot.set_policy(policy).successful
-        assert robot.drives()
-        assert robot.commands[-1][2] > 0
-
-
-def test_a_new_policy_keeps_the_targets(robot, policy, covering, tmp_path):
-    """To one that sees them by a lidar too; one that goes to a goal knows none of them, and starts anew."""
-    seeing = write_policy(tmp_path / "seeing.onnx", observation=[Lidar(36, 3.5), Targets(count=1, range=8.0)])
-    with node(covering, goal="[2.0, 4.0]", targets="[2.0, 4.0]"):
-        assert robot.drives()
-        assert robot.commands[-1][2] < 0
-        robot.targets.publish(places((0, 4)))
-        assert robot.until(lambda: robot.commands[-1][2] > 0)
-        for path, side in ((seeing, 1), (policy, -1), (covering, -1)):
-            assert robot.set_policy(path).successful
-            robot.commands.clear()
-            assert robot.drives()
-            assert np.sign(robot.commands[-1][2]) == side, path

@@ -1,0 +1,9 @@
+"""Where the tests' nodes talk: on this machine alone."""
+
+from pathlib import Path
+
+LOOPBACK = {
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",  # with LOCALHOST, Fast DDS would not obey its file
+    "FASTDDS_DEFAULT_PROFILES_FILE": str(Path(__file__).with_name("loopback.xml")),
+}
+"""Environment of every process with nodes."""

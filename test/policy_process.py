@@ -1,0 +1,33 @@
+"""The policy node of one robot as a process."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from node_process import node_process
+from support import ROBOT_TYPES
+
+TIMEOUT, PERIOD = 0.3, 0.1
+SLACK = 0.1
+"""for the scheduling of two busy processes [s]"""
+
+
+@contextmanager
+def policy_process(
+    policy: Path | str, robot_type: str = "scout", **parameters: object
+) -> Iterator[subprocess.Popen[str]]:
+    """A policy node in namespace /r1 that starts by itself and has a goal, unless ``parameters`` say otherwise."""
+    defaults: dict[str, object] = {
+        "__ns": "/r1",
+        "policy": policy,
+        "robot_type": robot_type,
+        "robot_types": ROBOT_TYPES,
+        "goal": [2.0, 4.0],
+        "sensor_timeout": TIMEOUT,
+        "autostart": True,
+    }
+    with node_process("policy_node", **(defaults | parameters)) as process:
+        yield process
