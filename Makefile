@@ -40,8 +40,8 @@ demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (ne
 
 RUN_TEST_MODULE = $(NO_ROS) PYTHONPATH=test .venv/bin/python -m
 
-faults: .venv/stamp ## break a robot in every way, REPETITIONS times each, and time its stops (100: about 20 min)
-	$(RUN_TEST_MODULE) faults --repetitions $(REPETITIONS) --model $(MODEL)
+faults: .venv/stamp ## break ROBOTS robots in every way, REPETITIONS times each, and time their stops (8, 100: 15 min)
+	$(RUN_TEST_MODULE) faults --repetitions $(REPETITIONS) --model $(MODEL) --robots $(ROBOTS)
 
 soak: .venv/stamp ## break ROBOTS robots at random for MINUTES, and judge their every command (8, 30)
 	$(RUN_TEST_MODULE) faults.soak --robots $(ROBOTS) --minutes $(MINUTES) --model $(MODEL)
