@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
@@ -57,6 +57,7 @@ def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
 def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Iterator[Finding]:
     yield from _software()
     yield _domain(os.environ.get("ROS_DOMAIN_ID", ""))
+    yield _transport(os.environ)
     yield _writable(Path("runs"), "what runs write")
     home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
     yield _writable(Path(os.environ.get("ROS_LOG_DIR") or home / "log"), "logs of nodes")
@@ -134,6 +135,21 @@ def _domain(value: str) -> Finding:
     if 101 < int(value) < 215:
         return Finding("warn", f"ROS_DOMAIN_ID is {value}, whose ports other programs may have; give 0 to 101")
     return Finding("ok", f"ROS_DOMAIN_ID is {value}")
+
+
+def _transport(environment: Mapping[str, str]) -> Finding:
+    """See that nodes keep off Fast DDS's shared memory, drivers too."""
+    chosen = environment.get("FASTDDS_BUILTIN_TRANSPORTS", "")
+    if "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
+        return Finding("ok", f"RMW_IMPLEMENTATION is {environment['RMW_IMPLEMENTATION']}")
+    delays = "messages come up to 0.3 s late when nodes come and go"
+    if environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST":
+        text = f"ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST, with which Fast DDS uses shared memory and {delays}"
+        return Finding("warn", f"{text}; unset it where robots drive")
+    if not chosen.startswith("UDP"):
+        text = f"FASTDDS_BUILTIN_TRANSPORTS is {chosen or 'not set'}, so drivers on Fast DDS use shared memory"
+        return Finding("warn", f"{text}, and {delays}; set it to UDPv4 for all nodes of the robot")
+    return Finding("ok", f"FASTDDS_BUILTIN_TRANSPORTS is {chosen}")
 
 
 def _writable(folder: Path, use: str) -> Finding:

@@ -27,7 +27,7 @@ def swarm(tmp_path):
 def doctor(*arguments, cwd, blocked=("torch", "onnx"), **environment):
     block = "".join(f"sys.modules[{name!r}] = None;" for name in blocked)
     program = f"import sys; {block} from kdmarl_core.cli import main; sys.argv[0] = 'kdmarl'; main()"
-    environment = {"ROS_DOMAIN_ID": "7", "ROS_HOME": str(cwd), **environment}
+    environment = {"ROS_DOMAIN_ID": "7", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "ROS_HOME": str(cwd), **environment}
     done = subprocess.run(
         [sys.executable, "-c", program, "doctor", *map(str, arguments)],
         capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, timeout=60,
@@ -95,6 +95,21 @@ def test_trouble_is_told_with_its_remedy(tmp_path, swarm, trouble, level, words)
 def test_the_ros_domain(tmp_path, swarm, value, level):
     found = doctor(swarm, cwd=tmp_path, ROS_DOMAIN_ID=value)
     assert any(text.startswith("ROS_DOMAIN_ID") for text in found[level])
+
+
+@pytest.mark.parametrize(
+    ("environment", "level", "words"),
+    [
+        ({}, "ok", "FASTDDS_BUILTIN_TRANSPORTS is UDPv4"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": ""}, "warn", "is not set, so drivers on Fast DDS use shared memory"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, "warn", "set it to UDPv4"),
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "localhost"}, "warn", "unset it where robots drive"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "", "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, "ok", "is rmw_zenoh_cpp"),
+    ],
+)
+def test_the_transport(tmp_path, swarm, environment, level, words):
+    found = doctor(swarm, cwd=tmp_path, **environment)
+    assert any(words in text for text in found[level]), found
 
 
 def test_without_a_swarm_the_folder_of_models_is_checked(tmp_path, swarm):
