@@ -314,7 +314,7 @@ def _pose(x: float, y: float) -> Pose:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM (exit code 0); 2 on bad parameters, 1 on an internal error."""
+    """Run the node until a signal of ``signals.STOPS`` (exit code 0); 2 on bad parameters, 1 on an internal error."""
     stop = StopSignal()
     node = None
     try:

@@ -19,6 +19,7 @@ from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, Velocity
 from kdmarl_core.runtime import Policy
+from kdmarl_ros.signals import STOPS
 from node_process import DOMAIN
 from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
 from support import ROBOT_TYPES, write_policy
@@ -324,7 +325,7 @@ def test_lifecycle_opens_and_closes_the_gate(robot, policy):
         assert robot.drives()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPS)
 def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
     with node(policy) as process:
         assert robot.drives()
@@ -338,6 +339,20 @@ def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
     assert "Traceback" not in output
     assert len(robot.stops(since)) == 1
     assert not any(robot.commands[-1][1:])
+
+
+def test_under_nohup_the_end_of_the_terminal_is_no_reason_to_stop(robot, policy):
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the process inherits
+    try:
+        with node(policy) as process:
+            assert robot.drives()
+            since = time.monotonic()
+            process.send_signal(signal.SIGHUP)
+            assert robot.drives()
+            assert process.poll() is None
+            assert not robot.stops(since)
+    finally:
+        signal.signal(signal.SIGHUP, handler)
 
 
 def test_clock_that_stops_or_jumps_back_stops_the_robot(robot, policy):
