@@ -9,12 +9,13 @@ import sys
 import time
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rcl_interfaces.srv import GetParameters
 
-from kdmarl_core.contract import Readings, Scan, observe
+from kdmarl_core.contract import Readings, Scan, load_robot_types, observe
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, Velocity
@@ -427,6 +428,21 @@ def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tm
     assert not robot.stops(since)
     assert np.diff(times).max() < 2 * PERIOD + SLACK
     assert robot.diagnostics[-1][2]["policy_sha256"] == Policy.load(faster).sha256[:12]
+
+
+def test_under_the_scan_guard_a_policy_that_brakes_less_stands_first(robot, policy, tmp_path):
+    action = msgspec.structs.replace(load_robot_types(ROBOT_TYPES)["scout"].action, linear_acceleration=0.5)
+    lazy = write_policy(tmp_path / "lazy.onnx", action=action)
+    with node(policy, scan_guard="true", goal="[1.0, 9.0]"):
+        assert robot.drives()
+        since = time.monotonic()
+        assert robot.set_policy(lazy).successful
+        assert robot.says("standing before the new policy drives, which brakes less or looks less often")
+        assert robot.drives()
+        assert robot.set_policy(policy).successful
+        assert robot.drives()
+        assert len(robot.stops(since)) == 1
+        assert set(robot.stop_counts().values()) == {"0"}
 
 
 def test_a_policy_whose_inputs_have_a_bad_qos_override_is_refused(robot, policy, tmp_path):
