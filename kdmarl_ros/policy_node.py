@@ -257,6 +257,9 @@ class PolicyNode(LifecycleNode):
                 self._candidate = controller, self._inputs_for(controller, self._loop.inputs)
             except KdmarlError as error:
                 return SetParametersResult(successful=False, reason=str(error))
+            except Exception as error:
+                self.get_logger().error(f"internal error while loading {path}: {traceback.format_exc()}")
+                return SetParametersResult(successful=False, reason=f"internal error: {error!r}; see the log")
         return SetParametersResult(successful=True)
 
     def _inputs_for(self, controller: Controller, now: Inputs) -> Inputs:

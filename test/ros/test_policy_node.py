@@ -30,8 +30,11 @@ SLACK = 0.1
 """for the scheduling of two busy processes [s]"""
 
 
+NODE = ("-m", "kdmarl_ros.policy_node")
+
+
 @contextmanager
-def node(policy, robot_type="scout", **parameters):
+def node(policy, robot_type="scout", program=NODE, **parameters):
     """A policy node in namespace /r1."""
     parameters = {
         "policy": policy,
@@ -43,7 +46,7 @@ def node(policy, robot_type="scout", **parameters):
     } | parameters
     arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "kdmarl_ros.policy_node", "--ros-args", "-r", "__ns:=/r1", *arguments],
+        [sys.executable, *program, "--ros-args", "-r", "__ns:=/r1", *arguments],
         env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -428,6 +431,28 @@ def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tm
     assert not robot.stops(since)
     assert np.diff(times).max() < 2 * PERIOD + SLACK
     assert robot.diagnostics[-1][2]["policy_sha256"] == Policy.load(faster).sha256[:12]
+
+
+FAILING = """
+import sys
+from kdmarl_ros import policy_node
+
+load = policy_node.Policy.load
+policy_node.Policy.load = lambda path: [][0] if "cheese" in path else load(path)
+sys.exit(policy_node.main())
+"""
+"""A node that has a mistake of ours in loading some files."""
+
+
+def test_an_error_of_ours_while_loading_refuses_the_policy_and_the_robot_drives_on(robot, policy):
+    with node(policy, program=("-c", FAILING)):
+        assert robot.drives()
+        since = time.monotonic()
+        refused = robot.set_policy("cheese.onnx")
+        assert not refused.successful
+        assert refused.reason == "internal error: IndexError('list index out of range'); see the log"
+        assert robot.drives()
+        assert not robot.stops(since)
 
 
 def test_under_the_scan_guard_a_policy_that_brakes_less_stands_first(robot, policy, tmp_path):
