@@ -18,11 +18,11 @@ from rcl_interfaces.srv import GetParameters
 from kdmarl_core.contract import Readings, Scan, load_robot_types, observe
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
-from kdmarl_core.contract.terms import Goal, Lidar, Velocity
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
 from kdmarl_core.runtime import Policy
 from kdmarl_ros.signals import STOPS
 from node_process import DOMAIN
-from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
+from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, place, places
 from support import ROBOT_TYPES, write_policy
 
 TIMEOUT, PERIOD = 0.3, 0.1
@@ -261,6 +261,10 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
             (
                 write_policy(tmp_path / "mask.onnx", observation=[Goal(5.0), ActionMask(2)]),
                 "action_mask term, which only its own simulator gives",
+            ),
+            (
+                write_policy(tmp_path / "blind.onnx", observation=[PreviousAction()]),
+                "observes nothing but its own previous_action; retrain with a sensor's term",
             ),
             ("", "parameter 'policy' is empty"),
         ):
@@ -517,15 +521,41 @@ def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(ro
 
 
 def test_a_new_policy_keeps_the_targets(robot, policy, covering, tmp_path):
-    """To one that sees them by a lidar too; one that goes to a goal knows none of them, and starts anew."""
+    """To one that sees them by a lidar too, and beyond one that goes to a goal; so does a goal beyond targets."""
     seeing = write_policy(tmp_path / "seeing.onnx", observation=[Lidar(36, 3.5), Targets(count=1, range=8.0)])
     with node(covering, goal="[2.0, 4.0]", targets="[2.0, 4.0]"):
         assert robot.drives()
         assert robot.commands[-1][2] < 0
         robot.targets.publish(places((0, 4)))
         assert robot.until(lambda: robot.commands[-1][2] > 0)
-        for path, side in ((seeing, 1), (policy, -1), (covering, -1)):
+        for path, side in ((seeing, 1), (policy, -1), (covering, 1), (policy, -1)):
             assert robot.set_policy(path).successful
             robot.commands.clear()
             assert robot.drives()
             assert np.sign(robot.commands[-1][2]) == side, path
+        robot.goals.publish(place(0, 4))
+        assert robot.until(lambda: robot.commands[-1][2] > 0)
+        for path in (covering, policy):
+            assert robot.set_policy(path).successful
+            assert robot.drives()
+        assert robot.commands[-1][2] > 0
+        for step in (DEACTIVATE, CLEANUP, CONFIGURE, ACTIVATE):
+            assert robot.transition(step)
+        robot.commands.clear()
+        assert robot.drives()
+        assert robot.commands[-1][2] > 0
+
+
+def test_neighbors_in_another_frame_stop_a_robot_that_needs_no_odometry_else(tmp_path):
+    robot = RobotBody(topics=("scan", "odom", "neighbors"))
+    observation = [Lidar(36, 3.5), Neighbors(count=2, range=4.0)]
+    try:
+        with node(write_policy(tmp_path / "flocking.onnx", observation=observation)):
+            assert robot.until(lambda: len(robot.commands) > 3)
+            robot.edits["neighbors"] = edited(header__frame_id="map")
+            assert robot.says("neighbors is in frame 'map'; give the poses in the robot's frame 'r1/base_link'")
+            count = len(robot.commands)
+            robot.spin(0.3)
+            assert len(robot.commands) == count
+    finally:
+        robot.close()
