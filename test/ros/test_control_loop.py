@@ -131,7 +131,7 @@ def test_goes_on_when_the_body_has_come_to_rest(run, braking, cycles):
     run(0.3)
     driver.trouble = lambda: [setattr(driver, "trouble", lambda: None), fail()]
     run(1.0)
-    assert commands.gap() == pytest.approx(cycles * driver.period, abs=0.03)
+    assert commands.gap() == pytest.approx(cycles * driver.period, abs=0.04)
     assert diagnostics.guarded_cycles == diagnostics.cycles == len(commands) - 1
     loop.stop()
     loop.start()  # at once, with the body still rolling
@@ -140,7 +140,7 @@ def test_goes_on_when_the_body_has_come_to_rest(run, braking, cycles):
     loop.stop()
     (_, second, third) = [index for index, (_, linear) in enumerate(commands) if linear == 0]
     assert third > second + 1
-    assert commands[second + 1][0] - commands[second][0] > braking
+    assert commands[second + 1][0] - commands[second][0] > braking - driver.period  # it was stopped between two cycles
 
 
 def test_a_policy_that_cannot_keep_the_guards_promise_stands_first(run):
