@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from kdmarl_ros.faults import WAITS, Cause, Fault
 from kdmarl_ros.inputs import Inputs, arrival_time
 
 RESUME_CYCLES = 3
-"""Good control cycles in a row after which a stopped robot moves again."""
+"""Good control cycles in a row after which a stopped robot moves again, at the soonest."""
 
 LATE_CYCLES = 3
 """Late control cycles in a row that stop the robot."""
@@ -32,7 +33,8 @@ class ControlLoop:
     """Runs a controller at its period on ROS time, under a watchdog on the steady clock.
 
     The robot either drives or stands. Any fault makes it stand: one zero command at once, then silence, until
-    ``RESUME_CYCLES`` cycles in a row found nothing wrong. ``controller`` and ``inputs`` are those in use.
+    ``RESUME_CYCLES`` cycles in a row found nothing wrong, or as many as the braking takes at the limits of the robot's
+    type: a command starts from zero, and so has the body to. ``controller`` and ``inputs`` are those in use.
     """
 
     def __init__(
@@ -66,6 +68,10 @@ class ControlLoop:
         self._watchdog: Timer | None = None
         self._fault: Fault | None = None
         self._standing = True
+        self._last_command = (0.0, 0.0)
+        """that was given, stops aside [m/s, rad/s]"""
+        self._braking_time = 0.0
+        """of the last stop [s]"""
         self._good_cycles = 0
         self._late_cycles = 0
         self._waiting_since = 0
@@ -104,16 +110,24 @@ class ControlLoop:
         self._stand()
 
     def swap(self, controller: Controller, inputs: Inputs) -> None:
-        """Drive by another controller from the next cycle on, without a jerk; stand until other inputs have come."""
+        """Drive by another controller from the next cycle on, without a jerk.
+
+        Stand first where other inputs have to come, or where it cannot keep what the scan guard has promised so far.
+        """
+        reason = ""
+        if inputs is not self.inputs:
+            reason = "waiting for the new policy's inputs"
+        elif not (self._standing or controller.guards_like(self.controller)):
+            reason = "standing before the new policy drives, which brakes less or looks less often"
         controller.take_over(self.controller)
         active = self._timer is not None
         retime = active and controller.period != self.controller.period
-        others = active and inputs is not self.inputs
+        self._good_cycles = 0
         self.controller, self.inputs = controller, inputs
         self._listen()
-        if others:
+        if active and reason:
             self._stand()
-            self._wait("waiting for the new policy's inputs")
+            self._wait(reason)
         if retime:
             self._start_timer()
             self._wind_watchdog(1.0)
@@ -146,8 +160,8 @@ class ControlLoop:
         except KdmarlError as error:
             self._halt(Fault(Cause.MALFORMED, str(error)))
         except Exception as error:  # a robot stops on any fault, ours too
-            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
             self._halt(Fault(Cause.INTERNAL, f"internal error: {error!r}; see the log"))
+            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
         else:
             self._drive(*command.tolist())
         self._diagnostics.compute_time = time.perf_counter() - started
@@ -156,15 +170,24 @@ class ControlLoop:
         """Give a command, unless the robot stands and has to be sure first."""
         if self._fault is not None:
             self._good_cycles += 1
-            if self._fault.cause is not Cause.WAITING and self._good_cycles < RESUME_CYCLES:
+            if self._good_cycles < self._cycles_to_resume():
                 self.controller.reset()
                 return
             self._fault = None
             self._node.get_logger().info("driving")
             self._diagnostics.set(OK, "driving")
         self._standing = False
+        self._last_command = linear, angular
         self._diagnostics.cycles += 1
+        if self.controller.guard:
+            self._diagnostics.guarded_cycles += self.controller.guard.changed
         self._publish(linear, angular)
+
+    def _cycles_to_resume(self) -> int:
+        """Good cycles in a row before the next command: those of the braking, and more if the stop was for a reason."""
+        shortest = self.controller.period * (SOONEST if self._on_sensor else 1.0)
+        braking = math.ceil(self._braking_time / shortest - 1e-6)
+        return max(braking, RESUME_CYCLES) if self._standing else braking
 
     def _halt(self, fault: Fault) -> None:
         """Make the robot stand because of ``fault``."""
@@ -191,8 +214,9 @@ class ControlLoop:
     def _stand(self) -> None:
         """One zero command, unless the robot stands already."""
         if not self._standing:
-            self._standing = True
             self._publish(0.0, 0.0)
+            self._standing = True  # not before: what cannot be published is no stop
+            self._braking_time = self.controller.braking_time(*self._last_command)
         self.controller.reset()
 
     # Checks
@@ -313,5 +337,6 @@ class ControlLoop:
         """Time to the next whole multiple of the period, or to the end of the wait for the sensor [ns]."""
         period = round(self.controller.period * 1e9)
         if self._on_sensor:
-            return round(LATEST * period)
+            longest = round(LATEST * period)  # from the start of the last cycle; the clock may have been set since
+            return min(max(self._last_cycle[0] + longest - self._now(), 1), longest)
         return period - self._now() % period

@@ -20,7 +20,8 @@ class Diagnostics:
     """State of one robot, published once a second and whenever it changes.
 
     Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``endpoints`` to tell QoS trouble of,
-    ``cycles`` (commands given), ``stops`` by cause, and ``compute_time`` of the last cycle [s].
+    ``cycles`` (commands given), ``guarded_cycles`` (of these, changed by the guard), ``stops`` by cause, and
+    ``compute_time`` of the last cycle [s].
     """
 
     def __init__(self, node: Node) -> None:
@@ -33,6 +34,7 @@ class Diagnostics:
         self.guard: ScanGuard | None = None
         self.endpoints: list[Endpoint] = []
         self.cycles = 0
+        self.guarded_cycles = 0
         self.stops: Counter[Cause] = Counter()
         self.compute_time = 0.0
         # Steady, so that a stopped /clock does not silence it.
@@ -70,7 +72,7 @@ class Diagnostics:
             }
         values["cycles"] = str(self.cycles)
         if self.guard:
-            values["guarded_cycles"] = str(self.guard.cycles)
+            values["guarded_cycles"] = str(self.guarded_cycles)
         values["compute_time_ms"] = f"{self.compute_time * 1e3:.3f}"
         incompatible = {endpoint.topic: endpoint.incompatible() for endpoint in self.endpoints}
         values["incompatible_qos"] = ", ".join(

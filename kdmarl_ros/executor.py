@@ -8,12 +8,14 @@ tested, and stand in the sources of 7.1 (Jazzy), with which it has not been trie
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.logging import get_logger
 from rclpy.subscription import Subscription
 from rclpy.task import Future, Task
 
@@ -23,6 +25,7 @@ class RobotExecutor(SingleThreadedExecutor):
 
     Messages before timers, so that a control cycle sees the newest; a timer that a message's callback sets off follows
     at once. Callbacks run whatever their callback group says, since none ever overlap; they must not be coroutines.
+    A request whose callback raises is dropped, for anybody may send one; other exceptions come through.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -36,7 +39,7 @@ class RobotExecutor(SingleThreadedExecutor):
         super().wake()
 
     def spin_until_future_complete(self, future: Future[Any], timeout_sec: float | None = None) -> None:
-        """Serve callbacks until ``future`` is done; their exceptions come through."""
+        """Serve callbacks until ``future`` is done; their exceptions come through, but for services'."""
         if timeout_sec is not None:
             raise NotImplementedError("a robot is served without end")
         future.add_done_callback(lambda _: self.wake())
@@ -113,7 +116,18 @@ class RobotExecutor(SingleThreadedExecutor):
             request, header = service.handle.service_take_request(service.srv_type.Request)
         if header is None:
             return None
-        return lambda: service.send_response(service.callback(request, service.srv_type.Response()), header)
+
+        def answer() -> None:
+            try:
+                service.send_response(service.callback(request, service.srv_type.Response()), header)
+            except InvalidHandle:  # the callback has destroyed it
+                return
+            except Exception:
+                get_logger("executor").error(
+                    f"a request to {service.service_name} was dropped: {traceback.format_exc()}"
+                )
+
+        return answer
 
     @staticmethod
     def _take_call(timer: Any) -> Callable[[], Any] | None:

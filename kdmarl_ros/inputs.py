@@ -32,7 +32,7 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
     """Topics, relative to the robot's namespace, that the terms need: name → message type.
 
     Raises:
-        KdmarlError: no topic can give what a term needs.
+        KdmarlError: no topic can give what a term needs, or there is none.
     """
     topics: dict[str, type] = {}
     for term in terms:
@@ -52,10 +52,12 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
             case Neighbors(motion=True):
                 raise KdmarlError("the policy's neighbors term has motion: true, which only simulation gives; retrain")
             case Neighbors():
-                topics["neighbors"] = PoseArray
+                topics |= {"odom": Odometry, "neighbors": PoseArray}  # odom names the frame that they are in
             case Vector() | ActionMask():
                 name = type(term).__struct_config__.tag
                 raise KdmarlError(f"the policy has the {name} term, which only its own simulator gives; retrain")
+    if not topics:
+        raise KdmarlError("the policy observes nothing but its own previous_action; retrain with a sensor's term")
     return topics
 
 
@@ -166,10 +168,16 @@ class Inputs:
         for latest in self._latest.values():
             latest.destroy()
 
-    def keep_goal(self, other: Inputs) -> None:
-        """Go on to where ``other`` was told to go, if both have goals, or both targets."""
-        for topic in ORDERS.keys() & self.topics & other.topics:
-            self._latest[topic].message = other._latest[topic].message
+    @property
+    def orders(self) -> dict[str, Any]:
+        """Topic of ``ORDERS`` → what was received on it last."""
+        latest = {topic: self._latest[topic].message for topic in ORDERS.keys() & self.topics}
+        return {topic: message for topic, message in latest.items() if message is not None}
+
+    def keep_orders(self, orders: dict[str, Any]) -> None:
+        """Take ``orders`` for received, on the topics that are needed."""
+        for topic in orders.keys() & self.topics:
+            self._latest[topic].message = orders[topic]
 
     def clear(self) -> None:
         """Forget what the sensors said; goals and targets stand."""
@@ -220,13 +228,13 @@ class Inputs:
     def _order(self, topic: str, odometry: Odometry) -> Any:
         """What was received last on ``topic``, else the first message."""
         latest = self._latest[topic]
-        if latest.message is None:
-            first = self._first_orders.get(topic)
-            if first is None:
+        message = latest.message
+        if message is None:
+            message = self._first_orders.get(topic)
+            if message is None:
                 hint = latest.hint.rstrip(", ")
                 raise Fault(
                     Cause.NO_GOAL, f"waiting for {ORDERS[topic]} on {latest.endpoint.topic}" + (hint and f"; {hint}")
                 )
-            first.header.frame_id = first.header.frame_id or odometry.header.frame_id
-            latest.message = first
-        return latest.message
+            message.header.frame_id = message.header.frame_id or odometry.header.frame_id
+        return message

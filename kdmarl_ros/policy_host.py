@@ -94,7 +94,7 @@ def _names(arguments: list[str]) -> list[str]:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the robots named in ``args`` (as ``sys.argv``) until SIGINT or SIGTERM.
+    """Run the robots named in ``args`` (as ``sys.argv``) until a signal of ``signals.STOPS``.
 
     Exit code: 0 after a signal; 2 on bad input, of all robots if it is in their parameters; 1 when all are down.
     """

@@ -89,6 +89,8 @@ class PolicyNode(LifecycleNode):
         )
         self._loop: ControlLoop | None = None
         """None while unconfigured"""
+        self._orders: dict[str, Any] = {}
+        """topic → the last goal or targets received, whatever the policies since have listened to"""
         self._tell_of(None, None)
         self._candidate: tuple[Controller, Inputs] | None = None
         """what a new value of the parameter 'policy' would drive by"""
@@ -123,6 +125,7 @@ class PolicyNode(LifecycleNode):
             first_orders = self._first_orders()
             controller = self._load(self.get_parameter("policy").value)
             inputs = Inputs(self, controller.terms, self._timeout, first_orders)
+            inputs.keep_orders(self._orders)
         except KdmarlError as error:
             return self._refuse(str(error))
         except Exception:  # rclpy would drop it without a word
@@ -185,10 +188,15 @@ class PolicyNode(LifecycleNode):
     def _release(self, message: str, level: bytes = WARN) -> None:
         if self._loop:
             self._loop.stop()
-            self._loop.inputs.destroy()
+            self._forget(self._loop.inputs)
         self._loop = None
         self._tell_of(None, None)
         self._diagnostics.set(level, message)
+
+    def _forget(self, inputs: Inputs) -> None:
+        """End the inputs, but keep where they said to go."""
+        self._orders |= inputs.orders
+        inputs.destroy()
 
     def _tell_of(self, controller: Controller | None, inputs: Inputs | None) -> None:
         self._diagnostics.policy = controller.policy if controller else None
@@ -257,6 +265,9 @@ class PolicyNode(LifecycleNode):
                 self._candidate = controller, self._inputs_for(controller, self._loop.inputs)
             except KdmarlError as error:
                 return SetParametersResult(successful=False, reason=str(error))
+            except Exception as error:
+                self.get_logger().error(f"internal error while loading {path}: {traceback.format_exc()}")
+                return SetParametersResult(successful=False, reason=f"internal error: {error!r}; see the log")
         return SetParametersResult(successful=True)
 
     def _inputs_for(self, controller: Controller, now: Inputs) -> Inputs:
@@ -275,8 +286,8 @@ class PolicyNode(LifecycleNode):
             return
         (controller, inputs), self._candidate = self._candidate, None
         if inputs is not self._loop.inputs:
-            inputs.keep_goal(self._loop.inputs)
-            self._loop.inputs.destroy()
+            self._forget(self._loop.inputs)
+            inputs.keep_orders(self._orders)
         self._loop.swap(controller, inputs)
         self._tell_of(controller, inputs)
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]} from now on")
@@ -314,7 +325,7 @@ def _pose(x: float, y: float) -> Pose:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM (exit code 0); 2 on bad parameters, 1 on an internal error."""
+    """Run the node until a signal of ``signals.STOPS`` (exit code 0); 2 on bad parameters, 1 on an internal error."""
     stop = StopSignal()
     node = None
     try:

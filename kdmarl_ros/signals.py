@@ -1,4 +1,4 @@
-"""Run nodes until SIGINT or SIGTERM, with the nodes still able to publish when they come."""
+"""Run nodes until a signal asks for the end, with the nodes still able to publish when they come."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from rclpy.task import Future
 
 from kdmarl_ros.executor import RobotExecutor
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that ask a node to end: Ctrl-C, kill, the terminal's end, Ctrl-\\."""
+
 
 class StopSignal:
-    """SIGINT or SIGTERM, from the moment this is made.
+    """The first of ``STOPS``, from the moment this is made; SIGHUP not where it was ignored, as under nohup.
 
     Make it before ``rclpy.init(signal_handler_options=SignalHandlerOptions.NO)``: the handlers of rclpy would
     shut the context down, and the last command with it.
     """
 
     def __init__(self) -> None:
-        """Take both signals over; the main thread only."""
+        """Take the signals over; the main thread only."""
         # A Python handler runs only when the executor comes back from waiting; the wake-up socket is written at once.
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
+        for number in STOPS:
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
         self._came = threading.Event()
         self._future: Future[None] = Future()
         """wakes executors"""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +30,10 @@ ROBOT_GRACE = 2.0
 """For the robots to stop, while everything else still runs [s]."""
 GRACE = 4.0
 """For everything to end by itself, the robots' time included [s]."""
+MAX_LINES = 10_000
+"""That wait to be shown; further ones are dropped."""
+SHOW_GRACE = 1.0
+"""For the last lines to be shown [s]."""
 
 Show = Callable[[str, str], None]
 """Shows one line of a process: its name, the line."""
@@ -96,6 +103,51 @@ def _text(lines: list[bytes]) -> list[str]:
     return [line.decode(errors="replace").rstrip() for line in lines]
 
 
+class _Printer:
+    """Shows lines in a thread of its own: one who does not read them is not to keep the processes from writing.
+
+    A process stands still when its pipe is full, and its robot drives on by the last command.
+    """
+
+    def __init__(self, show: Show, on_end: Callable[[], None]) -> None:
+        """Hand lines to ``show``; call ``on_end`` when it cannot show any more."""
+        self._show = show
+        self._on_end = on_end
+        self._lines: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_LINES)
+        self._dropped: Counter[str] = Counter()
+        """since there was room last, by process"""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def say(self, name: str, line: str) -> None:
+        """Show a line of a process soon, or drop it if too many wait."""
+        try:
+            for other in tuple(self._dropped):
+                self._lines.put_nowait(self._notice(other))
+                del self._dropped[other]
+            self._lines.put_nowait((name, line))
+        except queue.Full:
+            self._dropped[name] += 1
+
+    def close(self) -> None:
+        """Show what still waits, as far as somebody reads it in time."""
+        with contextlib.suppress(queue.Full):
+            for entry in (*map(self._notice, self._dropped), None):
+                self._lines.put(entry, timeout=SHOW_GRACE)
+            self._thread.join(SHOW_GRACE)
+
+    def _notice(self, name: str) -> tuple[str, str]:
+        return name, f"{self._dropped[name]} lines were dropped here, since nobody read what is shown"
+
+    def _run(self) -> None:
+        try:
+            with contextlib.suppress(OSError):  # nobody reads any more, as after `| head` or the terminal's end
+                while entry := self._lines.get():
+                    self._show(*entry)
+        finally:
+            self._on_end()
+
+
 class _Child:
     """One process of the plan through all its lives."""
 
@@ -131,7 +183,7 @@ class Supervisor:
         """Take a plan; lines of the processes and what happens to them go to ``show``."""
         self._children = [_Child(process) for process in processes]
         self._robots = [child for child in self._children if child.process.is_robot]
-        self._show = show
+        self._printer = _Printer(show, partial(self._end, 1))
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
         self._interrupts = 0
@@ -148,6 +200,7 @@ class Supervisor:
                     self._step(group, Path(folder))
             finally:
                 self._stop()
+                self._printer.close()
         return self._exit_code
 
     def _interrupt(self, number: int, _frame: FrameType | None) -> None:
@@ -164,19 +217,12 @@ class Supervisor:
         for child, exit_code in self._reap():
             self._on_death(child, exit_code)
 
-    def _say(self, name: str, line: str) -> None:
-        try:
-            self._show(name, line)
-        except BrokenPipeError:  # nobody reads any more, as after `| head`
-            self._show = lambda _name, _line: None
-            self._end(1)
-
     def _show_output(self, timeout: float) -> None:
         """Show what the processes write, waiting for at most ``timeout`` [s]."""
         for key, _ in self._selector.select(timeout):
             child: _Child = key.data
             for line in child.life.lines() if child.life else []:
-                self._say(child.process.name, line)
+                self._printer.say(child.process.name, line)
 
     def _reap(self) -> list[tuple[_Child, int]]:
         """The processes that have died and their exit codes; what they wrote last is shown."""
@@ -185,7 +231,7 @@ class Supervisor:
         for child, _ in dead:
             if child.life:
                 for line in child.life.last_lines():
-                    self._say(child.process.name, line)
+                    self._printer.say(child.process.name, line)
                 self._selector.unregister(child.life.output)
                 child.life.output.close()
             child.life = None
@@ -198,15 +244,15 @@ class Supervisor:
         )
         if child.process.is_judge:
             if exit_code not in (0, 1, BAD_INPUT):
-                self._say(name, f"the judge {how} before its judgement; see its lines above")
+                self._printer.say(name, f"the judge {how} before its judgement; see its lines above")
             self._end(exit_code if exit_code in (0, BAD_INPUT) else 1)
             return
         delay = None if exit_code == BAD_INPUT else child.plan_restart()
         if delay is not None:
-            self._say(name, f"{how}; starting it again in {delay:.1f} s")
+            self._printer.say(name, f"{how}; starting it again in {delay:.1f} s")
             return
         why = "it cannot start" if exit_code == BAD_INPUT else f"it died {CRASH_LIMIT} times in {CRASH_WINDOW:.0f} s"
-        self._say(name, f"{how}; {why}, so it stays down: see its lines above")
+        self._printer.say(name, f"{how}; {why}, so it stays down: see its lines above")
         if not child.process.is_robot or all(robot.is_down for robot in self._robots):
             self._end(BAD_INPUT if exit_code == BAD_INPUT else 1)
 

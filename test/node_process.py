@@ -30,20 +30,32 @@ def node_process(
     Names that begin with two underscores are remappings, such as ``__ns``. What it says goes to ``output``, else to a
     pipe, which takes no more than 64 KiB before somebody reads it.
     """
+    with module_process(module, ros_arguments(parameters), output) as process:
+        yield process
+
+
+def ros_arguments(parameters: dict[str, object]) -> list[str]:
+    """What a node takes ``parameters`` from; see :func:`node_process`."""
     arguments = [
         item
         for name, value in parameters.items()
         for item in ("-r" if name[:2] == "__" else "-p", f"{name}:={_text(value)}")
     ]
-    with module_process(module, ["--ros-args", *arguments], output) as process:
-        yield process
+    return ["--ros-args", *arguments]
 
 
 @contextmanager
 def module_process(module: str, arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run ``python -m kdmarl_ros.<module>`` with ``arguments``; the rest as for :func:`node_process`."""
+    with python_process(["-m", f"kdmarl_ros.{module}", *arguments], output) as process:
+        yield process
+
+
+@contextmanager
+def python_process(arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run Python with ``arguments``; the rest as for :func:`node_process`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", f"kdmarl_ros.{module}", *arguments],
+        [sys.executable, *arguments],
         env={
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node_process import node_process
+from node_process import python_process, ros_arguments
 from support import ROBOT_TYPES
+
+NODE = ("-m", "kdmarl_ros.policy_node")
 
 TIMEOUT, PERIOD = 0.3, 0.1
 SLACK = 0.1
@@ -17,9 +19,12 @@ SLACK = 0.1
 
 @contextmanager
 def policy_process(
-    policy: Path | str, robot_type: str = "scout", **parameters: object
+    policy: Path | str, robot_type: str = "scout", program: tuple[str, str] = NODE, **parameters: object
 ) -> Iterator[subprocess.Popen[str]]:
-    """A policy node in namespace /r1 that starts by itself and has a goal, unless ``parameters`` say otherwise."""
+    """A policy node in namespace /r1 that starts by itself and has a goal, unless ``parameters`` say otherwise.
+
+    ``program`` runs it, as arguments of Python.
+    """
     defaults: dict[str, object] = {
         "__ns": "/r1",
         "policy": policy,
@@ -29,5 +34,5 @@ def policy_process(
         "sensor_timeout": TIMEOUT,
         "autostart": True,
     }
-    with node_process("policy_node", **(defaults | parameters)) as process:
+    with python_process([*program, *ros_arguments(defaults | parameters)]) as process:
         yield process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -46,6 +47,7 @@ class Controller:
         self._lowest, self._highest = self._low - slack, self._high + slack
         limits = _tightest(action, robot.action)
         self._filter = SafetyFilter(limits, self.period)
+        self._braking = robot.action.acceleration
         self.guard: ScanGuard | None = None
         if scan_guard:
             if not any(isinstance(term, Lidar | RangeSensors) for term in self.terms):
@@ -92,10 +94,19 @@ class Controller:
             self.guard.reset()
         self._previous_action = np.zeros_like(self._previous_action)
 
+    def braking_time(self, linear: float, angular: float) -> float:
+        """How long the robot takes to stop from a speed [m/s] and a yaw rate [rad/s], at its type's limits [s]."""
+        return float((np.abs((linear, angular)) / self._braking).max())
+
+    def guards_like(self, other: Controller) -> bool:
+        """Whether the robot can still stop in time, under this guard, from what that of ``other`` has let through."""
+        return self.guard is None or other.guard is None or self.guard.covers(other.guard)
+
     def take_over(self, other: Controller) -> None:
         """Go on from the last command of ``other``, so that a swap of policies does not jerk the robot."""
         self._filter.last = other._filter.last.copy()
-        self._history.extend(other._history)
+        if self.period == other.period:  # else earlier readings are not as far apart as the policy knows them
+            self._history.extend(islice(other._history, self._history.maxlen))
         if self.guard and other.guard:
             self.guard.take_over(other.guard)
         self._previous_action = np.minimum(np.maximum(other._previous_action, self._low), self._high)

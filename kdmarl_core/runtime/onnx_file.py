@@ -22,6 +22,9 @@ OPSETS = range(13, 24)
 MAX_ELEMENTS = 4_194_304
 """Elements of one tensor."""
 
+MAX_DIMS = 8
+"""Of one tensor."""
+
 MAX_NODES = 1000
 """Operations of a graph; a policy has some dozens."""
 
@@ -211,9 +214,12 @@ def _check_tensor(tensor: Message) -> None:
     if kind not in _ITEM_SIZES:
         raise WireError(f"{name} has element type {kind}, only numbers are allowed")
     dims = tensor.integers(1)
-    elements = math.prod(dims)
-    if len(dims) > 8 or max(elements, *dims, 0) > MAX_ELEMENTS:
-        raise WireError(f"{name} has shape {dims[:8]}, at most {MAX_ELEMENTS} elements are allowed")
+    # The product of thousands of dims alone would take seconds, in which a driving robot waits.
+    elements = math.prod(dims) if len(dims) <= MAX_DIMS else 0
+    if len(dims) > MAX_DIMS or max(elements, *dims, 0) > MAX_ELEMENTS:
+        raise WireError(
+            f"{name} has shape {dims[:8]}, at most {MAX_DIMS} dimensions and {MAX_ELEMENTS} elements may be"
+        )
     held = [field for field in (4, 5, 7, 9, 10, 11) if tensor.has(field)]
     if len(held) > 1:
         raise WireError(f"{name} holds its data twice")

@@ -52,7 +52,7 @@ class ScanGuard:
 
     Supposed is that readings are no older, and the robot obeys no later, than one period together, and that cycles come
     in time.
-    ``cycles`` counts the commands that were changed.
+    ``changed`` tells whether the last command was.
     """
 
     def __init__(self, action: DiffDrive, robot: RobotType, period: float, spacing: float = 1.0) -> None:
@@ -63,8 +63,9 @@ class ScanGuard:
         Raises:
             KdmarlError: it brakes so slowly, or drives so far in a period, that its way is too long to be looked at.
         """
-        self.cycles = 0
-        self._step = np.asarray(action.acceleration, np.float64) * period
+        self.changed = False
+        self._acceleration = np.asarray(action.acceleration, np.float64)
+        self._step = self._acceleration * period
         self._period = spacing * period
         self._radius = robot.radius
         self._earlier = np.zeros(2)
@@ -106,7 +107,7 @@ class ScanGuard:
             wanted = self._within_reach(last, np.zeros(2))
         self._earlier = np.asarray(last, np.float64)
         allowed = wanted.astype(np.float32)
-        self.cycles += int((np.abs(allowed - command) > CHANGED).any())
+        self.changed = bool((np.abs(allowed - command) > CHANGED).any())
         return allowed
 
     def reset(self) -> None:
@@ -115,7 +116,11 @@ class ScanGuard:
 
     def take_over(self, other: ScanGuard) -> None:
         """Go on from the commands that ``other`` let through."""
-        self.cycles, self._earlier = other.cycles, other._earlier
+        self._earlier = other._earlier
+
+    def covers(self, other: ScanGuard) -> bool:
+        """Whether it brakes as fast as ``other``, and as often has a command to do so."""
+        return bool((self._acceleration >= other._acceleration).all()) and self._period <= other._period
 
     def _within_reach(self, last: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.minimum(np.maximum(wanted, last - self._step), last + self._step)

@@ -284,7 +284,7 @@ CASES = [
     ),
     *(
         Case(name=number.name, inject=signalled(number), recover=started, limit=AT_ONCE, whole_process=True)
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ),
     Case(
         name="clock stopped",

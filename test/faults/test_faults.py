@@ -34,7 +34,7 @@ def scenes(model, tmp_path_factory):
 @pytest.mark.parametrize("case", CASES, ids=[case.name.replace(" ", "_") for case in CASES])
 def test_stops_the_robot_once_in_time_says_why_and_lets_it_drive_on(scenes, case):
     scene = scenes(case.sim_time)
-    repetitions = 1 if case.name in ("SIGINT", "SIGTERM") else REPETITIONS
+    repetitions = 1 if case.name in ("SIGINT", "SIGTERM", "SIGHUP") else REPETITIONS
     for _ in range(repetitions):
         try:
             judge(scene, case)

@@ -5,6 +5,8 @@ import time
 
 import pytest
 from geometry_msgs.msg import Twist
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -110,6 +112,27 @@ def test_messages_and_services(node, client):
         assert future.result().success
     finally:
         done.set_result(None)
+        spinning.join()
+
+
+def test_a_request_that_makes_its_callback_fail_is_dropped(node, client):
+    """Whoever sends it does not end the node: here rclpy's own service fails at a type that is none."""
+    done = Future()
+    node.declare_parameter("number", 1)
+    spinning = threading.Thread(target=serve, args=(node, 30.0, done))
+    spinning.start()
+    try:
+        setting = client.node.create_client(SetParameters, "/served/set_parameters")
+        assert client.until(setting.service_is_ready)
+        for kind, answered in ((77, False), (ParameterType.PARAMETER_INTEGER, True)):
+            value = ParameterValue(type=kind, integer_value=2)
+            future = setting.call_async(SetParameters.Request(parameters=[Parameter(name="number", value=value)]))
+            assert client.until(future.done, 5 if answered else 0.5) == answered
+        assert spinning.is_alive()
+        assert node.get_parameter("number").value == 2
+    finally:
+        if not done.done():
+            done.set_result(None)
         spinning.join()
 
 

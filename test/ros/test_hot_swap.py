@@ -2,16 +2,18 @@
 
 import time
 
+import msgspec
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import GetParameters
 
+from kdmarl_core.contract import load_robot_types
 from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Goal, Lidar, Velocity
 from kdmarl_core.runtime import Policy
 from policy_process import PERIOD, SLACK, TIMEOUT, policy_process
-from robot_body import places
-from support import write_policy
+from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, place, places
+from support import ROBOT_TYPES, write_policy
 
 
 def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tmp_path):
@@ -29,6 +31,43 @@ def test_policy_is_swapped_while_driving_and_a_bad_one_refused(robot, policy, tm
     assert not robot.stops(since)
     assert np.diff(times).max() < 2 * PERIOD + SLACK
     assert robot.diagnostics[-1][2]["policy_sha256"] == Policy.load(faster).sha256[:12]
+
+
+FAILING = """
+import sys
+from kdmarl_ros import policy_node
+
+load = policy_node.Policy.load
+policy_node.Policy.load = lambda path: [][0] if "cheese" in path else load(path)
+sys.exit(policy_node.main())
+"""
+"""A node that has a mistake of ours in loading some files."""
+
+
+def test_an_error_of_ours_while_loading_refuses_the_policy_and_the_robot_drives_on(robot, policy):
+    with policy_process(policy, program=("-c", FAILING)):
+        assert robot.drives()
+        since = time.monotonic()
+        refused = robot.set_policy("cheese.onnx")
+        assert not refused.successful
+        assert refused.reason == "internal error: IndexError('list index out of range'); see the log"
+        assert robot.drives()
+        assert not robot.stops(since)
+
+
+def test_under_the_scan_guard_a_policy_that_brakes_less_stands_first(robot, policy, tmp_path):
+    action = msgspec.structs.replace(load_robot_types(ROBOT_TYPES)["scout"].action, linear_acceleration=0.5)
+    lazy = write_policy(tmp_path / "lazy.onnx", action=action)
+    with policy_process(policy, scan_guard="true", goal="[1.0, 9.0]"):
+        assert robot.drives()
+        since = time.monotonic()
+        assert robot.set_policy(lazy).successful
+        assert robot.says("standing before the new policy drives, which brakes less or looks less often")
+        assert robot.drives()
+        assert robot.set_policy(policy).successful
+        assert robot.drives()
+        assert len(robot.stops(since)) == 1
+        assert set(robot.stop_counts().values()) == {"0"}
 
 
 def test_a_policy_whose_inputs_have_a_bad_qos_override_is_refused(robot, policy, tmp_path):
@@ -78,15 +117,26 @@ def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(ro
 
 
 def test_a_new_policy_keeps_the_targets(robot, policy, covering, tmp_path):
-    """To one that sees them by a lidar too; one that goes to a goal knows none of them, and starts anew."""
+    """To one that sees them by a lidar too, and beyond one that goes to a goal; so does a goal beyond targets."""
     seeing = write_policy(tmp_path / "seeing.onnx", observation=[Lidar(36, 3.5), Targets(count=1, range=8.0)])
     with policy_process(covering, goal="[2.0, 4.0]", targets="[2.0, 4.0]"):
         assert robot.drives()
         assert robot.commands[-1][2] < 0
         robot.targets.publish(places((0, 4)))
         assert robot.until(lambda: robot.commands[-1][2] > 0)
-        for path, side in ((seeing, 1), (policy, -1), (covering, -1)):
+        for path, side in ((seeing, 1), (policy, -1), (covering, 1), (policy, -1)):
             assert robot.set_policy(path).successful
             robot.commands.clear()
             assert robot.drives()
             assert np.sign(robot.commands[-1][2]) == side, path
+        robot.goals.publish(place(0, 4))
+        assert robot.until(lambda: robot.commands[-1][2] > 0)
+        for path in (covering, policy):
+            assert robot.set_policy(path).successful
+            assert robot.drives()
+        assert robot.commands[-1][2] > 0
+        for step in (DEACTIVATE, CLEANUP, CONFIGURE, ACTIVATE):
+            assert robot.transition(step)
+        robot.commands.clear()
+        assert robot.drives()
+        assert robot.commands[-1][2] > 0

@@ -133,7 +133,7 @@ def test_robots_drive_while_others_are_refused(team, policy, tmp_path):
     assert "r4: parameter 'sensor_timeout' is 'soon'; give a value of type double" in process.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_all_robots(team, policy, tmp_path, number):
     with host(tmp_path, {robot: parameters(policy) for robot in team.commands}) as process:
         assert team.drives(*team.commands)

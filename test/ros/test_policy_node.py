@@ -12,8 +12,9 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from kdmarl_core.contract import Readings, Scan, observe
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors
-from kdmarl_core.contract.terms import Goal
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction
 from kdmarl_core.runtime import Policy
+from kdmarl_ros.signals import STOPS
 from policy_process import PERIOD, SLACK, TIMEOUT, policy_process
 from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, RobotBody, edited, places
 from support import write_policy
@@ -203,6 +204,10 @@ def test_bad_policy_files_leave_it_unconfigured(robot, policy, tmp_path):
                 write_policy(tmp_path / "mask.onnx", observation=[Goal(5.0), ActionMask(2)]),
                 "action_mask term, which only its own simulator gives",
             ),
+            (
+                write_policy(tmp_path / "blind.onnx", observation=[PreviousAction()]),
+                "observes nothing but its own previous_action; retrain with a sensor's term",
+            ),
             ("", "parameter 'policy' is empty"),
         ):
             if path != cut:  # that one was tried at start
@@ -270,7 +275,7 @@ def test_lifecycle_opens_and_closes_the_gate(robot, policy):
         assert robot.drives()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", STOPS)
 def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
     with policy_process(policy) as process:
         assert robot.drives()
@@ -284,3 +289,32 @@ def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
     assert "Traceback" not in output
     assert len(robot.stops(since)) == 1
     assert not any(robot.commands[-1][1:])
+
+
+def test_under_nohup_the_end_of_the_terminal_is_no_reason_to_stop(robot, policy):
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the process inherits
+    try:
+        with policy_process(policy) as process:
+            assert robot.drives()
+            since = time.monotonic()
+            process.send_signal(signal.SIGHUP)
+            assert robot.drives()
+            assert process.poll() is None
+            assert not robot.stops(since)
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+
+
+def test_neighbors_in_another_frame_stop_a_robot_that_needs_no_odometry_else(tmp_path):
+    robot = RobotBody(topics=("scan", "odom", "neighbors"))
+    observation = [Lidar(36, 3.5), Neighbors(count=2, range=4.0)]
+    try:
+        with policy_process(write_policy(tmp_path / "flocking.onnx", observation=observation)):
+            assert robot.until(lambda: len(robot.commands) > 3)
+            robot.edits["neighbors"] = edited(header__frame_id="map")
+            assert robot.says("neighbors is in frame 'map'; give the poses in the robot's frame 'r1/base_link'")
+            count = len(robot.commands)
+            robot.spin(0.3)
+            assert len(robot.commands) == count
+    finally:
+        robot.close()

@@ -1,6 +1,7 @@
 """The supervisor: restarts, giving up, exit codes, and an end that leaves nothing behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,16 +137,20 @@ sys.exit(supervisor.Supervisor(plan, lambda name, line: print(name, line, flush=
 """
 
 
-@pytest.fixture
-def runner(tmp_path):
-    """A supervisor in a process of its own, with one robot that obeys and one that does not."""
-    popen = subprocess.Popen(
-        [sys.executable, "-c", RUNNER, str(tmp_path)],
+def start(runner, folder):
+    """A process that runs ``runner``."""
+    return subprocess.Popen(
+        [sys.executable, "-c", runner, str(folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
         stdout=subprocess.PIPE,
         text=True,
     )
-    with popen:
+
+
+@pytest.fixture
+def runner(tmp_path):
+    """A supervisor in a process of its own, with one robot that obeys and one that does not."""
+    with start(RUNNER, tmp_path) as popen:
         assert {popen.stdout.readline().strip() for _ in range(2)} == {"r1 up", "r2 up"}
         yield popen
         popen.kill()
@@ -172,6 +177,35 @@ def test_a_second_ctrl_c_ends_the_patience(runner, tmp_path):
     assert runner.wait(timeout=5) == 130
     assert time.monotonic() - start < 1
     assert alive(str(tmp_path)) == []
+
+
+CHATTY = """
+import pathlib, sys, time
+for _ in range(30_000):
+    print("x" * 99)
+pathlib.Path(sys.argv[1], "written").touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("reads_in_the_end", [True, False])
+def test_one_who_does_not_read_keeps_nobody_from_writing_and_ending(tmp_path, reads_in_the_end):
+    popen = start(RUNNER.replace("IGNORES", "CHATTY"), tmp_path)
+    try:
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "written").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        popen.send_signal(signal.SIGINT)
+        if reads_in_the_end:
+            output = popen.communicate(timeout=5)[0]
+            (count,) = re.findall(r"^r2 (\d+) lines were dropped here, since nobody read", output, re.MULTILINE)
+            assert output.count("x" * 99) + int(count) == 30_000
+        assert popen.wait(timeout=8) == 130
+        assert alive(str(tmp_path)) == []
+    finally:
+        popen.kill()
+        popen.communicate()
 
 
 def test_the_end_of_the_reader_ends_the_run(runner, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kdmarl_core.contract import Discrete, KdmarlError, Readings, Scan, load_robot_types, observe
+from kdmarl_core.contract.terms import Goal, Lidar
 from kdmarl_core.runtime import Controller, Policy, UnsafeCommandError
 from support import ROBOT_TYPES, write_policy
 
@@ -70,6 +71,43 @@ def test_take_over_goes_on_from_the_last_command(tmp_path):
         old(READINGS)
     new.take_over(old)
     np.testing.assert_array_equal(new(READINGS), old(READINGS))
+
+
+def test_take_over_keeps_the_newest_readings_that_are_as_far_apart(tmp_path):
+    def controller(past, period=0.1):
+        observation = [Lidar(sectors=36, range=3.5, past=past), Goal(range=5.0)]
+        path = write_policy(tmp_path / "p.onnx", observation=observation, control_period=period)
+        return Controller(Policy.load(path), "scout", SCOUT)
+
+    old = controller(4)
+    for distance in (1.0, 2.0, 3.0, 4.0):
+        old(READINGS._replace(goal=np.array([distance, 0.0])))
+    for new, kept in ((controller(2), [4.0, 3.0]), (controller(0), []), (controller(2, 0.05), [])):
+        new.take_over(old)
+        assert [readings.goal[0] for readings in new._history] == kept
+        assert new._filter.last.tolist() == old._filter.last.tolist()
+
+
+def test_a_guard_covers_one_that_brakes_no_faster_and_looks_no_more_often(tmp_path):
+    def controller(period=0.1, guarded=True, **changes):
+        action = msgspec.structs.replace(SCOUT.action, **changes)
+        path = write_policy(tmp_path / "p.onnx", action=action, control_period=period)
+        return Controller(Policy.load(path), "scout", SCOUT, guarded)
+
+    old = controller(linear_acceleration=1.0)
+    assert controller(linear_acceleration=1.0).guards_like(old)
+    assert controller(0.05).guards_like(old)
+    assert not controller(linear_acceleration=0.9).guards_like(old)
+    assert not controller(angular_acceleration=3.0).guards_like(old)
+    assert not controller(0.2).guards_like(old)
+    assert controller(0.2, guarded=False).guards_like(controller(guarded=False))
+
+
+def test_braking_takes_as_long_as_the_slower_of_both_speeds(tmp_path):
+    controller = Controller(Policy.load(write_policy(tmp_path / "p.onnx")), "scout", SCOUT)
+    assert controller.braking_time(0.75, 1.0) == pytest.approx(0.5)
+    assert controller.braking_time(-0.15, -2.0) == pytest.approx(1 / 3)
+    assert controller.braking_time(0.0, 0.0) == 0
 
 
 def test_memory_is_forgotten_by_a_reset_and_not_taken_over(tmp_path):

@@ -270,6 +270,19 @@ def test_refuses_a_small_file_that_asks_for_much(tmp_path, what):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 200_000  # [KiB]
 
 
+def test_refuses_a_shape_without_end_at_once(tmp_path):
+    """A driving robot waits meanwhile."""
+
+    def edit(model):
+        model.graph.initializer.add(name="endless", data_type=TensorProto.FLOAT, dims=[2**62] * 49_000)
+
+    path = write_policy(tmp_path / "p.onnx", edit=edit)
+    started = time.process_time()
+    with pytest.raises(KdmarlError, match="at most 8 dimensions and 4194304 elements"):
+        Policy.load(path)
+    assert time.process_time() - started < 1
+
+
 def test_a_large_policy_is_no_hostile_one(tmp_path):
     """A million weights: hundreds of times those of a student."""
 
