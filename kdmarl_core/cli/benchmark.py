@@ -17,9 +17,9 @@ from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
 from kdmarl_core.cli.evaluation import greedy
 from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
 from kdmarl_core.contract.writing import replacing, writing
-from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, ledger
-from kdmarl_core.evaluate.ledger import Cost, Ledger, Means, Row
+from kdmarl_core.evaluate.ledger import TEAM, Cost, Ledger, Means, Row
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.expert.train import ExpertConfig
@@ -53,21 +53,34 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     everything = units(suite, path)
     chosen = select(everything, only, path)
     keys = {unit.name: key(unit.depends_on) for unit in everything}
-    missing = [unit for unit in chosen if not book.has(unit.name, keys[unit.name])]
+    references = {unit.name: key(unit.references) for unit in everything}
+    strangers = ledger.strangers(book, keys, references)
+    missing = [unit for unit in chosen if unit.name in strangers or not book.has(unit.name, keys[unit.name])]
     _print_costs(chosen, missing, book, runs)
+    _print_strangers(book, strangers)
     if dry_run:
         return
-    _do(missing, keys, path, results, suite.title, runs)
+    _do(missing, keys, references, path, results, suite.title, runs)
     notes: dict[str, dict[str, str]] = {
         "methods": _about(suite.methods),
         "stages": {name: method.stage for name, method in suite.methods.items()},
         "tasks": _about(suite.tasks),
     }
-    ledger.change(results, suite.title, lambda book: ledger.aggregated(book, notes, suite.about, keys))
+    ledger.change(results, suite.title, lambda book: ledger.aggregated(book, notes, suite.about, keys, references))
+    book = ledger.load(results)
+    _print_strangers(book, ledger.strangers(book, keys, references))
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
 
 
-def _do(units: list[Unit], keys: dict[str, str], suite: Path, results: Path, title: str, runs: Path) -> None:
+def _do(
+    units: list[Unit],
+    keys: dict[str, str],
+    references: dict[str, str],
+    suite: Path,
+    results: Path,
+    title: str,
+    runs: Path,
+) -> None:
     """Measure units and keep each: first those whose expert no other process is at, then the rest."""
     with writing(runs / EXPERTS):
         (runs / EXPERTS).mkdir(parents=True, exist_ok=True)
@@ -77,7 +90,9 @@ def _do(units: list[Unit], keys: dict[str, str], suite: Path, results: Path, tit
         for unit in waiting:
             try:
                 with FileLock(_expert_folder(unit, runs).with_suffix(".lock"), timeout=patience):
-                    if not ledger.load(results, title).has(unit.name, keys[unit.name]):
+                    book = ledger.load(results, title)
+                    strange = unit.name in ledger.strangers(book, keys, references)
+                    if strange or not book.has(unit.name, keys[unit.name]):
                         Console().print(f"{units.index(unit) + 1} of {len(units)}: {unit.name}")
                         command = f"kdmarl benchmark {suite} --only {unit.name}"
                         row = _measure(unit, keys[unit.name], command, runs)
@@ -138,10 +153,10 @@ def _references(unit: Unit, runs: Path) -> References:
     """Train the unit's expert unless that is done, and measure it and random commands once."""
     experiment, config = unit.experiment, unit.config
     folder = _expert_folder(unit, runs)
-    path = folder / f"references_{key({'evaluate': msgspec.to_builtins(experiment.evaluate)})}.json"
+    path = folder / f"references_{key({'evaluate': unit.measured})}.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=References)
-    seen = task_facts(experiment, config, experiment.expert.view)
+    seen = task_facts(experiment, config, *experiment.expert.views)
     expert = stage_1.train(
         experiment.expert, lambda envs: make_env(experiment, config, envs), folder, experiment.seed, task=seen
     ).eval()
@@ -157,7 +172,7 @@ def _references(unit: Unit, runs: Path) -> References:
 
 def _train_alone(unit: Unit, how: ExpertConfig, folder: Path) -> DecentralizedPolicy:
     """A team of the students' sizes and sensors, or of the expert's size, without an expert."""
-    seen = task_facts(unit.experiment, unit.config, STUDENT)
+    seen = task_facts(unit.experiment, unit.config, *how.views)
     policy = stage_1.train(how, lambda envs: make_env(unit.experiment, unit.config, envs), folder, unit.seed, task=seen)
     return cast(DecentralizedPolicy, policy.eval())
 
@@ -201,6 +216,20 @@ def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Pa
         total, unknown = total + (minutes or 0), unknown or minutes is None
     Console().print(table)
     Console().print(f"about {total:.0f} minutes{' and what has not been measured yet' if unknown else ''}")
+
+
+def _print_strangers(book: Ledger, strangers: dict[str, str]) -> None:
+    """Which units are left out of the page, and why."""
+    known = {unit.name: unit for unit in book.units}
+    for name, newest in strangers.items():
+        own, other = (known[each] for each in (name, newest))
+        returns = [f"{unit.mean(who, 'return', TEAM):.3f}" for unit in (own, other) for who in ("expert", "random")]
+        Console().print(
+            f"{name}: left out, since its expert and random commands return {returns[0]} and {returns[1]}, those of "
+            f"the newer {newest} {returns[2]} and {returns[3]}; kdmarl benchmark measures it again",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def _minutes(book: Ledger, task: str, method: str | None, part: str, count: int) -> float | None:

@@ -24,7 +24,6 @@ from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes, statistics
-from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.policies import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
@@ -67,7 +66,7 @@ def evaluate(
     envs = [make_evaluation_env(experiment, config, num_envs, place) for place in places]
     _check_teams(envs, swarm_paths)
     env = envs[0]
-    task = task_facts(experiment, config, experiment.expert.view)
+    task = task_facts(experiment, config, *experiment.expert.views)
     expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
@@ -77,7 +76,7 @@ def evaluate(
         "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
     }
     if direct:
-        own = _directly_trained(direct, env, task_facts(experiment, config, STUDENT))
+        own = _directly_trained(direct, env, experiment, config)
         acts["direct"] = greedy(own)
         macs["direct"] = {name: own.macs(name) for name in policies}
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
@@ -98,8 +97,8 @@ def evaluate(
             _record(policies[group.name], of, cost, experiment.evaluate.seed)
 
 
-def _directly_trained(run: Path, env: BatchedEnv, task: Facts) -> TeamPolicy:
-    """The policy of ``--direct``, which must have learnt this task through the students' sensors."""
+def _directly_trained(run: Path, env: BatchedEnv, experiment: Experiment, config: Path) -> TeamPolicy:
+    """The policy of ``--direct``, which must have learnt the experiment's task through the students' sensors."""
     given = f"--direct {run}"
     path = run / "expert" / "config.yaml"
     if not path.is_file():
@@ -109,6 +108,7 @@ def _directly_trained(run: Path, env: BatchedEnv, task: Facts) -> TeamPolicy:
     other = load_experiment(path, [])
     if other.expert.view != STUDENT:
         raise KdmarlError(f"{given}: its policy sees as the {other.expert.view}; train it with expert.view=student")
+    task = task_facts(experiment, config, *other.expert.views)
     return load_policy(other.expert, env, run / "expert", other.seed, task)
 
 

@@ -33,9 +33,10 @@ ENVS = 100
 class Search:
     """Finds each type's best candidate.
 
-    Types are distilled together, the k-th candidates of all types as one team: the losses of different students do not
-    meet, so one distillation serves them all. They are measured one type at a time, with the expert driving the
-    others, so that a type's return does not depend on which candidates happen to be its team mates.
+    Types are distilled together, the k-th candidates of all types as one team: each learns from a loss of its own type
+    alone, though in states that all have driven to, so one distillation serves them all. They are measured one type at
+    a time, with the expert driving the others, so that a type's return does not depend on which candidates happen to be
+    its team mates.
 
     Args:
         experiment: of the expert.
@@ -59,7 +60,7 @@ class Search:
             self.env,
             self.run_folder / "expert",
             experiment.seed,
-            task_facts(experiment, config, experiment.expert.view),
+            task_facts(experiment, config, *experiment.expert.views),
         )
         self.rungs = schedule(max(len(each.candidates) for each in planned), experiment.distill.rounds)
         self._references: dict[str, np.ndarray] = {}

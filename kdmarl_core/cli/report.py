@@ -24,7 +24,7 @@ FIGURES = {
 }
 """Figures that the page shows where a task has them."""
 MATCHES = 0.95
-"""Retention from which on a policy counts as as good as the expert."""
+"""Retention from which on a network trained without an expert is named."""
 
 
 def report(results: Path, readme: Path | None) -> None:
@@ -56,8 +56,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         *([book.about.strip(), ""] if book.about else []),
         f"Made by `{book.rows[0]['command'].partition(' --only')[0]}` and `kdmarl report {results}`; raw numbers in "
         f"`{results.name}`. "
-        "Retention is (student − random) / (expert − random) of mean returns; interquartile mean over seeds with 95 % "
-        "stratified bootstrap interval (one seed has none).",
+        f"Retention is (student − random) / (expert − random) of mean returns; {_scores(book)}.",
         "",
         f"![Retention of every method on every task]({results.with_suffix('.png').name})",
         "",
@@ -88,6 +87,18 @@ def _page(book: Ledger, results: Path) -> list[str]:
     ]
 
 
+def _scores(book: Ledger) -> str:
+    """How scores of several seeds are told, with and without enough of them."""
+    seeds = {seed for row in book.rows for seed in row["seeds"]}
+    if len(seeds) == 1:
+        return "means, since there is one seed, which has no interval: how much another seed would differ is not known"
+    return (
+        "interquartile mean over seeds (and tasks, where it is over several), which is the mean where there are fewer "
+        "than four scores, with 95 % stratified bootstrap interval over seeds; where there is one seed there is no "
+        "interval, and how much another seed would differ is not known"
+    )
+
+
 def _headline(book: Ledger) -> list[str]:
     """The first method's table: one line a task."""
     rows = [row for row in book.rows if (row["method"], row["student"]) == (book.methods[0], TEAM)]
@@ -113,7 +124,13 @@ def _headline(book: Ledger) -> list[str]:
                 f"{row['macs_ratio']:.1f}x", *figures,
             ]
         )  # fmt: skip
-    return [*_table(head, lines), "", "Figures are the expert's → the students'." if shown else ""]
+    about = "Figures are the expert's → the students'." if shown else ""
+    if "collisions" in shown:
+        about += (
+            " Collisions are means over agents and episodes, of the steps in which an agent overlaps another (MPE), or "
+            "of the contacts that begin (robots): the two cannot be compared."
+        )
+    return [*_table(head, lines), "", about]
 
 
 def _pair(row: dict[str, Any], key: str) -> str:
@@ -147,7 +164,7 @@ def _from_scratch(book: Ledger) -> list[str]:
         found = [f"`{best['method']}`", f"{best['macs']:,.0f}", f"{best['macs_ratio']:.1f}x", told(best["retention"])]
         lines.append([task, "" if good else "none; best:", *found, ", ".join(f"{row['macs']:,.0f}" for row in tried)])
     head = ["task", "", "method", "MACs", "fewer", "retention", "MACs tried"]
-    about = f"The smallest network trained without an expert that keeps {MATCHES:g} of the expert's return:"
+    about = f"The smallest network trained without an expert that has a retention of at least {MATCHES:g}:"
     return ["## From scratch", "", about, "", *_table(head, lines), ""]
 
 

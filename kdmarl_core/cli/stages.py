@@ -82,7 +82,7 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
         folder,
         experiment.seed,
         resume=not fresh,
-        task=task_facts(experiment, config, experiment.expert.view),
+        task=task_facts(experiment, config, *experiment.expert.views),
     )
     with replacing(folder / "config.yaml") as scratch:
         scratch.write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
@@ -104,7 +104,7 @@ def distilled(experiment: Experiment, config: Path, expert_folder: Path, folder:
         KdmarlError: the expert is missing or another one, or as in :func:`~kdmarl_core.distill.distill.distill`.
     """
     env = make_env(experiment, config, 1)
-    task = task_facts(experiment, config, experiment.expert.view)
+    task = task_facts(experiment, config, *experiment.expert.views)
     expert, critics = stage_1.load_expert(experiment.expert, env, expert_folder, experiment.seed, task)
     students = stage_2.distill(
         experiment.distill,

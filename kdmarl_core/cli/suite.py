@@ -18,6 +18,7 @@ from kdmarl_core.contract.files import load_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import Actor, NetworkConfig
@@ -33,7 +34,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     config: str
     """experiment file, from where the benchmark file is"""
     set: dict[str, Any] = {}
-    """dotted keys of it that are other than in the file"""
+    """dotted keys of it that are other than in the file; they go before those of a method"""
     about: str = ""
     """a few words for the page"""
 
@@ -43,7 +44,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     stage: Literal["distill", "scratch", "direct"] = "distill"
     """``distill`` students; ``scratch``: MAPPO on the students' sensors with actors of the students' sizes, for as many
-    environment steps as expert and distillation had together; ``direct``: the same with actors of the expert's size"""
+    environment steps as expert and distillation had together, under critics that see as much as the expert's;
+    ``direct``: the same with actors of the expert's size"""
     ratio: Annotated[float, msgspec.Meta(gt=1)] | None = None
     """students are two equal layers of the greatest width that needs so many times fewer MACs than the expert; None:
     the sizes of the experiment file"""
@@ -96,19 +98,33 @@ class Unit(NamedTuple):
     def origin(self) -> Facts:
         """What the expert depends on."""
         experiment = self.experiment
-        seen = task_facts(experiment, self.config, experiment.expert.view)
+        seen = task_facts(experiment, self.config, *experiment.expert.views)
         return expert_facts(experiment.expert, self.seed, seen)
+
+    @property
+    def measured(self) -> Facts:
+        """What figures depend on beside who acts."""
+        facts: Facts = msgspec.to_builtins(self.experiment.evaluate)
+        # Battles differ in length: which ones count does not depend on that any more.
+        return {**facts, "order": "rounds"} if isinstance(self.experiment.task, SmaxConfig) else facts
+
+    @property
+    def references(self) -> Facts:
+        """What the figures of the expert and of random commands depend on."""
+        return {"origin": self.origin, "evaluate": self.measured}
 
     @property
     def depends_on(self) -> Facts:
         """What the unit's figures depend on."""
         experiment = self.experiment
         if self.alone:
-            learnt = expert_facts(self.alone, self.seed, task_facts(experiment, self.config, STUDENT))
+            learnt = expert_facts(self.alone, self.seed, task_facts(experiment, self.config, *self.alone.views))
         else:
             seen = task_facts(experiment, self.config, STUDENT)
             learnt = {"distill": msgspec.to_builtins(_effective(experiment.distill)), "sees": seen}
-        return {"origin": self.origin, "learnt": learnt, "evaluate": msgspec.to_builtins(experiment.evaluate)}
+            if experiment.distill.polish.rounds and len(experiment.distill.students) > 1:
+                learnt = {**learnt, "polish_over_types": "sum"}
+        return {**self.references, "learnt": learnt}
 
     @property
     def env_steps(self) -> dict[str, int]:
@@ -160,7 +176,7 @@ def units(suite: Suite, path: Path) -> list[Unit]:
     for task_name, task in suite.tasks.items():
         config = path.parent / task.config
         for method_name, method in suite.methods.items():
-            changes = suite.set | task.set | method.set | {"evaluate.episodes": suite.episodes}
+            changes = suite.set | method.set | task.set | {"evaluate.episodes": suite.episodes}
             try:
                 plans.append((task_name, method_name, config, *_plan(config, changes, method)))
             except KdmarlError as error:
@@ -183,14 +199,31 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
     if method.stage == "distill":
         return experiment, None
     expert = experiment.expert
-    sizes = experiment.distill.students if method.stage == "scratch" else {g.name: expert.actor for g in env.groups}
+    actors = {group.name: expert.actors.get(group.name, expert.actor) for group in env.groups}
+    sizes = _exploring(experiment.distill.students, actors) if method.stage == "scratch" else actors
     if any(size.memory for size in sizes.values()):
         raise KdmarlError("stage is scratch, and only distillation trains memory; set it to 0 in distill.students")
     steps = expert.env_steps + experiment.distill.env_steps
     iterations = -(-steps // (expert.envs * expert.steps))
     return experiment, msgspec.structs.replace(
-        expert, view=STUDENT, policy="decentralized", actors=sizes, iterations=iterations
+        expert,
+        view=STUDENT,
+        critic_view=expert.critic_view or expert.view,
+        policy="decentralized",
+        actors=sizes,
+        iterations=iterations,
     )
+
+
+def _exploring(students: dict[str, NetworkConfig], actors: dict[str, NetworkConfig]) -> dict[str, NetworkConfig]:
+    """Networks of the ``students``' shapes that try as much as the expert's ``actors`` do."""
+    return {
+        name: msgspec.structs.replace(
+            network, log_std=actors[name].log_std, state_dependent_std=actors[name].state_dependent_std
+        )
+        for name, network in students.items()
+        if name in actors
+    }
 
 
 def _sized(experiment: Experiment, env: BatchedEnv, ratio: float) -> dict[str, NetworkConfig]:

@@ -94,7 +94,8 @@ class Polisher:
         self._optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
 
     def round(self, index: int) -> dict[str, float]:
-        """Drive, then learn from it; ``index`` counts from 0. Returns the share and mean loss of the advantage.
+        """Drive, then learn from it; ``index`` counts from 0. Returns the share and mean loss of the advantage,
+        summed over types.
 
         Raises:
             KdmarlError: a loss is not finite.
@@ -145,7 +146,8 @@ class Polisher:
         features = actor.sequence(observation[:, envs], driven.states[name][envs], driven.starts[:, envs])
         return actor.decide(features.flatten(0, 1), rows)
 
-    def _learn(self, driven: _Driven, chosen: Tensor, share: float) -> float:
+    def _loss(self, driven: _Driven, chosen: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """The loss and its part of the advantage, each summed over types."""
         batch = driven.batch
         gains: list[Tensor] = []
         imitation: list[Tensor] = []
@@ -158,13 +160,17 @@ class Polisher:
             advised = apply(driven.advice[name], lambda x: x[chosen])
             imitation += imitation_loss(advised, decided, self.weights).values()
             entropy.append(decided.entropy().mean())
-        gain = torch.stack(gains).mean()
+        gain = torch.stack(gains).sum()
         loss = share * gain + (1 - share) * torch.stack(imitation).sum()
-        loss = loss - self.config.entropy_bonus * torch.stack(entropy).mean()
+        return loss - self.config.entropy_bonus * torch.stack(entropy).sum(), gain
+
+    def _learn(self, driven: _Driven, chosen: Tensor, share: float) -> float:
+        loss, gain = self._loss(driven, chosen, share)
         if not torch.isfinite(loss):
             raise KdmarlError(f"distillation: the loss is {loss.item()}; lower distill.polish.learning_rate")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.students.parameters(), self.config.max_grad_norm)
+        for actor in self.students.actors.values():
+            nn.utils.clip_grad_norm_(actor.parameters(), self.config.max_grad_norm)
         self._optimizer.step()
         return gain.item()

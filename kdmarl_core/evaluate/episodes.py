@@ -28,23 +28,26 @@ def run(env: BatchedEnv, act: Act, episodes: int, seed: int) -> dict[str, np.nda
     """Play at least ``episodes`` whole episodes; every environment plays equally many.
 
     Returns:
-        Figure → (episodes, N), the first ``episodes`` of those played.
+        Figure → (episodes, N), the first ``episodes`` of those played: first that of each environment, then the
+        second of each, and so on, however long they took.
     """
     env.reset(seed)
     _forget(act, np.ones(env.num_envs, bool))
     rounds = -(-episodes // env.num_envs)
     figures: list[dict[str, np.ndarray]] = []
+    places: list[np.ndarray] = []
     finished = np.zeros(env.num_envs, int)
     while finished.min() < rounds:
         step = env.step(act(env))
         ended = step.terminated | step.truncated
-        counts = finished[ended] < rounds
         if ended.any():
-            figures.append({name: figure[counts] for name, figure in step.episodes.items()})
+            figures.append(step.episodes)
+            places.append((finished * env.num_envs + np.arange(env.num_envs))[ended])
             finished += ended
             env.reset_ended()
             _forget(act, ended)
-    return {name: np.concatenate([part[name] for part in figures])[:episodes] for name in figures[0]}
+    first = np.argsort(np.concatenate(places))[:episodes]
+    return {name: np.concatenate([part[name] for part in figures])[first] for name in figures[0]}
 
 
 def _forget(act: Act, ended: np.ndarray) -> None:

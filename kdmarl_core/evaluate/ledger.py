@@ -170,19 +170,54 @@ def agent_means(values: np.ndarray) -> list[float]:
     return [float(x) for x in np.nansum(values, 0) / np.maximum(counts, 1)]
 
 
-def aggregated(ledger: Ledger, notes: dict[str, dict[str, str]], about: str, keys: dict[str, str]) -> Ledger:
+def strangers(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, str]:
+    """Units that were measured against other figures of expert or random commands than newer ones.
+
+    An expert that is trained again by changed code is another, though its settings are the same.
+
+    Args:
+        ledger: with units, the newest last.
+        keys: name of every unit → what its ``sha256`` is now; others do not count.
+        references: name of every unit → what its expert's and random figures depend on.
+
+    Returns:
+        Name of each such unit → name of the newest of its task and seed with the same ``references``.
+    """
+    newest: dict[tuple[str, int, str], Row] = {}
+    found = {}
+    for unit in reversed(ledger.units):
+        if keys.get(unit.name) == unit.sha256:
+            other = newest.setdefault((unit.task, unit.seed, references[unit.name]), unit)
+            if not (_alike(unit.expert, other.expert) and _alike(unit.random, other.random)):
+                found[unit.name] = other.name
+    return found
+
+
+def _alike(one: Means, two: Means) -> bool:
+    return one.keys() == two.keys() and all(np.allclose(one[name], two[name], rtol=0, atol=1e-9) for name in one)
+
+
+def aggregated(
+    ledger: Ledger,
+    notes: dict[str, dict[str, str]],
+    about: str,
+    keys: dict[str, str],
+    references: dict[str, str],
+) -> Ledger:
     """The same with ``rows`` and ``overall`` made anew.
 
     Args:
-        ledger: with units; those that depended on other things than now stay, and do not count.
+        ledger: with units; those that depended on other things than now, and :func:`strangers`, stay and do not count.
         notes: as in the ledger.
         about: as in the ledger.
         keys: name of every unit → what its ``sha256`` is now; methods and tasks stand in their order.
+        references: as for :func:`strangers`.
     """
+    strange = strangers(ledger, keys, references)
     known = {unit.name: unit for unit in ledger.units}
     cells: dict[tuple[str, str], list[Row]] = {}
     for name, sha256 in keys.items():
-        if name in known and known[name].sha256 == sha256:
+        if name in known and known[name].sha256 == sha256 and name not in strange:
             cells.setdefault((known[name].task, known[name].method), []).append(known[name])
     rows = [
         _row(task, method, student, sorted(of, key=lambda unit: unit.seed))

@@ -32,7 +32,8 @@ def retention(
 ) -> Interval:
     """(student − random) / (expert − random) of mean returns, with a bootstrap interval.
 
-    The three must have met the same episodes in the same order: they are resampled together.
+    A row of the three must be the same round of the same environment, as from ``episodes.run``: they are resampled
+    together. Where episodes end by time only, that is the same episode.
 
     Args:
         student: (episodes, n) returns.

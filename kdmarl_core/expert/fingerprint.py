@@ -19,6 +19,7 @@ LATER: Mapping[str, Any] = {
     "driver": "shared",
     "shared": 0.0,
     "others": False,
+    "critic_view": None,
 }
 """Keys that came later → what runs without them did."""
 

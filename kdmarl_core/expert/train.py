@@ -34,6 +34,8 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """one actor for each type, one for all types, or attention over the whole team's observations"""
     view: Literal["expert", "student"] = EXPERT  # type: ignore[assignment]
     """what its actors see; ``student`` trains the best policy of the robots' own sensors"""
+    critic_view: Literal["expert", "student"] | None = None
+    """what its critics see beside the central state; None: what the actors see"""
     actor: NetworkConfig = NetworkConfig()
     actors: dict[str, NetworkConfig] = {}
     """robot type → its actor instead of ``actor``"""
@@ -50,6 +52,11 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def env_steps(self) -> int:
         """How many steps of environments this takes."""
         return self.envs * self.steps * self.iterations
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """All that is seen through in training."""
+        return tuple(dict.fromkeys((self.view, self.critic_view or self.view)))
 
     def __post_init__(self) -> None:
         if self.actors and self.policy != "decentralized":
@@ -73,7 +80,7 @@ def train(
 ) -> TeamPolicy:
     """Train, or go on from the checkpoint in ``folder``; returns the trained policy.
 
-    ``task`` says what ``make_env`` makes as ``config.view`` sees it, so that a run is not resumed with another task.
+    ``task`` says what ``make_env`` makes as ``config.views`` see it, so that a run is not resumed with another task.
 
     Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line an iteration) and TensorBoard events.
 
@@ -84,7 +91,7 @@ def train(
     env = make_env(config.envs)
     torch.manual_seed(seed)
     policy = untrained(config, env.groups)
-    critics = make_critics(env, config.critic, config.view)
+    critics = make_critics(env, config.critic, config.critic_view or config.view)
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
     path = folder / CHECKPOINT
@@ -96,7 +103,7 @@ def train(
     if not resume:
         with writing(path):
             path.unlink(missing_ok=True)
-    rollout = Rollout(env, config.view)
+    rollout = Rollout(env, config.view, config.critic_view)
     with progress_bar() as progress:
         bar = progress.add_task("expert", total=config.iterations, completed=start, figures="")
         for iteration in range(start, config.iterations):
@@ -142,7 +149,16 @@ def load_policy(
 def load_expert(
     config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: Facts | None = None
 ) -> tuple[TeamPolicy, nn.ModuleDict]:
-    """The trained policy and its critics, which need the team of the training; as :func:`load_policy`."""
+    """The trained policy and its critics, which need the team of the training; as :func:`load_policy`.
+
+    Raises:
+        KdmarlError: as :func:`load_policy`, or the critics see otherwise than the actors.
+    """
+    if len(config.views) > 1:
+        raise KdmarlError(
+            f"expert.critic_view is {config.critic_view} and expert.view {config.view}, but students learn from "
+            "critics that see what their expert sees; remove critic_view and train the expert anew"
+        )
     policy = untrained(config, env.groups)
     critics = make_critics(env, config.critic, config.view)
     _load({"policy": policy, "critics": critics}, config, folder, expert_facts(config, seed, task))

@@ -41,12 +41,42 @@ def test_units_share_experts_and_budgets():
     kdmarl, tiny, scratch = (found[f"spread/{method}/1"] for method in ("kdmarl", "tiny", "scratch"))
     assert key(kdmarl.origin) == key(scratch.origin) != key(found["spread/kdmarl/2"].origin)
     assert len({key(unit.depends_on) for unit in found.values()}) == len(found)
-    assert scratch.alone.view == "student"
+    assert (scratch.alone.view, scratch.alone.critic_view) == ("student", "expert")
     assert scratch.alone.actors == kdmarl.experiment.distill.students
     given = sum(kdmarl.env_steps.values())
     assert given <= scratch.env_steps["policies"] < given + scratch.alone.envs * scratch.alone.steps
     widths = {name: size.hidden for name, size in tiny.experiment.distill.students.items()}
     assert widths == {"agent": (17, 17)}  # 18·17 + 17² + 17·5 = 680 of 71,424 / 100
+
+
+def test_scratch_explores_as_the_expert_does():
+    found = {unit.name: unit for unit in units(load_suite(SMOKE), SMOKE)}
+    unit = found["navigation/scratch/1"]
+    actor, students = unit.experiment.expert.actor, unit.experiment.distill.students
+    assert actor.log_std != students["mini"].log_std
+    for name, network in unit.alone.actors.items():
+        assert (network.log_std, network.hidden) == (actor.log_std, students[name].hidden)
+
+
+def test_rows_of_one_type_stay_and_those_of_several_are_made_again():
+    """The polish's loss changed for teams of several types only, and which episodes count for SMAX only."""
+    path = REPOSITORY / "config/benchmarks/main.yaml"
+    found = {unit.name: unit for unit in units(load_suite(path), path)}
+    assert "polish_over_types" not in found["spread/kdmarl/1"].depends_on["learnt"]
+    assert "polish_over_types" in found["speaker_listener/kdmarl/1"].depends_on["learnt"]
+    assert "polish_over_types" not in found["speaker_listener/aggregation/1"].depends_on["learnt"]
+    assert "order" in found["smacv2_5_units/kdmarl/1"].references["evaluate"]
+    assert "order" not in found["navigation/kdmarl/1"].references["evaluate"]
+
+
+def test_methods_of_many_rounds_lose_no_moment():
+    for name in ("main", "limited", "ablation"):
+        path = REPOSITORY / f"config/benchmarks/{name}.yaml"
+        for unit in units(load_suite(path), path):
+            distill = unit.experiment.distill
+            moments = distill.envs * distill.rounds * distill.steps
+            assert distill.capacity >= moments or unit.task == "smax_3s5z", unit.name
+            assert distill.driver == "expert" or distill.rounds == 1 or round(distill.handover * distill.rounds) == 10
 
 
 def test_figures_do_not_depend_on_what_is_not_used(tmp_path):
@@ -138,7 +168,7 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     units_done = [result("spread", "kdmarl"), result("spread", "scratch"), result("navigation", "kdmarl")]
     book = ledger.Ledger(title="Half done", units=units_done)
     notes = {"methods": dict.fromkeys(["kdmarl", "never", "scratch"], "words"), "tasks": {"spread": "a", "other": "b"}}
-    ledger.save(ledger.aggregated(book, notes, "", {unit.name: "" for unit in units_done}), tmp_path / "half.json")
+    ledger.save(ledger.aggregated(book, notes, "", names(units_done), names(units_done)), tmp_path / "half.json")
     app(["report", str(tmp_path / "half.json")], standalone_mode=False)
     page = (tmp_path / "half.md").read_text()
     assert "| navigation | 0.500 |  |" in page
@@ -153,7 +183,7 @@ def test_the_smallest_network_from_scratch(tmp_path, kept, line):
     done = [result("spread", "kdmarl"), expert_sized, result("spread", "scratch")]
     notes = {"methods": dict.fromkeys(["kdmarl", "direct", "scratch"], ""), "tasks": {}}
     notes["stages"] = {"kdmarl": "distill", "direct": "direct", "scratch": "scratch"}
-    book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", {unit.name: "" for unit in done})
+    book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", names(done), names(done))
     ledger.save(book, tmp_path / "some.json")
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     assert line in (tmp_path / "some.md").read_text()
@@ -185,6 +215,54 @@ def result(task, method):
         costs={"agent": ledger.Cost(macs=1, expert_macs=30, parameters=1, bytes=4)}, env_steps={},
         seconds={"policies": 1.0}, **{who: {"return": [value]} for who, value in values.items()},
     )  # fmt: skip
+
+
+def names(units_done):
+    return {unit.name: "" for unit in units_done}
+
+
+def test_units_of_another_expert_are_left_out_and_done_again(tmp_path, monkeypatch, capsys):
+    """An expert trained anew is another, though nothing that the units depend on has changed."""
+    results, places = tmp_path / "smoke.json", ["--output", tmp_path / "smoke.json", "--runs", tmp_path / "runs"]
+
+    def measure(unit, sha256, *_):
+        seconds = dict.fromkeys(("expert", "policies", "measuring"), 1.0)
+        made = result(unit.task, unit.method)
+        return msgspec.structs.replace(made, seed=unit.seed, sha256=sha256, seconds=seconds)
+
+    monkeypatch.setattr(module, "_measure", measure)
+    run(SMOKE, *places)
+    book = ledger.load(results)
+    first = next(unit for unit in book.units if unit.name == "spread/kdmarl/1")
+    ledger.save(book.add(msgspec.structs.replace(first, expert={"return": [2.0]})), results)  # the newest
+    capsys.readouterr()
+    run(SMOKE, *places, "--dry-run")
+    out = capsys.readouterr().out
+    assert "2 of 12 units to do" in out
+    assert (
+        "spread/scratch/1: left out, since its expert and random commands return 1.000 and 0.000, those of the newer "
+        "spread/kdmarl/1 2.000 and 0.000; kdmarl benchmark measures it again"
+    ) in out
+
+    run(SMOKE, *places, "--only", "navigation/*")
+    rows = {(row["task"], row["method"]): row["seeds"] for row in ledger.load(results).rows}
+    assert rows["spread", "kdmarl"] == [1, 2]
+    assert rows["spread", "scratch"] == [2]
+    monkeypatch.setattr(module, "_measure", lambda *of: msgspec.structs.replace(measure(*of), expert={"return": [2.0]}))
+    run(SMOKE, *places, "--only", "spread/*")
+    rows = {(row["task"], row["method"]): row["seeds"] for row in ledger.load(results).rows}
+    assert rows["spread", "scratch"] == [1, 2]
+
+
+def test_pages_say_what_one_seed_and_a_mean_are(tmp_path):
+    done = [result("spread", "kdmarl")]
+    for seeds, told in (([1], "there is one seed, which has no interval"), ([1, 2], "fewer than four scores")):
+        done = [msgspec.structs.replace(done[0], seed=seed) for seed in seeds]
+        notes = {"methods": {"kdmarl": ""}, "tasks": {}}
+        book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", names(done), names(done))
+        ledger.save(book, tmp_path / "some.json")
+        app(["report", str(tmp_path / "some.json")], standalone_mode=False)
+        assert told in (tmp_path / "some.md").read_text()
 
 
 def test_a_report_needs_results_and_marks(tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import DistillConfig, distill, make_students
 from kdmarl_core.distill.losses import LossWeights
-from kdmarl_core.distill.polish import PolishConfig, Polisher
+from kdmarl_core.distill.polish import PolishConfig, Polisher, _Driven
 from kdmarl_core.envs.base import EXPERT
 from kdmarl_core.expert.networks import NetworkConfig, make_critics
 from kdmarl_core.expert.policies import make_policy
@@ -86,6 +86,39 @@ def test_a_loss_that_is_not_finite_ends_it():
     nn.init.constant_(polisher.students.actor("wheeled").net[-1].bias, float("nan"))
     with pytest.raises(KdmarlError, match="loss is nan"):
         polisher.round(0)
+
+
+def driven(polisher):
+    batch, _ = polisher._rollout.collect(polisher.students, polisher.critics, 5, polisher._memory)
+    advantage = {name: polisher._advantage(name, batch) for name in batch.observation}
+    return _Driven(batch, advantage, polisher._advice(batch), {}, batch.ended)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_loss_is_the_sum_over_types(share):
+    _, polisher = build(POLISH)
+    whole, chosen = driven(polisher), torch.arange(100)
+    alone = [
+        whole._replace(batch=whole.batch._replace(observation={name: seen}))
+        for name, seen in whole.batch.observation.items()
+    ]
+    together = polisher._loss(whole, chosen, share)
+    assert len(alone) == 2
+    for index in range(2):
+        apart = sum(polisher._loss(each, chosen, share)[index] for each in alone)
+        torch.testing.assert_close(together[index], apart)
+
+
+def test_a_types_gradient_is_not_shrunk_by_anothers():
+    def gradient(factor):
+        _, polisher = build(POLISH)
+        whole = driven(polisher)
+        whole.advantage["chooser"].mul_(factor)
+        polisher._learn(whole, torch.arange(100), 1.0)
+        return [parameter.grad for parameter in polisher.students.actor("wheeled").parameters()]
+
+    for small, large in zip(gradient(1.0), gradient(1e4), strict=True):
+        torch.testing.assert_close(small, large)
 
 
 def test_distillation_ends_with_it(tmp_path):

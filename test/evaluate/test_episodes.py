@@ -44,6 +44,21 @@ def test_figures_of_whole_episodes():
     np.testing.assert_allclose(figures["return"], 5.0)
 
 
+def test_long_episodes_are_not_left_out():
+    """While one environment plays an episode of eight steps, the other plays two: the first of each count first."""
+
+    class Uneven(Wheels):
+        def reset(self, seed):
+            super().reset(seed)
+            self.max_steps = np.array([3, 8])
+
+    def act(env):
+        return {"wheeled": env.wanted}
+
+    for count, lengths in ((2, [3, 8]), (3, [3, 8, 3]), (4, [3, 8, 3, 8])):
+        np.testing.assert_allclose(episodes.run(Uneven(2), act, count, seed=1)["return"][:, 0], lengths)
+
+
 def test_every_robot_remembers_for_itself_and_forgets_at_its_episodes_end(tmp_path):
     """Against one loaded file for each robot, on episodes that do not end together."""
     terms = [PreviousAction(2)]

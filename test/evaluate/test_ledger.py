@@ -24,7 +24,8 @@ def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256
 
 
 def aggregated(book):
-    return ledger.aggregated(book, {}, "", {unit.name: "a" for unit in book.units})
+    names = {unit.name: "a" for unit in book.units}
+    return ledger.aggregated(book, {}, "", names, names)
 
 
 def test_retention_of_types_team_and_worst_robot():
@@ -69,6 +70,22 @@ def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
     assert book.has("spread/kdmarl/1", "new")
     assert not book.has("spread/kdmarl/1", "old")
     assert aggregated(book).rows == []  # it is there, and counts no more
+
+
+def test_units_that_met_another_expert_do_not_count():
+    old, new = row(), row(method="other")
+    old = msgspec.structs.replace(old, expert={"return": [10.0, 10.0, 10.1]})
+    rounded = msgspec.structs.replace(row(method="third"), expert={"return": [10.0, 10.0, 10.0 + 1e-12]})
+    book = Ledger(title="t").add(old).add(rounded).add(row(seed=2)).add(row(task="reference")).add(new)
+    keys = {unit.name: "a" for unit in book.units}
+    assert ledger.strangers(book, keys, keys) == {"spread/kdmarl/1": "spread/other/1"}
+    found = aggregated(book).rows
+    assert {(each["task"], each["method"], *each["seeds"]) for each in found} == {
+        ("spread", "kdmarl", 2), ("spread", "other", 1), ("spread", "third", 1), ("reference", "kdmarl", 1),
+    }  # fmt: skip
+    # Another expert is meant where a method changes what it depends on, and units that count no more tell nothing.
+    assert ledger.strangers(book, keys, keys | {"spread/kdmarl/1": "b"}) == {}
+    assert ledger.strangers(book, keys | {"spread/other/1": "b", "spread/third/1": "b"}, keys) == {}
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():

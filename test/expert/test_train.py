@@ -7,15 +7,17 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.expert import train as module
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.ppo import PPOConfig
-from kdmarl_core.expert.train import CHECKPOINT, ExpertConfig, load_policy, seconds, train
+from kdmarl_core.expert.train import CHECKPOINT, ExpertConfig, load_expert, load_policy, seconds, train
 from toy import Doors, Echo
 
 SMALL = NetworkConfig(hidden=(8,))
@@ -50,6 +52,35 @@ def test_a_killed_run_continues_the_same_curve(tmp_path, monkeypatch):
     assert list(tmp_path.glob("cut/events*"))
     rows = [json.loads(line) for line in (tmp_path / "cut/metrics.jsonl").read_text().splitlines()]
     assert seconds(tmp_path / "cut") == pytest.approx(sum(v for r in rows for k, v in r.items() if "seconds" in k))
+
+
+class Privileged(Echo):
+    """What students see of the shown command is nothing."""
+
+    def observe(self, view):
+        seen = super().observe(view)
+        return seen if view == EXPERT else {name: np.zeros_like(x) for name, x in seen.items()}
+
+
+def test_critics_may_see_more_than_actors(tmp_path, monkeypatch):
+    config = msgspec.structs.replace(CONFIG, view=STUDENT, critic_view=EXPERT)
+    batches, real = [], module.PPO.update
+
+    def update(self, batch):
+        batches.append(batch)
+        return real(self, batch)
+
+    monkeypatch.setattr(module.PPO, "update", update)
+    train(config, Privileged, tmp_path, seed=0)
+    for batch in batches:
+        assert not batch.observation["wheeled"].any()
+        assert batch.state["wheeled"].any()
+    load_policy(config, Privileged(1), tmp_path, 0)
+    train(config, Privileged, tmp_path, seed=0)  # finished: it is taken for the same run
+    with pytest.raises(KdmarlError, match="critic_view"):
+        train(msgspec.structs.replace(config, critic_view=None), Privileged, tmp_path, seed=0)
+    with pytest.raises(KdmarlError, match="expert.critic_view is expert and expert.view student.*remove critic_view"):
+        load_expert(config, Privileged(1), tmp_path, 0)
 
 
 def test_a_trained_policy_is_loaded(tmp_path):
