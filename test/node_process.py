@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,10 @@ from rclpy.node import Node
 
 DOMAIN = 1 + os.getpid() % 100
 """ROS domain of this test process, so that test runs at one time do not meet."""
+
+# Under nohup, processes would inherit that SIGHUP is ignored; a handler is not inherited.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 _NUMBERS = itertools.count(1)
 
