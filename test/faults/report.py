@@ -20,12 +20,12 @@ TITLE = (
 )
 METHOD = """
 A robot drives by a real node over real messages (UDP on the loopback, `test/loopback.xml`); something is broken at a
-random moment, and mended once the robot stands. *Stop*: from the fault (the last message, where no more come; the bad message; the signal) to the arrival of the
-zero command, of which there must be exactly one and nothing after it. *Drive on*: from the end of the fault to the
-first command that moves the robot. All in ms, middleware and the harness included, and for signals the start of a new
-process. The limit is one and a half control periods, after the sensor timeout where it is that something does not come.
-The fault must be named and counted in `/diagnostics`, and no other. *Bad*: a stop beyond the limit, or anything else
-not as it must be.
+random moment, and mended once the robot stands. *Stop*: from the fault (the last message, where no more come; the bad
+message; the signal) to the arrival of the zero command, of which there must be exactly one and nothing after it. *Drive
+on*: from the end of the fault to the first command that moves the robot. All in ms, middleware and the harness
+included, and for signals the start of a new process. The limit is one and a half control periods, after the sensor
+timeout where it is that something does not come. The fault must be named and counted in `/diagnostics`, and no other.
+*Bad*: a stop beyond the limit, or anything else not as it must be.
 """
 MODEL_NAMES = {"process": "One process for each robot", "host": "One process for all robots of a host"}
 
