@@ -54,10 +54,9 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     chosen = select(everything, only, path)
     keys = {unit.name: key(unit.depends_on) for unit in everything}
     references = {unit.name: key(unit.references) for unit in everything}
-    strangers = ledger.strangers(book, keys, references)
-    missing = [unit for unit in chosen if unit.name in strangers or not book.has(unit.name, keys[unit.name])]
+    missing = _missing(chosen, book, keys, references)
     _print_costs(chosen, missing, book, runs)
-    _print_strangers(book, strangers)
+    _print_strangers(book, keys, references)
     if dry_run:
         return
     _do(missing, keys, references, path, results, suite.title, runs)
@@ -67,9 +66,14 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         "tasks": _about(suite.tasks),
     }
     ledger.change(results, suite.title, lambda book: ledger.aggregated(book, notes, suite.about, keys, references))
-    book = ledger.load(results)
-    _print_strangers(book, ledger.strangers(book, keys, references))
+    _print_strangers(ledger.load(results), keys, references)
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
+
+
+def _missing(units: list[Unit], book: Ledger, keys: dict[str, str], references: dict[str, str]) -> list[Unit]:
+    """Those of ``units`` that are to be measured: not there, or left out of the page."""
+    strangers = ledger.strangers(book, keys, references)
+    return [unit for unit in units if unit.name in strangers or not book.has(unit.name, keys[unit.name])]
 
 
 def _do(
@@ -90,9 +94,7 @@ def _do(
         for unit in waiting:
             try:
                 with FileLock(_expert_folder(unit, runs).with_suffix(".lock"), timeout=patience):
-                    book = ledger.load(results, title)
-                    strange = unit.name in ledger.strangers(book, keys, references)
-                    if strange or not book.has(unit.name, keys[unit.name]):
+                    if _missing([unit], ledger.load(results, title), keys, references):
                         Console().print(f"{units.index(unit) + 1} of {len(units)}: {unit.name}")
                         command = f"kdmarl benchmark {suite} --only {unit.name}"
                         row = _measure(unit, keys[unit.name], command, runs)
@@ -218,10 +220,10 @@ def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Pa
     Console().print(f"about {total:.0f} minutes{' and what has not been measured yet' if unknown else ''}")
 
 
-def _print_strangers(book: Ledger, strangers: dict[str, str]) -> None:
+def _print_strangers(book: Ledger, keys: dict[str, str], references: dict[str, str]) -> None:
     """Which units are left out of the page, and why."""
     known = {unit.name: unit for unit in book.units}
-    for name, newest in strangers.items():
+    for name, newest in ledger.strangers(book, keys, references).items():
         own, other = (known[each] for each in (name, newest))
         returns = [f"{unit.mean(who, 'return', TEAM):.3f}" for unit in (own, other) for who in ("expert", "random")]
         Console().print(

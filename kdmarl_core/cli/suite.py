@@ -208,7 +208,7 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
     return experiment, msgspec.structs.replace(
         expert,
         view=STUDENT,
-        critic_view=expert.critic_view or expert.view,
+        critic_view=expert.critics_see,
         policy="decentralized",
         actors=sizes,
         iterations=iterations,

@@ -56,7 +56,12 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     @property
     def views(self) -> tuple[str, ...]:
         """All that is seen through in training."""
-        return tuple(dict.fromkeys((self.view, self.critic_view or self.view)))
+        return tuple(dict.fromkeys((self.view, self.critics_see)))
+
+    @property
+    def critics_see(self) -> str:
+        """View of the critics."""
+        return self.critic_view or self.view
 
     def __post_init__(self) -> None:
         if self.actors and self.policy != "decentralized":
@@ -91,7 +96,7 @@ def train(
     env = make_env(config.envs)
     torch.manual_seed(seed)
     policy = untrained(config, env.groups)
-    critics = make_critics(env, config.critic, config.critic_view or config.view)
+    critics = make_critics(env, config.critic, config.critics_see)
     learner = PPO(policy, critics, config.ppo)
     modules = {"policy": policy, "critics": critics}
     path = folder / CHECKPOINT
@@ -103,7 +108,7 @@ def train(
     if not resume:
         with writing(path):
             path.unlink(missing_ok=True)
-    rollout = Rollout(env, config.view, config.critic_view)
+    rollout = Rollout(env, config.view, config.critics_see)
     with progress_bar() as progress:
         bar = progress.add_task("expert", total=config.iterations, completed=start, figures="")
         for iteration in range(start, config.iterations):

@@ -214,8 +214,7 @@ def _check_tensor(tensor: Message) -> None:
     if kind not in _ITEM_SIZES:
         raise WireError(f"{name} has element type {kind}, only numbers are allowed")
     dims = tensor.integers(1)
-    # The product of thousands of dims alone would take seconds, in which a driving robot waits.
-    elements = math.prod(dims) if len(dims) <= MAX_DIMS else 0
+    elements = math.prod(dims[:MAX_DIMS])  # that of thousands would take seconds, in which a driving robot waits
     if len(dims) > MAX_DIMS or max(elements, *dims, 0) > MAX_ELEMENTS:
         raise WireError(
             f"{name} has shape {dims[:8]}, at most {MAX_DIMS} dimensions and {MAX_ELEMENTS} elements may be"
