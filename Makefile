@@ -47,7 +47,7 @@ soak: .venv/stamp ## break ROBOTS robots at random for MINUTES, and judge their 
 	$(RUN_TEST_MODULE) faults.soak --robots $(ROBOTS) --minutes $(MINUTES) --model $(MODEL)
 
 bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and runtime.md (an hour)
-	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET FASTDDS_DEFAULT_PROFILES_FILE=test/loopback.xml \
 	  .venv-demo/bin/kdmarl-swarm bench config/swarms/crossing.yaml --robots 1,4,16,32 --simulate 60,60,300,60 --output docs/results/bench.json
 
 clean: ## remove what the other targets made
