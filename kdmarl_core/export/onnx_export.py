@@ -18,11 +18,14 @@ from kdmarl_core.contract import Discrete, Manifest
 from kdmarl_core.contract.checksums import note_sum
 from kdmarl_core.contract.manifest import METADATA_KEY, RecurrentState
 from kdmarl_core.contract.writing import replacing
+from kdmarl_core.expert.distributions import Categorical
 from kdmarl_core.expert.networks import Actor
 
 OPSET = 18
 STATE = "memory"
 """Graph input that holds the recurrent state."""
+TIE = 1e-4
+"""Two logits so close may change places by rounding."""
 
 
 class _Deployed(nn.Module):
@@ -126,15 +129,21 @@ def differences(
 ) -> np.ndarray:
     """Absolute differences between the file's commands and the network's, (M, A); 1 for another choice of actions.
 
+    Of actions whose logits lie within ``TIE`` of the highest, each is the network's choice.
+
     Args:
         actor: the network that was exported.
         observations: (M, O).
         commands: (M, A) what the policy file gave for them.
         state: (M, H) what the network remembers, if it has memory.
     """
+    seen = torch.from_numpy(observations)
     with torch.no_grad():
-        expected = actor.greedy(torch.from_numpy(observations), state).numpy()
-    return np.abs(expected - commands) if actor.head.continuous else (expected != commands).astype(np.float32)
+        decided = actor.decide(actor.features(seen, state), seen)
+    if isinstance(decided, Categorical):
+        chosen = decided.logits.gather(-1, torch.from_numpy(commands).long())
+        return (decided.logits.amax(-1, keepdim=True) - chosen > TIE).float().numpy()
+    return np.abs(actor.head.command(decided.mode()).numpy() - commands)
 
 
 def largest_difference(

@@ -15,7 +15,14 @@ from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert.networks import Actor, NetworkConfig
 from kdmarl_core.expert.policies import make_policy, observe
 from kdmarl_core.export.int8 import write_int8_policy
-from kdmarl_core.export.onnx_export import largest_difference, macs, record_results, weight_bytes, write_policy
+from kdmarl_core.export.onnx_export import (
+    differences,
+    largest_difference,
+    macs,
+    record_results,
+    weight_bytes,
+    write_policy,
+)
 from kdmarl_core.runtime import Policy
 from support import ROBOT_TYPES
 from toy import Doors
@@ -60,6 +67,16 @@ def test_the_file_acts_as_the_network(tmp_path, action, activation):
     assert weight_bytes(path) >= 4 * sum(p.numel() for p in actor.net.parameters())
 
 
+def test_a_tie_is_no_difference():
+    actor, manifest = make(Discrete(3))
+    with torch.no_grad():
+        actor.net[-1].weight.zero_()
+        actor.net[-1].bias.copy_(torch.tensor([0.5, 0.5 + 1e-6, 0.4]))
+    choices = np.array([[0], [1], [2]], np.float32)
+    seen = np.zeros((3, manifest.observation_size), np.float32)
+    assert differences(actor, seen, choices).tolist() == [[0], [0], [1]]
+
+
 @pytest.mark.parametrize(("memory", "int8"), [(0, False), (8, False), (0, True)])
 def test_the_file_masks_by_itself(tmp_path, memory, int8):
     env = Doors(20)
@@ -93,18 +110,18 @@ def test_the_file_remembers_as_the_network(tmp_path, action, activation):
     assert policy.manifest.recurrent == [RecurrentState(name="memory", shape=[1, 8])]
     assert macs(path) == actor.macs
     observations = (np.random.default_rng(0).normal(size=(200, manifest.observation_size)) * 5).astype(np.float32)
-    differences, remembered = [], []
+    apart, remembered = [], []
     for step, row in enumerate(observations):
         if step % 50 == 0:
             policy.reset()
             state = torch.zeros(1, 8)
         command, alone = policy(row), actor.greedy(torch.from_numpy(row[None])).detach().numpy()
-        differences.append(largest_difference(actor, row[None], command[None], state))
+        apart.append(largest_difference(actor, row[None], command[None], state))
         remembered.append(np.abs(command - alone).max())
         with torch.no_grad():
             state = actor.features(torch.from_numpy(row[None]), state)
         np.testing.assert_allclose(policy.state[0], state, atol=1e-5)
-    assert max(differences) < 1e-5
+    assert max(apart) < 1e-5
     assert max(remembered[::50]) < 1e-5
     assert max(remembered) > 0.1
 
