@@ -72,8 +72,8 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
 
 def _missing(units: list[Unit], book: Ledger, keys: dict[str, str], references: dict[str, str]) -> list[Unit]:
     """Those of ``units`` that are to be measured: not there, or left out of the page."""
-    strangers = ledger.strangers(book, keys, references)
-    return [unit for unit in units if unit.name in strangers or not book.has(unit.name, keys[unit.name])]
+    done = ledger.current(book, keys, references)
+    return [unit for unit in units if unit.name not in done]
 
 
 def _do(

@@ -111,10 +111,6 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         done = {row["method"] for row in self.rows}
         return [method for method in self.notes["methods"] if method in done]
 
-    def has(self, name: str, sha256: str) -> bool:
-        """Whether a unit is there and depends on the same things."""
-        return any((row.name, row.sha256) == (name, sha256) for row in self.units)
-
     def add(self, row: Row) -> Ledger:
         """The same with ``row`` in place of an older one of its name."""
         kept = [other for other in self.units if other.name != row.name]
@@ -197,6 +193,19 @@ def _alike(one: Means, two: Means) -> bool:
     return one.keys() == two.keys() and all(np.allclose(one[name], two[name], rtol=0, atol=1e-9) for name in one)
 
 
+def current(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, Row]:
+    """Name → each unit that counts: it depends on what it would now, and is none of :func:`strangers`.
+
+    Args:
+        ledger: with units.
+        keys: as for :func:`strangers`; the units come in their order.
+        references: as for :func:`strangers`.
+    """
+    strange = strangers(ledger, keys, references)
+    known = {unit.name: unit for unit in ledger.units if keys.get(unit.name) == unit.sha256}
+    return {name: known[name] for name in keys if name in known and name not in strange}
+
+
 def aggregated(
     ledger: Ledger,
     notes: dict[str, dict[str, str]],
@@ -207,18 +216,15 @@ def aggregated(
     """The same with ``rows`` and ``overall`` made anew.
 
     Args:
-        ledger: with units; those that depended on other things than now, and :func:`strangers`, stay and do not count.
+        ledger: with units; those that are not :func:`current` stay and do not count.
         notes: as in the ledger.
         about: as in the ledger.
-        keys: name of every unit → what its ``sha256`` is now; methods and tasks stand in their order.
+        keys: as for :func:`strangers`; methods and tasks stand in their order.
         references: as for :func:`strangers`.
     """
-    strange = strangers(ledger, keys, references)
-    known = {unit.name: unit for unit in ledger.units}
     cells: dict[tuple[str, str], list[Row]] = {}
-    for name, sha256 in keys.items():
-        if name in known and known[name].sha256 == sha256 and name not in strange:
-            cells.setdefault((known[name].task, known[name].method), []).append(known[name])
+    for unit in current(ledger, keys, references).values():
+        cells.setdefault((unit.task, unit.method), []).append(unit)
     rows = [
         _row(task, method, student, sorted(of, key=lambda unit: unit.seed))
         for (task, method), of in cells.items()
