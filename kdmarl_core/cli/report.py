@@ -72,6 +72,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         *_methods(book, methods),
         "",
+        *_against(book),
         *_from_scratch(book),
         "## Every type of student",
         "",
@@ -148,6 +149,29 @@ def _methods(book: Ledger, methods: list[str]) -> list[str]:
         lines.append([f"{len(tasks)} tasks, {len(seeds)} seeds", *(told(overall[m]["retention"]) for m in methods)])
         lines.append(["mean of these", *(f"{overall[method]['mean']:.3f}" for method in methods)])
     return _table(["task", *(f"`{method}`" for method in methods)], lines)
+
+
+def _against(book: Ledger) -> list[str]:
+    """The section that sets the first method against each other one; nothing where there is no other."""
+    if not book.against:
+        return []
+    lines = []
+    for row in book.against:
+        interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        not_better = [task for task in row["tasks"] if task not in row["better"]]
+        lines.append(
+            [
+                f"`{row['method']}`", str(len(row["tasks"])), str(row["pairs"]), f"{row['first']:.3f}",
+                f"{row['other']:.3f}", f"{row['difference']:+.3f}{interval}", ", ".join(not_better),
+            ]
+        )  # fmt: skip
+    first = f"`{book.methods[0]}`"
+    head = ["method", "tasks", "pairs", f"{first} retains", "it retains", "difference", f"{first} no better on"]
+    about = (
+        f"Over the tasks that {first} and the method have both done: means over tasks of means over the seeds that "
+        "both have, with 95 % stratified bootstrap interval where each task has several:"
+    )
+    return [f"## {first} against each", "", about, "", *_table(head, lines), ""]
 
 
 def _from_scratch(book: Ledger) -> list[str]:

@@ -103,6 +103,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """task, method, student (a type or ``team``) → figures over seeds"""
     overall: list[dict[str, Any]] = []
     """method → retention over the tasks that all methods have done"""
+    against: list[dict[str, Any]] = []
+    """every method but the first → how much more the first retains, over the tasks that both have done"""
     units: list[Row] = []
 
     @property
@@ -213,7 +215,7 @@ def aggregated(
     keys: dict[str, str],
     references: dict[str, str],
 ) -> Ledger:
-    """The same with ``rows`` and ``overall`` made anew.
+    """The same with ``rows``, ``overall`` and ``against`` made anew.
 
     Args:
         ledger: with units; those that are not :func:`current` stay and do not count.
@@ -230,7 +232,8 @@ def aggregated(
         for (task, method), of in cells.items()
         for student in ((TEAM, *of[0].types) if len(of[0].types) > 1 else (TEAM,))
     ]
-    return msgspec.structs.replace(ledger, notes=notes, about=about, rows=rows, overall=_overall(cells))
+    made = msgspec.structs.replace(ledger, notes=notes, about=about, rows=rows, overall=_overall(cells))
+    return msgspec.structs.replace(made, against=_against(cells, made.methods))
 
 
 def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
@@ -287,6 +290,48 @@ def _overall(cells: dict[tuple[str, str], list[Row]]) -> list[dict[str, Any]]:
             }
         )
     return overall
+
+
+def _against(cells: dict[tuple[str, str], list[Row]], methods: list[str]) -> list[dict[str, Any]]:
+    """The first method less each other, over the tasks that both have done and the seeds that both have of each."""
+    found = []
+    for method in methods[1:]:
+        pairs: dict[str, list[tuple[float, float]]] = {}
+        for (task, _), of in ((cell, units) for cell, units in cells.items() if cell[1] == method):
+            own = {unit.seed: unit.retention(TEAM) for unit in cells.get((task, methods[0]), [])}
+            if both := [(own[unit.seed], unit.retention(TEAM)) for unit in of if unit.seed in own]:
+                pairs[task] = both
+        if pairs:
+            means = np.array([np.mean(both, 0) for both in pairs.values()])
+            low, high = _bounds([np.subtract(*np.array(both).T) for both in pairs.values()])
+            found.append(
+                {
+                    "method": method,
+                    "tasks": list(pairs),
+                    "pairs": sum(map(len, pairs.values())),
+                    "first": _rounded(means[:, 0].mean()),
+                    "other": _rounded(means[:, 1].mean()),
+                    "difference": _rounded(np.subtract(*means.T).mean()),
+                    "low": low,
+                    "high": high,
+                    "better": [task for task, (one, other) in zip(pairs, means, strict=True) if one > other],
+                }
+            )
+    return found
+
+
+def _bounds(strata: list[np.ndarray], seed: int = 0) -> tuple[float | None, float | None]:
+    """95 % interval of the mean over tasks of means over seeds, by stratified bootstrap; None where a task has one."""
+    if min(map(len, strata)) < 2:
+        return None, None
+    bounds = stats.bootstrap(
+        tuple(strata),
+        lambda *drawn, axis: np.mean([values.mean(axis) for values in drawn], 0),
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return _rounded(bounds.low), _rounded(bounds.high)
 
 
 def interval(scores: np.ndarray, seed: int = 0) -> Interval:

@@ -172,6 +172,7 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     app(["report", str(tmp_path / "half.json")], standalone_mode=False)
     page = (tmp_path / "half.md").read_text()
     assert "| navigation | 0.500 |  |" in page
+    assert "| `scratch` | 1 | 1 | 0.500 | 0.500 | +0.000 | spread |" in page
     assert "never" not in page
     assert "- `other`" not in page
 

@@ -25,7 +25,8 @@ def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256
 
 def aggregated(book):
     names = {unit.name: "a" for unit in book.units}
-    return ledger.aggregated(book, {}, "", names, names)
+    notes = {"methods": dict.fromkeys(("kdmarl", "other", "third", "fourth"), "")}
+    return ledger.aggregated(book, notes, "", names, names)
 
 
 def test_retention_of_types_team_and_worst_robot():
@@ -62,6 +63,28 @@ def test_overall_covers_only_what_all_methods_have_done():
         ("other", ["spread"], [1]),
     ]
     assert overall[1]["mean"] == pytest.approx(0.9)
+
+
+def test_the_first_method_is_set_against_each_other_on_what_both_have_done():
+    book = Ledger(title="t")
+    for unit in (
+        *(row(seed=seed, students=(8.0, 8.0, 8.0)) for seed in (1, 2, 3)),
+        *(row(method="other", seed=seed, students=(seed, seed, seed)) for seed in (1, 2, 4)),
+        row(task="reference", students=(5.0, 5.0, 5.0)),
+        row(method="third", seed=3, students=(6.0, 6.0, 6.0)),
+        row(task="reference", method="third", students=(7.0, 7.0, 7.0)),
+        row(task="tag", method="third"),
+        row(task="tag", method="fourth"),
+    ):
+        book = book.add(unit)
+    other, third = aggregated(book).against
+    assert (other["method"], other["tasks"], other["pairs"]) == ("other", ["spread"], 2)
+    assert (other["first"], other["other"], other["difference"]) == pytest.approx((0.8, 0.15, 0.65))
+    assert (other["low"], other["high"]) == pytest.approx((0.6, 0.7))  # all that two seeds can be drawn to
+    assert other["better"] == ["spread"]
+    assert (third["method"], third["tasks"], third["pairs"]) == ("third", ["spread", "reference"], 2)
+    assert (third["first"], third["other"], third["difference"]) == pytest.approx((0.65, 0.65, 0.0))
+    assert (third["low"], third["better"]) == (None, ["spread"])
 
 
 def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
