@@ -146,13 +146,6 @@ def differences(
     return np.abs(actor.head.command(decided.mode()).numpy() - commands)
 
 
-def largest_difference(
-    actor: Actor, observations: np.ndarray, commands: np.ndarray, state: Tensor | None = None
-) -> float:
-    """The largest of :func:`differences`."""
-    return float(differences(actor, observations, commands, state).max())
-
-
 def strip(model: onnx.ModelProto) -> None:
     """Drop the exporter's traces: documentation strings and per-node metadata, which hold paths of this machine."""
     model.producer_name, model.producer_version, model.doc_string = "kdmarl", "", ""

@@ -17,7 +17,6 @@ from kdmarl_core.expert.policies import make_policy, observe
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import (
     differences,
-    largest_difference,
     macs,
     record_results,
     weight_bytes,
@@ -61,7 +60,7 @@ def test_the_file_acts_as_the_network(tmp_path, action, activation):
     assert policy.manifest == manifest
     observations = (np.random.default_rng(0).normal(size=(200, manifest.observation_size)) * 5).astype(np.float32)
     commands = np.array([policy(row) for row in observations])
-    assert largest_difference(actor, observations, commands) < 1e-5
+    assert differences(actor, observations, commands).max() < 1e-5
     assert commands.std() > 0.1
     assert macs(path) == actor.macs
     assert weight_bytes(path) >= 4 * sum(p.numel() for p in actor.net.parameters())
@@ -95,7 +94,8 @@ def test_the_file_masks_by_itself(tmp_path, memory, int8):
         (write_int8_policy if int8 else write_policy)(actor, manifest, tmp_path / f"{group.name}.onnx")
         policies[group.name] = Policy.load(tmp_path / f"{group.name}.onnx")
         seen = env.observe(STUDENT)[group.name].reshape(-1, manifest.observation_size)
-        assert largest_difference(actor, seen, np.array([at_first(policies[group.name], row) for row in seen])) == 0
+        commands = np.array([at_first(policies[group.name], row) for row in seen])
+        assert differences(actor, seen, commands).max() == 0
     figures = episodes.run(env, episodes.PolicyFiles(policies), 60, seed=1)  # a closed door raises
     assert figures["return"].shape == (60, 3)
 
@@ -116,7 +116,7 @@ def test_the_file_remembers_as_the_network(tmp_path, action, activation):
             policy.reset()
             state = torch.zeros(1, 8)
         command, alone = policy(row), actor.greedy(torch.from_numpy(row[None])).detach().numpy()
-        apart.append(largest_difference(actor, row[None], command[None], state))
+        apart.append(differences(actor, row[None], command[None], state).max())
         remembered.append(np.abs(command - alone).max())
         with torch.no_grad():
             state = actor.features(torch.from_numpy(row[None]), state)
