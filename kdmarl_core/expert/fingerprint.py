@@ -20,15 +20,13 @@ LATER: Mapping[str, Any] = {
     "shared": 0.0,
     "others": False,
     "critic_view": None,
-    "start_delay": [0.0, 0.0],
 }
 """Keys that came later → what runs without them did."""
 
 
 def encode(facts: Facts) -> str:
     """Facts as they are kept: keys that came later are left out where they change nothing."""
-    plain = json.loads(msgspec.json.encode(facts))  # with lists for tuples, as they are kept
-    return msgspec.json.encode(_lasting(plain), order="sorted").decode()
+    return msgspec.json.encode(_lasting(facts), order="sorted").decode()
 
 
 def differences(kept: str, facts: Facts) -> str:

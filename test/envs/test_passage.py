@@ -10,7 +10,7 @@ from kdmarl_core.contract.swarm import World, world_clearance
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from support import REPOSITORY
 
-TASK = yaml.safe_load((REPOSITORY / "config/passage.yaml").read_text())["task"] | {"randomization": {}}
+TASK = yaml.safe_load((REPOSITORY / "config/passage.yaml").read_text())["task"]
 
 
 def make(envs=8, **changes) -> Passage:
@@ -51,25 +51,6 @@ def test_same_seed_same_arenas():
         env.reset(9)
     for name in ("pose", "goal", "walls"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-
-
-def test_robots_begin_one_after_the_other():
-    env = make(50, randomization={"start_delay": [0.5, 1.5]})
-    env.reset(3)
-    started = env.pose.copy()
-    moved = [(env.pose != started).any(-1) for _ in drive(env, 20, 0.2)]
-    begun = np.argmax(moved, axis=0)  # the first step that moves a robot
-    delay = env._delay / 2  # from command to motion, two substeps a step
-    np.testing.assert_array_equal(begun, env._first_step + np.floor(delay))
-    assert set(env._first_step.ravel()) == set(range(5, 16))
-    assert (env._first_step != env._first_step[:, :1]).any(1).all()
-
-
-def test_the_wait_for_the_start_is_no_blocked_time():
-    env = make(3, max_steps=20, randomization={"start_delay": [1.0, 1.0]})
-    env.reset(0)
-    step = list(drive(env, 20, 0.0))[-1]
-    np.testing.assert_allclose(step.episodes["blocked"], 1.0)
 
 
 def test_blocked_counts_the_time_that_robots_stand_away_from_their_goals():

@@ -67,8 +67,6 @@ class Randomization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """true speed for a commanded speed of 1"""
     odometry_noise: FloatRange = (0.0, 0.02)
     """standard deviation of measured speeds [m/s, rad/s]"""
-    start_delay: FloatRange = (0.0, 0.0)
-    """from the beginning of an episode until the robot begins to act [s]: nodes do not start all at once"""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

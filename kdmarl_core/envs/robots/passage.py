@@ -37,7 +37,7 @@ class Passage(GoalsEnv):
 
     The wall lies along y through the origin. Robots are told where the gap is, as the one target there is.
 
-    Adds the figure ``blocked``: time that a robot that has begun to act stands away from its goal [s].
+    Adds the figure ``blocked``: time that a robot stands before it is at its goal for good [s].
 
     Raises:
         KdmarlError: the largest robot does not fit through the narrowest gap, or a swarm file does not say where it is.
@@ -102,5 +102,5 @@ class Passage(GoalsEnv):
 
     def _task_figures(self) -> dict[str, np.ndarray]:
         stands = np.abs(self.velocity[..., 0]) < WAITING
-        self._blocked += self.control_period * (stands & ~self._waiting & ~self._at_goal)
+        self._blocked += self.control_period * (stands & ~self._at_goal)
         return super()._task_figures() | {"blocked": self._blocked}

@@ -126,8 +126,6 @@ class RobotsEnv(BatchedEnv):
         self._delay = np.zeros((envs, agents), np.int64)
         self._gain = np.ones((envs, agents, 2))
         self._steps = np.zeros(envs, np.int64)
-        self._first_step = np.zeros((envs, agents), np.int64)
-        self._waiting = np.zeros((envs, agents), bool)
         self._touching = np.zeros((envs, agents), bool)
         self._collided = np.zeros((envs, agents), bool)
         self._collisions, self._return, self._clearance = (np.zeros((envs, agents)) for _ in range(3))
@@ -193,9 +191,6 @@ class RobotsEnv(BatchedEnv):
         substep = self.control_period / SUBSTEPS
         low, high = (round(delay / substep) for delay in ranges.delay)
         self._delay[chosen] = self._rng.integers(low, high, shape, endpoint=True)
-        low, high = (round(delay / self.control_period) for delay in ranges.start_delay)
-        if high:  # else the numbers that other tasks draw would be others
-            self._first_step[chosen] = self._rng.integers(low, high, shape, endpoint=True)
 
     def _place_world(self, swarm: Swarm, chosen: np.ndarray) -> None:
         if swarm.world is None:
@@ -214,13 +209,11 @@ class RobotsEnv(BatchedEnv):
         self._place_swarm(swarm, ordered, chosen)
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
-        """Advance by one control period; actions are clipped to the limits, and not heeded before a robot has begun."""
+        """Advance by one control period; actions are clipped to the limits."""
         self._commands = np.roll(self._commands, 1, axis=0)
         for group in self.groups:
             low, high = group.action.low, group.action.high  # type: ignore[union-attr]
             self._commands[0][:, group.agents] = np.clip(actions[group.name], low, high)
-        self._waiting = self._steps[:, None] < self._first_step
-        self._commands[0][self._waiting] = 0
         before = self._measure()
         self._move()
         self._steps += 1
