@@ -65,7 +65,12 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         "stages": {name: method.stage for name, method in suite.methods.items()},
         "tasks": _about(suite.tasks),
     }
-    ledger.change(results, suite.title, lambda book: ledger.aggregated(book, notes, suite.about, keys, references))
+    bars = {name: method.bar for name, method in suite.methods.items() if method.bar}
+
+    def anew(book: Ledger) -> Ledger:
+        return msgspec.structs.replace(ledger.aggregated(book, notes, suite.about, keys, references), bars=bars)
+
+    ledger.change(results, suite.title, anew)
     _print_strangers(ledger.load(results), keys, references)
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
 

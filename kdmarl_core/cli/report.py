@@ -11,7 +11,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.pages import marks, with_section
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.evaluate import ledger
-from kdmarl_core.evaluate.ledger import TEAM, Ledger
+from kdmarl_core.evaluate.ledger import TEAM, Bar, Ledger
 from kdmarl_core.evaluate.retention_figure import draw
 
 FIGURES = {
@@ -64,6 +64,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         *_headline(book),
         "",
+        *_bars(book),
         "## Methods",
         "",
         *(f"- `{name}`: {about}" for name, about in book.notes["methods"].items() if about and name in methods),
@@ -132,6 +133,30 @@ def _headline(book: Ledger) -> list[str]:
             "of the contacts that begin (robots): the two cannot be compared."
         )
     return [*_table(head, lines), "", about]
+
+
+def _bars(book: Ledger) -> list[str]:
+    """The section on what methods are held to; nothing where there are no bars."""
+    lines = []
+    for method, bar in book.bars.items():
+        tasks: dict[str, list[str]] = {"held": [], "in doubt": [], "missed": []}
+        for row in book.rows:
+            if (row["method"], row["student"]) == (method, TEAM):
+                found = f"{row['task']} ({told(row['retention'])} at {row['macs_ratio']:.1f}x)"
+                tasks[_verdict(row, bar)].append(found)
+        if any(tasks.values()):
+            asked = f"{bar.retention:.2f} at {bar.macs_ratio:g}x"
+            lines.append([f"`{method}`", asked, *(", ".join(names) or "none" for names in tasks.values())])
+    if not lines:
+        return []
+    head = ["method", "retention at fewer MACs", "held on", "held, though not by the whole interval, on", "missed on"]
+    return ["## Bars", "", *_table(head, lines), ""]
+
+
+def _verdict(row: dict[str, Any], bar: Bar) -> str:
+    if row["retention"]["iqm"] < bar.retention or row["macs_ratio"] < bar.macs_ratio:
+        return "missed"
+    return "held" if row["retention"]["low"] >= bar.retention else "in doubt"
 
 
 def _pair(row: dict[str, Any], key: str) -> str:

@@ -19,6 +19,7 @@ from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
+from kdmarl_core.evaluate.ledger import Bar
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import Actor, NetworkConfig
@@ -53,6 +54,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """dotted keys of the experiment that this method changes"""
     about: str = ""
     """a few words for the page"""
+    bar: Bar | None = None
+    """what it is held to on every task"""
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

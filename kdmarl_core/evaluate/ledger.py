@@ -91,6 +91,14 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
+class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a method is held to on every task."""
+
+    retention: float
+    macs_ratio: float
+    """how many times fewer multiply-accumulates than the expert's"""
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -105,6 +113,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """method → retention over the tasks that all methods have done"""
     against: list[dict[str, Any]] = []
     """every method but the first → how much more the first retains, over the tasks that both have done"""
+    bars: dict[str, Bar] = {}
+    """method → what it is held to"""
     units: list[Row] = []
 
     @property

@@ -177,6 +177,32 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     assert "- `other`" not in page
 
 
+def test_what_methods_are_held_to(tmp_path):
+    def kept(task, method, *values):
+        units = [msgspec.structs.replace(result(task, method), seed=seed) for seed in range(len(values))]
+        return [
+            msgspec.structs.replace(unit, students={"return": [value]})
+            for unit, value in zip(units, values, strict=True)
+        ]
+
+    done = [
+        *kept("spread", "kdmarl", 0.96, 0.98), *kept("tag", "kdmarl", 0.94, 0.98), *kept("reference", "kdmarl", 0.9),
+        *kept("spread", "small", 0.99),
+    ]  # fmt: skip
+    bars = {"kdmarl": ledger.Bar(retention=0.95, macs_ratio=28.6), "small": ledger.Bar(retention=0.9, macs_ratio=100)}
+    notes = {"methods": dict.fromkeys(["kdmarl", "small"], ""), "tasks": {}}
+    book = ledger.aggregated(ledger.Ledger(title="", bars=bars), notes, "", {}, {})
+    book = ledger.aggregated(msgspec.structs.replace(book, units=done), notes, "", names(done), names(done))
+    ledger.save(book, tmp_path / "some.json")
+    app(["report", str(tmp_path / "some.json")], standalone_mode=False)
+    page = (tmp_path / "some.md").read_text()
+    assert (
+        "| `kdmarl` | 0.95 at 28.6x | spread (0.970 [0.960, 0.980] at 30.0x) | tag (0.960 [0.940, 0.980] at 30.0x) | "
+        "reference (0.900 at 30.0x) |"
+    ) in page
+    assert "| `small` | 0.90 at 100x | none | none | spread (0.990 at 30.0x) |" in page
+
+
 @pytest.mark.parametrize(("kept", "line"), [(0.96, "| spread |  | `direct` | 1 |"), (0.5, "| spread | none; best: |")])
 def test_the_smallest_network_from_scratch(tmp_path, kept, line):
     expert_sized = result("spread", "direct")
