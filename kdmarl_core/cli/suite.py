@@ -22,7 +22,7 @@ from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate.ledger import Bar
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.networks import Actor, NetworkConfig
+from kdmarl_core.expert.networks import Activation, Actor, NetworkConfig
 from kdmarl_core.expert.train import ExpertConfig, expert_facts, untrained
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -50,6 +50,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ratio: Annotated[float, msgspec.Meta(gt=1)] | None = None
     """students are two equal layers of the greatest width that needs so many times fewer MACs than the expert; None:
     the sizes of the experiment file"""
+    activation: Activation | None = None
+    """of all students; None: those of the experiment file"""
     set: dict[str, Any] = {}
     """dotted keys of the experiment that this method changes"""
     about: str = ""
@@ -195,10 +197,13 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
     """The experiment of a method, and how its policies are trained if they are not distilled."""
     experiment = load_experiment(config, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
     env = make_env(experiment, config, 1)
-    if method.ratio:
-        students = _sized(experiment, env, method.ratio)
-        distill = msgspec.structs.replace(experiment.distill, students=students)
-        experiment = msgspec.structs.replace(experiment, distill=distill)
+    students = _sized(experiment, env, method.ratio) if method.ratio else experiment.distill.students
+    if method.activation:
+        students = {
+            name: msgspec.structs.replace(network, activation=method.activation) for name, network in students.items()
+        }
+    distill = msgspec.structs.replace(experiment.distill, students=students)
+    experiment = msgspec.structs.replace(experiment, distill=distill)
     if method.stage == "distill":
         return experiment, None
     expert = experiment.expert

@@ -22,6 +22,7 @@ from kdmarl_core.expert.distributions import Categorical, Distribution, Squashed
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 UNAVAILABLE = -1e9
 """Logit of an action that may not be chosen: its probability is exactly 0, and entropy and divergence stay finite."""
+Activation = Literal["tanh", "relu"]
 Width = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
@@ -29,7 +30,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Shape of a multilayer perceptron policy."""
 
     hidden: tuple[Width, ...] = (256, 256)
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = "tanh"
     log_std: float = -1.0
     """initial log standard deviation before squashing (continuous actions)"""
     state_dependent_std: bool = False

@@ -79,6 +79,16 @@ def test_methods_of_many_rounds_lose_no_moment():
             assert distill.driver == "expert" or distill.rounds == 1 or round(distill.handover * distill.rounds) == 10
 
 
+def test_students_of_a_method_may_have_another_size_and_activation(tmp_path):
+    path = written(tmp_path, methods={"as_given": {}, "small": {"ratio": 100, "activation": "tanh"}})
+    given, small = (
+        next(unit for unit in units(load_suite(path), path) if unit.method == name).experiment.distill.students["agent"]
+        for name in ("as_given", "small")
+    )
+    assert (given.hidden, given.activation) == ((40, 36), "relu")
+    assert (small.hidden, small.activation) == ((17, 17), "tanh")
+
+
 def test_figures_do_not_depend_on_what_is_not_used(tmp_path):
     keys = []
     for decay in (0.0, 0.5):
