@@ -50,13 +50,16 @@ def report(results: Path, readme: Path | None) -> None:
 
 def _page(book: Ledger, results: Path) -> list[str]:
     methods = book.methods
+    measured = sum(len(row["seeds"]) for row in book.rows if row["student"] == TEAM)
     return [
         f"# {book.title}",
         "",
         *([book.about.strip(), ""] if book.about else []),
         f"Made by `{book.rows[0]['command'].partition(' --only')[0]}` and `kdmarl report {results}`; raw numbers in "
         f"`{results.name}`. "
-        f"Retention is (student − random) / (expert − random) of mean returns; {_scores(book)}.",
+        f"{measured} of {book.planned} units are measured. "
+        f"Retention is (student − random) / (expert − random) of mean returns; {_scores(book)}. Returns and all other "
+        "figures are plain means. All seeds are measured on the same episodes: intervals are of training.",
         "",
         f"![Retention of every method on every task]({results.with_suffix('.png').name})",
         "",
@@ -69,7 +72,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         *(f"- `{name}`: {about}" for name, about in book.notes["methods"].items() if about and name in methods),
         "",
-        "Retention of the whole team:",
+        "Retention of the whole team, in brackets of how many seeds where there are several:",
         "",
         *_methods(book, methods),
         "",
@@ -95,9 +98,9 @@ def _scores(book: Ledger) -> str:
     if len(seeds) == 1:
         return "means, since there is one seed, which has no interval: how much another seed would differ is not known"
     return (
-        "interquartile mean over seeds (and tasks, where it is over several), which is the mean where there are fewer "
-        "than four scores, with 95 % stratified bootstrap interval over seeds; where there is one seed there is no "
-        "interval, and how much another seed would differ is not known"
+        "interquartile mean over seeds, which is the mean where there are fewer than four, with 95 % bootstrap "
+        "interval over seeds; where there is one seed there is no interval, and how much another seed would differ is "
+        "not known"
     )
 
 
@@ -126,7 +129,9 @@ def _headline(book: Ledger) -> list[str]:
                 f"{row['macs_ratio']:.1f}x", *figures,
             ]
         )  # fmt: skip
-    about = "Figures are the expert's → the students'." if shown else ""
+    about = "The worst robot is the one that keeps least of the expert's return."
+    if shown:
+        about += " Figures are the expert's → the students'."
     if "collisions" in shown:
         about += (
             " Collisions are means over agents and episodes, of the steps in which an agent overlaps another (MPE), or "
@@ -139,7 +144,7 @@ def _bars(book: Ledger) -> list[str]:
     """The section on what methods are held to; nothing where there are no bars."""
     lines = []
     for method, bar in book.bars.items():
-        tasks: dict[str, list[str]] = {"held": [], "in doubt": [], "missed": []}
+        tasks: dict[str, list[str]] = {"held": [], "in doubt": [], "one seed": [], "missed": []}
         for row in book.rows:
             if (row["method"], row["student"]) == (method, TEAM):
                 found = f"{row['task']} ({told(row['retention'])} at {row['macs_ratio']:.1f}x)"
@@ -149,13 +154,18 @@ def _bars(book: Ledger) -> list[str]:
             lines.append([f"`{method}`", asked, *(", ".join(names) or "none" for names in tasks.values())])
     if not lines:
         return []
-    head = ["method", "retention at fewer MACs", "held on", "held, though not by the whole interval, on", "missed on"]
+    head = [
+        "method", "retention at fewer MACs", "held on", "held, though not by the whole interval, on",
+        "held with one seed on", "missed on",
+    ]  # fmt: skip
     return ["## Bars", "", *_table(head, lines), ""]
 
 
 def _verdict(row: dict[str, Any], bar: Bar) -> str:
     if row["retention"]["iqm"] < bar.retention or row["macs_ratio"] < bar.macs_ratio:
         return "missed"
+    if len(row["seeds"]) == 1:
+        return "one seed"
     return "held" if row["retention"]["low"] >= bar.retention else "in doubt"
 
 
@@ -166,13 +176,12 @@ def _pair(row: dict[str, Any], key: str) -> str:
 def _methods(book: Ledger, methods: list[str]) -> list[str]:
     """Retention of the team: tasks down, methods across."""
     tasks = list(dict.fromkeys(row["task"] for row in book.rows))
-    cells = {(row["task"], row["method"]): told(row["retention"]) for row in book.rows if row["student"] == TEAM}
+    cells = {
+        (row["task"], row["method"]): told(row["retention"]) + (f" ({n})" if (n := len(row["seeds"])) > 1 else "")
+        for row in book.rows
+        if row["student"] == TEAM
+    }
     lines = [[task, *(cells.get((task, method), "") for method in methods)] for task in tasks]
-    if book.overall and len(book.overall[0]["tasks"]) > 1:
-        overall = {row["method"]: row for row in book.overall}
-        tasks, seeds = book.overall[0]["tasks"], book.overall[0]["seeds"]
-        lines.append([f"{len(tasks)} tasks, {len(seeds)} seeds", *(told(overall[m]["retention"]) for m in methods)])
-        lines.append(["mean of these", *(f"{overall[method]['mean']:.3f}" for method in methods)])
     return _table(["task", *(f"`{method}`" for method in methods)], lines)
 
 
@@ -218,16 +227,20 @@ def _from_scratch(book: Ledger) -> list[str]:
 
 
 def _students(book: Ledger) -> list[str]:
-    head = ["task", "method", "student", "retention", "MACs", "fewer", "parameters", "return", "minutes"]
+    head = ["task", "method", "student", "retention", "MACs", "fewer", "parameters", "return", "figures", "minutes"]
     lines = [
         [
             row["task"], f"`{row['method']}`", row["student"], told(row["retention"]), f"{row['macs']:,.0f}",
             f"{row['macs_ratio']:.1f}x", f"{row['params']:,.0f}", f"{row['return']:.2f}",
+            ", ".join(f"{title} {row[key]:.3f}" for key, title in FIGURES.items() if key in row),
             f"{row['minutes']['policies']:.1f}",
         ]
         for row in book.rows
     ]  # fmt: skip
-    return _table(head, lines)
+    about = (
+        "Minutes are those of the clock for the whole team, on a machine with other work: compare them only roughly."
+    )
+    return [*_table(head, lines), "", about]
 
 
 def told(interval: dict[str, float]) -> str:

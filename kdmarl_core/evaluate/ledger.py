@@ -109,12 +109,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """``methods`` and ``tasks`` → name → a few words; ``stages`` → method → how its policies come about"""
     rows: list[dict[str, Any]] = []
     """task, method, student (a type or ``team``) → figures over seeds"""
-    overall: list[dict[str, Any]] = []
-    """method → retention over the tasks that all methods have done"""
     against: list[dict[str, Any]] = []
     """every method but the first → how much more the first retains, over the tasks that both have done"""
     bars: dict[str, Bar] = {}
     """method → what it is held to"""
+    planned: int = 0
+    """how many units the benchmark has"""
     units: list[Row] = []
 
     @property
@@ -225,7 +225,7 @@ def aggregated(
     keys: dict[str, str],
     references: dict[str, str],
 ) -> Ledger:
-    """The same with ``rows``, ``overall`` and ``against`` made anew.
+    """The same with ``rows``, ``against`` and ``planned`` made anew.
 
     Args:
         ledger: with units; those that are not :func:`current` stay and do not count.
@@ -242,7 +242,7 @@ def aggregated(
         for (task, method), of in cells.items()
         for student in ((TEAM, *of[0].types) if len(of[0].types) > 1 else (TEAM,))
     ]
-    made = msgspec.structs.replace(ledger, notes=notes, about=about, rows=rows, overall=_overall(cells))
+    made = msgspec.structs.replace(ledger, notes=notes, about=about, rows=rows, planned=len(keys))
     return msgspec.structs.replace(made, against=_against(cells, made.methods))
 
 
@@ -275,31 +275,6 @@ def _over(costs: list[Cost], counts: list[int], key: str) -> float:
     """Mean over the robots."""
     total = sum(getattr(cost, key) * count for cost, count in zip(costs, counts, strict=True))
     return float(total / sum(counts))
-
-
-def _overall(cells: dict[tuple[str, str], list[Row]]) -> list[dict[str, Any]]:
-    """Retention of the whole team by method, over the tasks and seeds that all methods have."""
-    methods = list(dict.fromkeys(method for _, method in cells))
-    tasks = [task for task in dict.fromkeys(task for task, _ in cells) if all((task, m) in cells for m in methods)]
-    if not tasks:
-        return []
-    shared = set.intersection(*({unit.seed for unit in cells[task, m]} for task in tasks for m in methods))
-    if not shared:
-        return []
-    overall = []
-    for method in methods:
-        chosen = [[unit for unit in cells[task, method] if unit.seed in shared] for task in tasks]
-        scores = np.array([[unit.retention(TEAM) for unit in sorted(of, key=lambda u: u.seed)] for of in chosen]).T
-        overall.append(
-            {
-                "method": method,
-                "tasks": tasks,
-                "seeds": sorted(shared),
-                "retention": msgspec.to_builtins(interval(scores)),
-                "mean": round(float(scores.mean()), 5),
-            }
-        )
-    return overall
 
 
 def _against(cells: dict[tuple[str, str], list[Row]], methods: list[str]) -> list[dict[str, Any]]:

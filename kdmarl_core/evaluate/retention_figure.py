@@ -12,19 +12,13 @@ from matplotlib import pyplot as plt
 
 from kdmarl_core.evaluate.ledger import TEAM, Ledger
 
-BARS = (0.90, 0.95)
-"""Retention that is aimed at: at 100 and at 28.6 times fewer MACs."""
 GREY = "#6b6b6b"
 
 
 def draw(book: Ledger, path: Path) -> None:
-    """Write a PNG with one panel a task, and one for all tasks together where every method has done them."""
+    """Write a PNG with one panel a task."""
     panels = [(task, _of_task(book, task)) for task in dict.fromkeys(row["task"] for row in book.rows)]
-    if book.overall and len(book.overall[0]["tasks"]) > 1:
-        panels.append(
-            (f"all {len(book.overall[0]['tasks'])} tasks", {r["method"]: r["retention"] for r in book.overall})
-        )
-    methods = book.methods
+    methods, bars = book.methods, sorted({bar.retention for bar in book.bars.values()})
     colours = {method: f"C{index % 10}" for index, method in enumerate(methods)}
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
@@ -39,7 +33,7 @@ def draw(book: Ledger, path: Path) -> None:
                 each = found[method]
                 axis.plot([each["low"], each["high"]], [place, place], color=colours[method], lw=6, alpha=0.35)
                 axis.plot(each["iqm"], place, "o", color=colours[method], ms=6)
-        for bar in BARS:
+        for bar in bars:
             axis.axvline(bar, color=GREY, lw=0.8, ls=":")
         axis.set_title(title, fontsize=10)
         axis.set_yticks(range(len(methods)), methods, fontsize=8)
@@ -47,7 +41,8 @@ def draw(book: Ledger, path: Path) -> None:
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{book.title}: retention (dotted: {', '.join(f'{bar:.2f}' for bar in BARS)})", fontsize=11)
+    dotted = f" (dotted: {', '.join(f'{bar:.2f}' for bar in bars)})" if bars else ""
+    figure.suptitle(f"{book.title}: retention{dotted}", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=130, format="png")
     plt.close(figure)

@@ -160,7 +160,7 @@ def test_smoke(tmp_path, monkeypatch, capsys):
         (task, method) for task in ("spread", "navigation") for method in ("kdmarl", "tiny", "scratch")
     }
     assert all(row["seeds"] == [1, 2] for row in book["rows"])
-    assert {each["method"] for each in book["overall"]} == {"kdmarl", "tiny", "scratch"}
+    assert {each["method"] for each in book["against"]} == {"tiny", "scratch"}
 
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- begin from smoke.json -->\nold\n<!-- end from smoke.json -->\nafter\n")
@@ -197,6 +197,7 @@ def test_what_methods_are_held_to(tmp_path):
 
     done = [
         *kept("spread", "kdmarl", 0.96, 0.98), *kept("tag", "kdmarl", 0.94, 0.98), *kept("reference", "kdmarl", 0.9),
+        *kept("coverage", "kdmarl", 0.99),
         *kept("spread", "small", 0.99),
     ]  # fmt: skip
     bars = {"kdmarl": ledger.Bar(retention=0.95, macs_ratio=28.6), "small": ledger.Bar(retention=0.9, macs_ratio=100)}
@@ -208,9 +209,9 @@ def test_what_methods_are_held_to(tmp_path):
     page = (tmp_path / "some.md").read_text()
     assert (
         "| `kdmarl` | 0.95 at 28.6x | spread (0.970 [0.960, 0.980] at 30.0x) | tag (0.960 [0.940, 0.980] at 30.0x) | "
-        "reference (0.900 at 30.0x) |"
+        "coverage (0.990 at 30.0x) | reference (0.900 at 30.0x) |"
     ) in page
-    assert "| `small` | 0.90 at 100x | none | none | spread (0.990 at 30.0x) |" in page
+    assert "| `small` | 0.90 at 100x | none | none | none | spread (0.990 at 30.0x) |" in page
 
 
 @pytest.mark.parametrize(("kept", "line"), [(0.96, "| spread |  | `direct` | 1 |"), (0.5, "| spread | none; best: |")])
@@ -293,7 +294,7 @@ def test_units_of_another_expert_are_left_out_and_done_again(tmp_path, monkeypat
 
 def test_pages_say_what_one_seed_and_a_mean_are(tmp_path):
     done = [result("spread", "kdmarl")]
-    for seeds, told in (([1], "there is one seed, which has no interval"), ([1, 2], "fewer than four scores")):
+    for seeds, told in (([1], "there is one seed, which has no interval"), ([1, 2], "where there are fewer than four")):
         done = [msgspec.structs.replace(done[0], seed=seed) for seed in seeds]
         notes = {"methods": {"kdmarl": ""}, "tasks": {}}
         book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", names(done), names(done))

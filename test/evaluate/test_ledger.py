@@ -53,18 +53,6 @@ def test_rows_hold_what_a_table_needs():
         assert key in team
 
 
-def test_overall_covers_only_what_all_methods_have_done():
-    book = Ledger(title="t")
-    for unit in (row(), row(method="other", students=(9, 9, 9)), row(seed=2), row(task="reference")):
-        book = book.add(unit)
-    overall = aggregated(book).overall
-    assert [(each["method"], each["tasks"], each["seeds"]) for each in overall] == [
-        ("kdmarl", ["spread"], [1]),
-        ("other", ["spread"], [1]),
-    ]
-    assert overall[1]["mean"] == pytest.approx(0.9)
-
-
 def test_the_first_method_is_set_against_each_other_on_what_both_have_done():
     book = Ledger(title="t")
     for unit in (
