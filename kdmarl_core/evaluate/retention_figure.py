@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -12,6 +13,8 @@ from matplotlib import pyplot as plt
 
 from kdmarl_core.evaluate.ledger import TEAM, Ledger
 
+LEAST_SPAN = 0.05
+"""Retention that an axis covers at least."""
 GREY = "#6b6b6b"
 
 
@@ -33,6 +36,8 @@ def draw(book: Ledger, path: Path) -> None:
                 each = found[method]
                 axis.plot([each["low"], each["high"]], [place, place], color=colours[method], lw=6, alpha=0.35)
                 axis.plot(each["iqm"], place, "o", color=colours[method], ms=6)
+        middle, half = sum(axis.get_xlim()) / 2, max(np.ptp(axis.get_xlim()), LEAST_SPAN) / 2
+        axis.set_xlim(middle - half, middle + half)
         for bar in bars:
             axis.axvline(bar, color=GREY, lw=0.8, ls=":")
         axis.set_title(title, fontsize=10)
