@@ -11,7 +11,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.pages import marks, with_section
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.evaluate import ledger
-from kdmarl_core.evaluate.ledger import TEAM, Bar, Ledger
+from kdmarl_core.evaluate.ledger import Bar, Ledger
 from kdmarl_core.evaluate.retention_figure import draw
 
 FIGURES = {
@@ -50,7 +50,7 @@ def report(results: Path, readme: Path | None) -> None:
 
 def _page(book: Ledger, results: Path) -> list[str]:
     methods = book.methods
-    measured = sum(len(row["seeds"]) for row in book.rows if row["student"] == TEAM)
+    measured = sum(len(row["seeds"]) for row in book.team_rows)
     return [
         f"# {book.title}",
         "",
@@ -106,7 +106,7 @@ def _scores(book: Ledger) -> str:
 
 def _headline(book: Ledger) -> list[str]:
     """The first method's table: one line a task."""
-    rows = [row for row in book.rows if (row["method"], row["student"]) == (book.methods[0], TEAM)]
+    rows = [row for row in book.team_rows if row["method"] == book.methods[0]]
     shown = {key: title for key, title in FIGURES.items() if any(key in row for row in rows)}
     head = [
         "task",
@@ -145,8 +145,8 @@ def _bars(book: Ledger) -> list[str]:
     lines = []
     for method, bar in book.bars.items():
         tasks: dict[str, list[str]] = {"held": [], "in doubt": [], "one seed": [], "missed": []}
-        for row in book.rows:
-            if (row["method"], row["student"]) == (method, TEAM):
+        for row in book.team_rows:
+            if row["method"] == method:
                 found = f"{row['task']} ({told(row['retention'])} at {row['macs_ratio']:.1f}x)"
                 tasks[_verdict(row, bar)].append(found)
         if any(tasks.values()):
@@ -178,8 +178,7 @@ def _methods(book: Ledger, methods: list[str]) -> list[str]:
     tasks = list(dict.fromkeys(row["task"] for row in book.rows))
     cells = {
         (row["task"], row["method"]): told(row["retention"]) + (f" ({n})" if (n := len(row["seeds"])) > 1 else "")
-        for row in book.rows
-        if row["student"] == TEAM
+        for row in book.team_rows
     }
     lines = [[task, *(cells.get((task, method), "") for method in methods)] for task in tasks]
     return _table(["task", *(f"`{method}`" for method in methods)], lines)
@@ -211,7 +210,7 @@ def _against(book: Ledger) -> list[str]:
 def _from_scratch(book: Ledger) -> list[str]:
     """The section on the smallest network that needs no expert; nothing where none was trained so."""
     stages = book.notes.get("stages", {})
-    own = [row for row in book.rows if row["student"] == TEAM and stages.get(row["method"], "distill") != "distill"]
+    own = [row for row in book.team_rows if stages.get(row["method"], "distill") != "distill"]
     if not own:
         return []
     lines = []

@@ -123,6 +123,11 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         done = {row["method"] for row in self.rows}
         return [method for method in self.notes["methods"] if method in done]
 
+    @property
+    def team_rows(self) -> list[dict[str, Any]]:
+        """Those of whole teams."""
+        return [row for row in self.rows if row["student"] == TEAM]
+
     def add(self, row: Row) -> Ledger:
         """The same with ``row`` in place of an older one of its name."""
         kept = [other for other in self.units if other.name != row.name]
@@ -282,9 +287,10 @@ def _against(cells: dict[tuple[str, str], list[Row]], methods: list[str]) -> lis
     found = []
     for method in methods[1:]:
         pairs: dict[str, list[tuple[float, float]]] = {}
-        for (task, _), of in ((cell, units) for cell, units in cells.items() if cell[1] == method):
-            own = {unit.seed: unit.retention(TEAM) for unit in cells.get((task, methods[0]), [])}
-            if both := [(own[unit.seed], unit.retention(TEAM)) for unit in of if unit.seed in own]:
+        for task in [task for task, of in cells if of == method]:
+            first = {unit.seed: unit.retention(TEAM) for unit in cells.get((task, methods[0]), [])}
+            other = {unit.seed: unit.retention(TEAM) for unit in cells[task, method]}
+            if both := [(first[seed], other[seed]) for seed in other if seed in first]:
                 pairs[task] = both
         if pairs:
             means = np.array([np.mean(both, 0) for both in pairs.values()])
@@ -305,18 +311,11 @@ def _against(cells: dict[tuple[str, str], list[Row]], methods: list[str]) -> lis
     return found
 
 
-def _bounds(strata: list[np.ndarray], seed: int = 0) -> tuple[float | None, float | None]:
+def _bounds(strata: list[np.ndarray]) -> tuple[float | None, float | None]:
     """95 % interval of the mean over tasks of means over seeds, by stratified bootstrap; None where a task has one."""
     if min(map(len, strata)) < 2:
         return None, None
-    bounds = stats.bootstrap(
-        tuple(strata),
-        lambda *drawn, axis: np.mean([values.mean(axis) for values in drawn], 0),
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return _rounded(bounds.low), _rounded(bounds.high)
+    return _bootstrap(strata, lambda *drawn, axis: np.mean([values.mean(axis) for values in drawn], 0))
 
 
 def interval(scores: np.ndarray, seed: int = 0) -> Interval:
@@ -329,17 +328,20 @@ def interval(scores: np.ndarray, seed: int = 0) -> Interval:
     """
     if not np.isfinite(scores).all():
         raise KdmarlError("a retention is not finite: an expert is as good as random commands; train it longer")
-    low = high = iqm = stats.trim_mean(scores, 0.25, axis=None)
+    low = high = iqm = _rounded(stats.trim_mean(scores, 0.25, axis=None))
     if scores.shape[0] > 1:
-        bounds = stats.bootstrap(
-            tuple(scores.T),
-            lambda *strata, axis: stats.trim_mean(np.concatenate(strata, axis), 0.25, axis=axis),
-            n_resamples=RESAMPLES,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        low, high = bounds.low, bounds.high
-    return Interval(iqm=_rounded(iqm), low=_rounded(low), high=_rounded(high))
+        low, high = _bootstrap(
+            list(scores.T), lambda *drawn, axis: stats.trim_mean(np.concatenate(drawn, axis), 0.25, axis=axis), seed
+        )
+    return Interval(iqm=iqm, low=low, high=high)
+
+
+def _bootstrap(strata: list[np.ndarray], statistic: Callable[..., Any], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of ``statistic`` over ``strata``, values of each drawn anew."""
+    bounds = stats.bootstrap(
+        tuple(strata), statistic, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return _rounded(bounds.low), _rounded(bounds.high)
 
 
 def _rounded(value: float) -> float:

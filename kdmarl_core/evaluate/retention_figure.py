@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from kdmarl_core.evaluate.ledger import TEAM, Ledger
+from kdmarl_core.evaluate.ledger import Ledger
 
 LEAST_SPAN = 0.05
 """Retention that an axis covers at least."""
@@ -54,4 +54,4 @@ def draw(book: Ledger, path: Path) -> None:
 
 
 def _of_task(book: Ledger, task: str) -> dict[str, dict[str, float]]:
-    return {row["method"]: row["retention"] for row in book.rows if (row["task"], row["student"]) == (task, TEAM)}
+    return {row["method"]: row["retention"] for row in book.team_rows if row["task"] == task}

@@ -189,10 +189,9 @@ def test_a_report_of_what_is_there_yet(tmp_path):
 
 def test_what_methods_are_held_to(tmp_path):
     def kept(task, method, *values):
-        units = [msgspec.structs.replace(result(task, method), seed=seed) for seed in range(len(values))]
         return [
-            msgspec.structs.replace(unit, students={"return": [value]})
-            for unit, value in zip(units, values, strict=True)
+            msgspec.structs.replace(result(task, method), seed=seed, students={"return": [value]})
+            for seed, value in enumerate(values)
         ]
 
     done = [
@@ -202,8 +201,8 @@ def test_what_methods_are_held_to(tmp_path):
     ]  # fmt: skip
     bars = {"kdmarl": ledger.Bar(retention=0.95, macs_ratio=28.6), "small": ledger.Bar(retention=0.9, macs_ratio=100)}
     notes = {"methods": dict.fromkeys(["kdmarl", "small"], ""), "tasks": {}}
-    book = ledger.aggregated(ledger.Ledger(title="", bars=bars), notes, "", {}, {})
-    book = ledger.aggregated(msgspec.structs.replace(book, units=done), notes, "", names(done), names(done))
+    book = ledger.Ledger(title="", bars=bars, units=done)
+    book = ledger.aggregated(book, notes, "", names(done), names(done))
     ledger.save(book, tmp_path / "some.json")
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     page = (tmp_path / "some.md").read_text()
