@@ -54,6 +54,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """of all students; None: those of the experiment file"""
     set: dict[str, Any] = {}
     """dotted keys of the experiment that this method changes"""
+    tasks: tuple[Name, ...] = ()
+    """the only tasks that it is for; none: all"""
     about: str = ""
     """a few words for the page"""
     bar: Bar | None = None
@@ -79,6 +81,9 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         for key in ("tasks", "methods", "seeds"):
             if not getattr(self, key):
                 raise ValueError(f"{key} is empty; give at least one")
+        for name, method in self.methods.items():
+            for task in set(method.tasks) - set(self.tasks):
+                raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; give each once")
 
@@ -181,6 +186,8 @@ def units(suite: Suite, path: Path) -> list[Unit]:
     for task_name, task in suite.tasks.items():
         config = path.parent / task.config
         for method_name, method in suite.methods.items():
+            if method.tasks and task_name not in method.tasks:
+                continue
             changes = suite.set | method.set | task.set | {"evaluate.episodes": suite.episodes}
             try:
                 plans.append((task_name, method_name, config, *_plan(config, changes, method)))

@@ -20,7 +20,7 @@ class LossWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Weight of each term; a term with weight 0 is not computed."""
 
     kl: NonNegative = 0.1
-    action: NonNegative = 1.0
+    action: NonNegative = 0.0
     temperature: Positive = 1.0
     """softens both distributions in the KL term"""
     relation: NonNegative = 0.0

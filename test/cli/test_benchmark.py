@@ -103,6 +103,12 @@ def test_figures_do_not_depend_on_what_is_not_used(tmp_path):
     assert one["spread/polished/1"] != two["spread/polished/1"]
 
 
+def test_a_method_may_be_for_some_tasks_only(tmp_path):
+    path = written(tmp_path, methods={"plain": {}, "more": {"tasks": ["navigation"]}}, seeds=[1])
+    names = [unit.name for unit in units(load_suite(path), path)]
+    assert names == ["spread/plain/1", "navigation/plain/1", "navigation/more/1"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -114,6 +120,7 @@ def test_figures_do_not_depend_on_what_is_not_used(tmp_path):
             "a: stage is scratch, and only distillation trains memory; set it to 0",
         ),
         ({"methods": {"a": {"ratio": 1e6}}}, r"no student of 'agent' has 0 MACs; lower it"),
+        ({"methods": {"a": {"tasks": ["spred"]}}}, "methods.a.tasks names 'spred'; did you mean 'spread'"),
     ],
 )
 def test_bad_suites(tmp_path, changes, message):

@@ -74,7 +74,7 @@ def test_wrong_overrides_are_told_in_one_sentence(override, message):
     [
         "expert={policy: centralized, actor: {hidden: [20]}}",
         "expert={policy: decentralized, actor: {hidden: []}}",
-        "distill.loss={kl: 0}",
+        "distill.loss={kl: 0, action: 1}",
         "distill.loss={action: 0}",
         "task.team={scout: 4}",
     ],

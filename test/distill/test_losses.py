@@ -45,4 +45,5 @@ def test_weights_scale_and_remove_terms():
     both = imitation_loss(*pair, LossWeights(kl=0.5, action=2.0))
     assert both["kl"] == pytest.approx(0.5 * kl_loss(*pair, 1.0).item())
     assert both["action"] == pytest.approx(2.0 * action_loss(*pair).item())
-    assert set(imitation_loss(*pair, LossWeights(kl=0.0))) == {"action"}
+    assert set(imitation_loss(*pair, LossWeights(kl=0.0, action=1.0))) == {"action"}
+    assert set(imitation_loss(*pair, LossWeights(action=0.0))) == {"kl"}

@@ -41,11 +41,11 @@ def build(kind, **weights):
 @pytest.mark.parametrize(
     ("weights", "names"),
     [
-        ({}, {"kl", "action"}),
-        ({"kl": 0.0}, {"action"}),
-        ({"role": 0.5}, {"kl", "action", "role"}),
-        ({"relation": 0.5}, {"kl", "action", "relation"}),
-        ({"imitability": 1.0}, {"kl", "action", "follow"}),
+        ({}, {"kl"}),
+        ({"kl": 0.0, "action": 1.0}, {"action"}),
+        ({"role": 0.5}, {"kl", "role"}),
+        ({"relation": 0.5}, {"kl", "relation"}),
+        ({"imitability": 1.0, "action": 1.0}, {"kl", "action", "follow"}),
     ],
 )
 def test_a_term_without_weight_is_not_computed(weights, names):
@@ -88,7 +88,7 @@ def test_a_distillation_with_all_terms_leaves_students_of_the_same_size(tmp_path
     expert = make_policy("centralized", env.groups, SMALL)
     config = DistillConfig(
         **{name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__ if name != "loss"},
-        loss=LossWeights(relation=0.1, role=0.1, imitability=0.5),
+        loss=LossWeights(action=1.0, relation=0.1, role=0.1, imitability=0.5),
     )
     students = distill(config, expert, make_critics(env, SMALL, EXPERT), Echo, tmp_path, seed=0)
     plain = make_students(CONFIG, env.groups)
