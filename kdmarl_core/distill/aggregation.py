@@ -7,6 +7,7 @@ also learns beside team mates that are still experts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from kdmarl_core.distill.relations import Sketch
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
-from kdmarl_core.expert.distributions import Distribution, apply, stack
+from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.policies import TeamPolicy, observe
 
@@ -39,23 +40,22 @@ class Labelled(NamedTuple):
 
 def merge(parts: list[Labelled]) -> Labelled:
     """All moments of ``parts``, in their order."""
-    return Labelled(
-        torch.cat([part.observation for part in parts]),
-        stack([part.expert for part in parts]),
-        torch.cat([part.sketch for part in parts]),
-        torch.cat([part.starts for part in parts]),
-        torch.cat([part.state for part in parts]),
-    )
+    return _each(lambda *tensors: torch.cat(tensors), *parts)
 
 
 def rows(states: Labelled, chosen: Tensor | slice) -> Labelled:
     """Some of the moments."""
+    return _each(lambda x: x[chosen], states)
+
+
+def _each(function: Callable[..., Tensor], *parts: Labelled) -> Labelled:
+    """Moments whose tensors are ``function`` of those of ``parts``."""
     return Labelled(
-        states.observation[chosen],
-        apply(states.expert, lambda x: x[chosen]),
-        states.sketch[chosen],
-        states.starts[chosen],
-        states.state[chosen],
+        function(*(part.observation for part in parts)),
+        apply(function, *(part.expert for part in parts)),
+        function(*(part.sketch for part in parts)),
+        function(*(part.starts for part in parts)),
+        function(*(part.state for part in parts)),
     )
 
 
@@ -64,16 +64,25 @@ class Aggregate:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._parts: list[Labelled] = []
+        self._room: Labelled
+        self._end = 0
+        """of what is kept in it"""
 
     def add(self, part: Labelled) -> None:
-        """Append moments."""
-        self._parts.append(part)
+        """Append moments. What :meth:`all` gave before stays as it is."""
+        added = len(part.starts)
+        if not self._end or self._end + added > len(self._room.starts):
+            kept = self.all() if self._end else rows(part, slice(0))
+            self._end = len(kept.starts)
+            size = 2 * (self._end + added)  # so that little is moved on the whole
+            self._room = _each(lambda x: x.new_empty((size, *x.shape[1:])), kept)
+            _each(lambda room, x: room[: self._end].copy_(x), self._room, kept)
+        _each(lambda room, x: room[self._end : self._end + added].copy_(x), self._room, part)
+        self._end += added
 
     def all(self) -> Labelled:
-        """The latest moments, at most ``capacity``, oldest first."""
-        self._parts = [rows(merge(self._parts), slice(-self.capacity, None))]
-        return self._parts[0]
+        """The latest moments, at most ``capacity``, oldest first; after :meth:`add`."""
+        return rows(self._room, slice(max(0, self._end - self.capacity), self._end))
 
 
 @torch.no_grad()

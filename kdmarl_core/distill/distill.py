@@ -214,4 +214,10 @@ def _fit(
 
 
 def _short(figures: dict[str, float]) -> str:
-    return " ".join(f"{name.split('/')[0]} {value:.3f}" for name, value in figures.items() if name.endswith("/action"))
+    """Each type's imitation loss."""
+    losses: dict[str, float] = {}
+    for name, value in figures.items():
+        of, _, term = name.partition("/")
+        if term in ("kl", "action"):
+            losses[of] = losses.get(of, 0.0) + value
+    return " ".join(f"{of} {loss:.3f}" for of, loss in losses.items())

@@ -157,7 +157,7 @@ class Polisher:
             log_prob = decided.log_prob(batch.sample[name].flatten(0, 1)[chosen])
             old = batch.log_prob[name].flatten(0, 1)[chosen]
             gains.append(advantage_loss(log_prob, old, driven.advantage[name][chosen], self.config.clip))
-            advised = apply(driven.advice[name], lambda x: x[chosen])
+            advised = apply(lambda x: x[chosen], driven.advice[name])
             imitation += imitation_loss(advised, decided, self.weights).values()
             entropy.append(decided.entropy().mean())
         gain = torch.stack(gains).sum()

@@ -82,12 +82,6 @@ class Categorical(NamedTuple):
 Distribution = SquashedGaussian | Categorical
 
 
-def apply(distribution: Distribution, function: Callable[[Tensor], Tensor]) -> Distribution:
-    """The distribution whose parameters are ``function`` of these, such as some of its rows."""
-    return type(distribution)(*(function(parameter) for parameter in distribution))
-
-
-def stack(distributions: list[Distribution]) -> Distribution:
-    """One distribution from several of one kind, concatenated along the first axis."""
-    kind = type(distributions[0])
-    return kind(*(torch.cat(parts) for parts in zip(*distributions, strict=True)))
+def apply(function: Callable[..., Tensor], *distributions: Distribution) -> Distribution:
+    """The distribution whose parameters are ``function`` of those of ``distributions``, all of one kind."""
+    return type(distributions[0])(*map(function, *distributions))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import distributions as reference
 
-from kdmarl_core.expert.distributions import Categorical, SquashedGaussian, stack
+from kdmarl_core.expert.distributions import Categorical, SquashedGaussian, apply
 
 torch.manual_seed(0)
 GAUSSIANS = [SquashedGaussian(torch.randn(5, 2), torch.randn(5, 2) * 0.3) for _ in range(2)]
@@ -55,7 +55,7 @@ def test_samples_follow_the_distribution():
     assert torch.bincount(many.flatten()).div(20000).tolist() == pytest.approx([0.7, 0.2, 0.1], abs=0.02)
 
 
-def test_stack():
-    both = stack(GAUSSIANS)
+def test_apply_to_several():
+    both = apply(lambda *parts: torch.cat(parts), *GAUSSIANS)
     assert both.mean.shape == (10, 2)
     torch.testing.assert_close(both.log_std[5:], GAUSSIANS[1].log_std)
