@@ -80,7 +80,7 @@ class Results(_Part, frozen=True, kw_only=True):
     covered: Interval | None = None
     """share of the places to cover that are covered at episode end, if the task has such"""
     win_rate: Interval | None = None
-    """battles won, if the task has such"""
+    """share of episodes that are won, if the task has such"""
     collisions: Interval | None = None
     """per robot-episode, if the task counts them"""
     return_: Interval = msgspec.field(name="return")

@@ -43,7 +43,7 @@ def test_shipped_files_fit_mpe2_and_students_are_small_enough(path):
 
 def test_a_file_for_each_scenario():
     tasks = [load_experiment(path, []).task.scenario for path in CONFIGS]
-    assert sorted(tasks) == ["simple_reference", "simple_speaker_listener", "simple_spread"]
+    assert sorted(tasks) == ["simple_reference", "simple_speaker_listener", "simple_spread", "simple_tag"]
 
 
 def test_swarm_files_are_refused():

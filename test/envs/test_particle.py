@@ -13,6 +13,7 @@ from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
 from kdmarl_core.evaluate import episodes
 
 SPREAD, SPEAKER, REFERENCE = "simple_spread", "simple_speaker_listener", "simple_reference"
+TAG = "simple_tag"
 CASES = [
     {"scenario": SPREAD, "observations": {"student": {"neighbors": 1, "landmarks": 2}}},
     {"scenario": SPREAD, "local_ratio": 0.0, "observations": {"expert": {"neighbors": 1}, "student": {"landmarks": 1}}},
@@ -21,6 +22,7 @@ CASES = [
     {"scenario": SPEAKER, "observations": {"student": {"landmarks": 1}}},
     {"scenario": REFERENCE, "observations": {"student": {"landmarks": 2}}},
     {"scenario": REFERENCE, "local_ratio": 0.2, "max_steps": 10},
+    {"scenario": TAG, "observations": {"expert": {"neighbors": 5}, "student": {"neighbors": 2, "landmarks": 1}}},
 ]
 
 
@@ -86,6 +88,35 @@ def test_agents_in_contact_agree_with_mpe2():
     assert (ours.episodes["collisions"] > 10).all()
 
 
+def hunting(env):
+    """Hunters that go where the prey is."""
+    offset = env.world.position[:, 3:] - env.world.position[:, :3]
+    along_x = np.abs(offset[..., 0]) > np.abs(offset[..., 1])
+    moves = np.where(along_x, np.where(offset[..., 0] > 0, 2, 1), np.where(offset[..., 1] > 0, 4, 3))
+    return {"adversary": moves[..., None]}
+
+
+def test_hunts_among_obstacles_agree_with_mpe2():
+    env = make(envs=30, scenario=TAG)
+    official = OfficialParticle(env.config, 30)
+    official.reset(2)
+    copy_worlds(official, env)
+    fastest, earned = np.zeros(4), 0.0
+    for _ in range(env.max_steps):
+        commands = hunting(env)
+        ours, theirs = env.step(commands), official.step(commands)
+        np.testing.assert_allclose(env.observe(EXPERT)["adversary"], official.observe(EXPERT)["adversary"], atol=1e-5)
+        np.testing.assert_array_equal(ours.reward, theirs.reward)
+        fastest = np.maximum(fastest, np.linalg.norm(env.world.velocity, axis=-1).max(0))
+        earned += ours.reward.mean()
+    np.testing.assert_allclose(fastest, [1.0, 1.0, 1.0, 1.3], rtol=1e-6)
+    assert earned > 1
+    assert 0 < ours.episodes["win_rate"].mean() < 1
+    np.testing.assert_array_equal(ours.episodes["win_rate"], theirs.episodes["win_rate"])
+    inside = np.abs(env.world.position[:, 3]).max(-1) < 1.2
+    assert inside.mean() > 0.9  # it does not flee out of reach, though it may be pushed there
+
+
 def test_limited_views_are_those_of_mpe2_itself():
     limits = {"neighbors": 2, "landmarks": 3}
     config = make(agents=4, observations={"student": limits}).config
@@ -106,7 +137,7 @@ def test_limited_views_are_those_of_mpe2_itself():
         assert official.observe(STUDENT)["agent"].shape[-1] == 4 + 6 + 4 + 4
 
 
-@pytest.mark.parametrize("scenario", [SPREAD, SPEAKER, REFERENCE])
+@pytest.mark.parametrize("scenario", [SPREAD, SPEAKER, REFERENCE, TAG])
 def test_episodes_start_as_in_mpe2(scenario):
     env, official = make(1000, scenario=scenario), OfficialParticle(make(scenario=scenario).config, 1)
     starts = []
@@ -120,7 +151,7 @@ def test_episodes_start_as_in_mpe2(scenario):
     assert (env.world.velocity == 0).all()
     assert (env.world.spoken == 0).all()
     targets = [np.bincount(column, minlength=3) for column in env.world.target.T if column[0] >= 0]
-    assert len(targets) == {SPREAD: 0, SPEAKER: 1, REFERENCE: 2}[scenario]
+    assert len(targets) == {SPREAD: 0, SPEAKER: 1, REFERENCE: 2, TAG: 0}[scenario]
     assert all(280 < count < 390 for counts in targets for count in counts)
 
 
@@ -135,7 +166,7 @@ def bytes_of(env, steps):
     return b"".join(parts)
 
 
-@pytest.mark.parametrize("scenario", [SPREAD, SPEAKER, REFERENCE])
+@pytest.mark.parametrize("scenario", [SPREAD, SPEAKER, REFERENCE, TAG])
 def test_same_seed_same_bytes_even_across_resets(scenario):
     one, two = make(scenario=scenario, max_steps=10), make(scenario=scenario, max_steps=10)
     two.step(episodes.random_commands(0)(two))  # a past of its own must not matter
@@ -199,12 +230,14 @@ def test_unknown_actions_are_refused(action):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"scenario": "simple_tag"}, "invalid enum value 'simple_tag'"),
+        ({"scenario": "simple_push"}, "invalid enum value 'simple_push'"),
         ({"agents": 0}, "`int` >= 1"),
         ({"local_ratio": 1.5}, "<= 1"),
         ({"observations": {"student": {"neighbours": 2}}}, "unknown key 'neighbours'; did you mean 'neighbors'"),
         ({"observations": {"students": {}}}, "invalid enum value 'students'"),
-        ({"scenario": SPEAKER, "agents": 3}, "agents is 3, and simple_speaker_listener has two"),
+        ({"scenario": SPEAKER, "agents": 3}, "agents is 3, and simple_speaker_listener has 2; remove the key"),
+        ({"scenario": TAG, "agents": 4}, "agents is 4, and simple_tag has 3; remove the key"),
+        ({"scenario": TAG, "local_ratio": 0.5}, "local_ratio is 0.5, and simple_tag has none"),
         ({"scenario": SPEAKER, "local_ratio": 0.5}, "local_ratio is 0.5, and simple_speaker_listener has none"),
         ({"scenario": REFERENCE, "observations": {"student": {"neighbors": 1}}}, "has one other agent"),
     ],

@@ -262,8 +262,14 @@ def navigation() -> Navigation:
 @pytest.mark.parametrize("view", [EXPERT, STUDENT])
 @pytest.mark.parametrize(
     "make",
-    [particle, lambda: particle("simple_speaker_listener"), lambda: particle("simple_reference"), navigation],
-    ids=["spread", "speaker_listener", "reference", "navigation"],
+    [
+        particle,
+        lambda: particle("simple_speaker_listener"),
+        lambda: particle("simple_reference"),
+        lambda: particle("simple_tag"),
+        navigation,
+    ],
+    ids=["spread", "speaker_listener", "reference", "tag", "navigation"],
 )
 def test_ours_pass_the_api_test_of_pettingzoo(make, view):
     with warnings.catch_warnings():

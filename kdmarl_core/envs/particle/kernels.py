@@ -22,42 +22,63 @@ SOFTNESS = 1e-3
 
 
 @njit(cache=True)
-def advance(position: np.ndarray, velocity: np.ndarray, force: np.ndarray, radius: float, contact: bool) -> None:
+def advance(
+    position: np.ndarray,
+    velocity: np.ndarray,
+    force: np.ndarray,
+    radius: np.ndarray,
+    max_speed: np.ndarray,
+    contact: bool,
+    obstacles: np.ndarray,
+    obstacle_radius: float,
+) -> None:
     """Move every particle by one step (``World.step``); masses are 1.
 
     Args:
         position: (B, N, 2), changed in place.
         velocity: (B, N, 2), changed in place.
         force: (B, N, 2) of the actions; contacts are added in place.
-        radius: of every particle.
+        radius: (N,).
+        max_speed: (N,), inf where there is none.
         contact: whether particles push each other.
+        obstacles: (B, L, 2), which stay where they are and push particles.
+        obstacle_radius: of each; 0 where they are not in the way.
     """
     envs, agents = position.shape[0], position.shape[1]
     for b in range(envs):
         if contact:
             for i in range(agents):
                 for j in range(i + 1, agents):
-                    _push(position[b], force[b], i, j, 2 * radius)
+                    x, y = _push(position[b, i], position[b, j], radius[i] + radius[j])
+                    force[b, i, 0] += x
+                    force[b, i, 1] += y
+                    force[b, j, 0] -= x
+                    force[b, j, 1] -= y
+                if obstacle_radius > 0:
+                    for k in range(obstacles.shape[1]):
+                        x, y = _push(position[b, i], obstacles[b, k], radius[i] + obstacle_radius)
+                        force[b, i, 0] += x
+                        force[b, i, 1] += y
         for i in range(agents):
             for axis in range(2):
                 position[b, i, axis] += velocity[b, i, axis] * STEP
                 velocity[b, i, axis] = velocity[b, i, axis] * (1 - DAMPING) + force[b, i, axis] * STEP
+            speed = math.sqrt(velocity[b, i, 0] ** 2 + velocity[b, i, 1] ** 2)
+            if speed > max_speed[i]:
+                for axis in range(2):
+                    velocity[b, i, axis] = velocity[b, i, axis] / speed * max_speed[i]
 
 
 @njit(cache=True)
-def _push(position: np.ndarray, force: np.ndarray, i: int, j: int, apart: float) -> None:
-    """Soft repulsion of one pair (``World.get_collision_force``); none where mpe2's has no direction."""
-    dx, dy = position[i, 0] - position[j, 0], position[i, 1] - position[j, 1]
+def _push(position: np.ndarray, other: np.ndarray, apart: float) -> tuple[float, float]:
+    """Soft repulsion from another (``World.get_collision_force``); none where mpe2's has no direction."""
+    dx, dy = position[0] - other[0], position[1] - other[1]
     distance = math.sqrt(dx * dx + dy * dy)
     if distance == 0.0:
-        return
+        return 0.0, 0.0
     depth = -(distance - apart) / SOFTNESS
     penetration = (max(depth, 0.0) + math.log1p(math.exp(-abs(depth)))) * SOFTNESS
-    x, y = STIFFNESS * dx / distance * penetration, STIFFNESS * dy / distance * penetration
-    force[i, 0] += x
-    force[i, 1] += y
-    force[j, 0] -= x
-    force[j, 1] -= y
+    return STIFFNESS * dx / distance * penetration, STIFFNESS * dy / distance * penetration
 
 
 @njit(cache=True)

@@ -9,11 +9,14 @@ import numpy as np
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # mpe2 draws with pygame, which greets on stdout
 
-from mpe2 import simple_reference_v3, simple_speaker_listener_v4, simple_spread_v3
-from mpe2.simple_spread.simple_spread import Scenario
+from mpe2 import simple_reference_v3, simple_speaker_listener_v4, simple_spread_v3, simple_tag_v3
+from mpe2.simple_spread.simple_spread import Scenario as Spread
+from mpe2.simple_tag.simple_tag import Scenario as Tag
+from pettingzoo.utils import BaseParallelWrapper
 
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.particle.particle import ParticleConfig
+from kdmarl_core.envs.particle.prey import flee
 from kdmarl_core.envs.particle.scenarios import CAPTURE_RADIUS, Sight
 from kdmarl_core.envs.pettingzoo import PettingZooEnv
 
@@ -21,8 +24,8 @@ from kdmarl_core.envs.pettingzoo import PettingZooEnv
 class OfficialParticle(PettingZooEnv):
     """B copies of a task of mpe2, with the groups, observations and figures of :class:`Particle`.
 
-    A view that does not see everything is built by mpe2's own options in simple_spread; elsewhere it has none, and
-    landmarks that are not seen are struck out of its full observation.
+    A view that does not see everything is built by mpe2's own options in simple_spread and simple_tag; elsewhere it has
+    none, and landmarks that are not seen are struck out of its full observation.
 
     Args:
         config: the task.
@@ -31,24 +34,26 @@ class OfficialParticle(PettingZooEnv):
 
     def __init__(self, config: ParticleConfig, num_envs: int) -> None:
         self.config = config
-        self._scenarios = {view: _limited(config.sight(view)) for view in (EXPERT, STUDENT)}
+        self._scenarios = {view: _limited(config.scenario, config.sight(view)) for view in (EXPERT, STUDENT)}
         super().__init__(lambda: make(config), num_envs, config.max_steps)
-        names = ("covered", "collisions") if config.scenario == "simple_spread" else ("covered",)
-        self._figures |= {name: np.zeros((num_envs, self.num_agents)) for name in names}
+        self._figures |= {name: np.zeros((num_envs, self.num_agents)) for name in config.build().figures}
 
     def show(self, index: int, agent: str, view: str) -> np.ndarray:
         """What an agent of copy ``index`` sees through ``view``, (O,) float32."""
         sight = self.config.sight(view)
         if sight == Sight():
             return self._seen[index][agent]
-        if self.config.scenario != "simple_spread":
+        if self.config.scenario in ("simple_speaker_listener", "simple_reference"):
             return _strike_out(self._seen[index][agent], sight.landmarks)
         world = self.copies[index].unwrapped.world
         return self._scenarios[view].observation(_find(world, agent), world).astype(np.float32)
 
     def tally(self, index: int, figures: dict[str, np.ndarray]) -> None:
-        """Landmarks that are covered now, and collisions so far."""
+        """Landmarks that are covered now, and collisions so far; or whether the prey was touched."""
         world = self.copies[index].unwrapped.world
+        if "win_rate" in figures:
+            figures["win_rate"][index] = figures["return"][index] > 0
+            return
         for place, name in enumerate(self.agents):
             agent = _find(world, name)
             if self.config.scenario == "simple_spread":
@@ -66,13 +71,42 @@ def make(config: ParticleConfig) -> Any:
         options["local_ratio"] = config.local_ratio
     if config.scenario == "simple_spread":
         return simple_spread_v3.parallel_env(N=config.agents or 3, **options)
+    if config.scenario == "simple_tag":
+        return Hunt(simple_tag_v3.parallel_env(**options))
     module = simple_reference_v3 if config.scenario == "simple_reference" else simple_speaker_listener_v4
     return module.parallel_env(**options)
 
 
-def _limited(sight: Sight) -> Any:
-    """simple_spread as one view sees it; several views look at one world this way."""
-    return Scenario(num_agent_neighbors=sight.neighbors, num_landmark_neighbors=sight.landmarks)
+class Hunt(BaseParallelWrapper):
+    """simple_tag for the hunters; the prey flees by its rule.
+
+    Args:
+        env: of mpe2.
+    """
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.possible_agents = [name for name in env.possible_agents if name.startswith("adversary")]
+
+    @property
+    def agents(self) -> list[str]:
+        """The hunters, until the episode is over."""
+        return [name for name in self.env.agents if name in self.possible_agents]
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """Step with the hunters' actions."""
+        agents = self.unwrapped.world.agents
+        position, velocity = (np.array([[getattr(one.state, key) for one in agents]]) for key in ("p_pos", "p_vel"))
+        fleeing = [name for name in self.env.agents if name not in self.possible_agents]
+        moves = flee(position, velocity, len(self.possible_agents), agents[-1].accel)[0]
+        found = self.env.step({**actions, **dict(zip(fleeing, moves.tolist(), strict=True))})
+        return tuple({name: values[name] for name in self.possible_agents if name in values} for values in found)
+
+
+def _limited(scenario: str, sight: Sight) -> Any:
+    """mpe2's scenario as one view sees it; several views look at one world this way."""
+    kind = Tag if scenario == "simple_tag" else Spread
+    return kind(num_agent_neighbors=sight.neighbors, num_landmark_neighbors=sight.landmarks)
 
 
 def _find(world: Any, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Tasks ``simple_spread``, ``simple_speaker_listener`` and ``simple_reference`` of MPE, batched."""
+"""Tasks ``simple_spread``, ``simple_speaker_listener``, ``simple_reference`` and ``simple_tag`` of MPE, batched."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from kdmarl_core.contract import Discrete, KdmarlError, Term
 from kdmarl_core.contract.simulator_terms import Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
 from kdmarl_core.envs.particle import kernels, scenarios
-from kdmarl_core.envs.particle.scenarios import MOVES, Kind, Scenario, Sight, World
-
-FORCE = 5.0 * np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])
-"""Of each move (``SimpleEnv._set_action`` in mpe2 ``_mpe_utils/simple_env.py``)."""
+from kdmarl_core.envs.particle.prey import flee
+from kdmarl_core.envs.particle.scenarios import DIRECTIONS, MOVES, Kind, Scenario, Sight, World
 
 
 class ParticleConfig(
@@ -22,22 +20,24 @@ class ParticleConfig(
 ):
     """The task as written in a config file."""
 
-    scenario: Literal["simple_spread", "simple_speaker_listener", "simple_reference"]
+    scenario: Literal["simple_spread", "simple_speaker_listener", "simple_reference", "simple_tag"]
     agents: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    """of simple_spread, which has as many landmarks; None: 3. The others have two agents"""
+    """of simple_spread, which has as many landmarks; None: 3. The others have as many as in mpe2"""
     local_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    """weight of an agent's own reward against the team's; None: 0.5. simple_speaker_listener has the team's alone"""
+    """weight of an agent's own reward against the team's; None: 0.5. In simple_speaker_listener and simple_tag
+    the team's is all there is"""
     max_steps: Annotated[int, msgspec.Meta(ge=1)] = 25
     observations: dict[Literal["expert", "student"], Sight] = {}
     """view → what it sees of the world; all of it by default"""
 
     def __post_init__(self) -> None:
-        if self.scenario != "simple_spread":
-            if self.agents is not None:
-                raise ValueError(f"agents is {self.agents}, and {self.scenario} has two; remove the key")
-            if any(sight.neighbors for sight in self.observations.values()):
-                raise ValueError(f"neighbors limits who is seen, and {self.scenario} has one other agent; remove it")
-        if self.scenario == "simple_speaker_listener" and self.local_ratio is not None:
+        if self.agents is not None and self.scenario != "simple_spread":
+            count = self.build().agents
+            raise ValueError(f"agents is {self.agents}, and {self.scenario} has {count}; remove the key")
+        limited = any(sight.neighbors for sight in self.observations.values())
+        if limited and self.scenario in ("simple_speaker_listener", "simple_reference"):
+            raise ValueError(f"neighbors limits who is seen, and {self.scenario} has one other agent; remove it")
+        if self.scenario in ("simple_speaker_listener", "simple_tag") and self.local_ratio is not None:
             raise ValueError(f"local_ratio is {self.local_ratio}, and {self.scenario} has none; remove the key")
 
     def sight(self, view: str) -> Sight:
@@ -48,18 +48,24 @@ class ParticleConfig(
         """The scenario."""
         if self.scenario == "simple_spread":
             return scenarios.spread(self.agents or 3)
-        return scenarios.reference() if self.scenario == "simple_reference" else scenarios.speaker_listener()
+        others = {
+            "simple_speaker_listener": scenarios.speaker_listener,
+            "simple_reference": scenarios.reference,
+            "simple_tag": scenarios.tag,
+        }
+        return others[self.scenario]()
 
 
 class Particle(BatchedEnv):
     """The MPE tasks; see :class:`BatchedEnv` for the interface.
 
-    Agents of one type form a group: ``agent``, or ``speaker`` and ``listener``. Actions are numbered as in mpe2.
-    ``world`` is the state, which may be set. The central state of an agent is what all others see.
+    Agents of one type form a group: ``agent``, ``speaker`` and ``listener``, or ``adversary``. Actions are numbered as
+    in mpe2. ``world`` is the state, which may be set. The central state of an agent is what all others see.
 
     Episode figures: ``return``; ``covered``, the share of all landmarks with an agent at the end, or whether an
     agent is at its target (the speaker: whether its listener is); for simple_spread ``collisions``, how many others
-    an agent overlapped, summed over steps, as it is charged for.
+    an agent overlapped, summed over steps, as it is charged for. Instead of those, simple_tag has ``win_rate``,
+    whether the prey was touched at all.
 
     Args:
         config: the task.
@@ -73,10 +79,11 @@ class Particle(BatchedEnv):
         self.max_steps, self.control_period = config.max_steps, kernels.STEP
         self.groups = tuple(_groups(config, self.scenario))
         self._local_ratio = 0.5 if config.local_ratio is None else config.local_ratio
+        self._radius, self._max_speed = self.scenario.each("radius"), self.scenario.each("max_speed")
         shape = (num_envs, self.num_agents)
         self.world = World(
-            position=np.zeros((*shape, 2)),
-            velocity=np.zeros((*shape, 2)),
+            position=np.zeros((num_envs, len(self._radius), 2)),
+            velocity=np.zeros((num_envs, len(self._radius), 2)),
             landmarks=np.zeros((num_envs, self.scenario.landmarks, 2)),
             target=np.full(shape, -1),
             spoken=np.zeros((*shape, self.scenario.words), np.float32),
@@ -104,8 +111,9 @@ class Particle(BatchedEnv):
         if chosen.size == 0:
             return
         world = self.world
-        world.position[chosen] = self._rng.uniform(-1, 1, (chosen.size, self.num_agents, 2))
-        world.landmarks[chosen] = self._rng.uniform(-1, 1, (chosen.size, self.scenario.landmarks, 2))
+        places, spread = (chosen.size, self.scenario.landmarks, 2), self.scenario.spread
+        world.position[chosen] = self._rng.uniform(-1, 1, (chosen.size, len(self._radius), 2))
+        world.landmarks[chosen] = self._rng.uniform(-spread, spread, places)
         for kind, group in zip(self.scenario.kinds, self.groups, strict=True):
             if len(self.scenario.colours) and kind.moves:
                 targets = self._rng.integers(0, self.scenario.landmarks, (chosen.size, group.count))
@@ -129,18 +137,29 @@ class Particle(BatchedEnv):
         for kind, group in zip(self.scenario.kinds, self.groups, strict=True):
             word, move = self._decode(actions[group.name], kind)
             if kind.moves:
-                force[:, group.agents] = FORCE[move]
+                force[:, group.agents] = kind.force * DIRECTIONS[move]
             if kind.speaks:
                 world.spoken[:, group.agents] = np.eye(self.scenario.words, dtype=np.float32)[word]
-        kernels.advance(world.position, world.velocity, force, self.scenario.radius, self.scenario.contact)
+        if prey := self.scenario.prey:
+            moves = flee(world.position, world.velocity, self.num_agents, prey.force)
+            force[:, self.num_agents :] = prey.force * DIRECTIONS[moves]
+        kernels.advance(
+            world.position,
+            world.velocity,
+            force,
+            self._radius,
+            self._max_speed,
+            self.scenario.contact,
+            world.landmarks,
+            self.scenario.obstacle_radius,
+        )
         verdict = self.scenario.judge(self.scenario, world, self._local_ratio)
         self._steps += 1
         self._return += verdict.reward
         self._collisions += verdict.touches
         self._ended = self._steps >= self.max_steps
-        figures = {"return": self._return, "covered": verdict.covered}
-        if self.scenario.contact:
-            figures["collisions"] = self._collisions
+        known = {"covered": verdict.covered, "collisions": self._collisions, "win_rate": self._return > 0}
+        figures = {"return": self._return, **{name: known[name] for name in self.scenario.figures}}
         counted = self._ended & self._whole
         return Step(
             verdict.reward.astype(np.float32),

@@ -1,7 +1,8 @@
-"""The three cooperative scenarios of mpe2, as data and one judging function each.
+"""The cooperative scenarios of mpe2, as data and one judging function each.
 
 Sources: mpe2 1.1, ``simple_spread/simple_spread.py``, ``simple_speaker_listener/simple_speaker_listener.py``,
-``simple_reference/simple_reference.py`` and ``_mpe_utils/simple_env.py``; first described by Lowe et al.,
+``simple_reference/simple_reference.py``, ``simple_tag/simple_tag.py`` and ``_mpe_utils/simple_env.py``; first described
+by Lowe et al.,
 "Multi-Agent Actor-Critic for Mixed Cooperative-Competitive Environments" (arXiv 1706.02275).
 """
 
@@ -16,11 +17,12 @@ import numpy as np
 
 from kdmarl_core.envs.particle import kernels
 
-MOVES = 5
-"""stay, left, right, down, up"""
+DIRECTIONS = np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])
+"""Of each move: stay, left, right, down, up (``SimpleEnv._set_action``)."""
+MOVES = len(DIRECTIONS)
 CAPTURE_RADIUS = 0.1
 """Distance within which a landmark counts as covered (``simple_spread.py``)."""
-Part = Literal["velocity", "position", "landmarks", "others", "colour", "heard"]
+Part = Literal["velocity", "position", "landmarks", "others", "colour", "heard", "prey_velocity"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -30,8 +32,8 @@ class Sight(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     neighbors: Count | None = None
     """that many of the nearest other agents, nearest first"""
     landmarks: Count | None = None
-    """that many of the nearest landmarks: nearest first where all are alike (simple_spread), otherwise each in the
-    place it always has, and zeros for the others"""
+    """that many of the nearest landmarks: nearest first where all are alike (simple_spread, simple_tag), otherwise each
+    in the place it always has, and zeros for the others"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Kind:
     speaks: bool
     sees: tuple[Part, ...]
     """parts of its observation, in order"""
+    radius: float
+    force: float = 5.0
+    """of a move"""
+    max_speed: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,9 @@ class World:
     """The state of B worlds of N agents and L landmarks."""
 
     position: np.ndarray
-    """(B, N, 2)"""
+    """(B, N, 2), and behind the agents the prey"""
     velocity: np.ndarray
-    """(B, N, 2)"""
+    """likewise"""
     landmarks: np.ndarray
     """(B, L, 2)"""
     target: np.ndarray
@@ -79,14 +85,29 @@ class Scenario(NamedTuple):
     landmarks: int
     words: int
     """size of the vocabulary"""
-    radius: float
-    """of an agent"""
     contact: bool
     """whether agents push each other"""
     colours: np.ndarray
     """(L, 3) of the landmarks; (0, 3) where nobody is told of them"""
     judge: Callable[[Scenario, World, float], Verdict]
     """of this scenario, a world and ``local_ratio``"""
+    figures: tuple[str, ...] = ("covered",)
+    """of an episode, beside ``return``"""
+    prey: Kind | None = None
+    """who flees by a rule; no agent"""
+    obstacle_radius: float = 0.0
+    """of a landmark; 0 where landmarks are not in the way"""
+    spread: float = 1.0
+    """landmarks lie within this of the middle, along either axis"""
+
+    @property
+    def bodies(self) -> tuple[Kind, ...]:
+        """All that move, in the order of :class:`World`."""
+        return (*self.kinds, self.prey) if self.prey else self.kinds
+
+    def each(self, key: Literal["radius", "max_speed"]) -> np.ndarray:
+        """A figure of every body."""
+        return np.array([getattr(kind, key) for kind in self.bodies for _ in range(kind.count)])
 
     @property
     def agents(self) -> int:
@@ -111,16 +132,20 @@ class Scenario(NamedTuple):
             if part in ("landmarks", "others"):
                 self._look(world, part, agents, sight, out, column)
             else:
-                out[..., column : column + width] = self._told(world, part, agents, width)
+                out[..., column : column + width] = self._told(world, part, agents, sight)
             column += width
         return out
 
     def _width(self, part: Part, sight: Sight) -> int:
         """Number of values of a part of an observation."""
         alike = not len(self.colours)
-        others = sight.neighbors or self.agents - 1
+        prey = self.prey.count if self.prey else 0
+        others = sight.neighbors or self.agents + prey - 1
         landmarks = sight.landmarks or self.landmarks if alike else self.landmarks
-        widths = {"landmarks": 2 * landmarks, "others": 2 * others, "heard": self.words * others, "colour": 3}
+        widths = {
+            "landmarks": 2 * landmarks, "others": 2 * others, "heard": self.words * others, "colour": 3,
+            "prey_velocity": 2 * (sight.neighbors or prey),
+        }  # fmt: skip
         return widths.get(part, 2)
 
     def _look(self, world: World, part: Part, agents: slice, sight: Sight, out: np.ndarray, column: int) -> None:
@@ -142,12 +167,14 @@ class Scenario(NamedTuple):
             column,
         )
 
-    def _told(self, world: World, part: Part, agents: slice, width: int) -> np.ndarray | float:
-        """A part of an observation that is not looked for, (B, n, width)."""
+    def _told(self, world: World, part: Part, agents: slice, sight: Sight) -> np.ndarray | float:
+        """A part of an observation that is not looked for, (B, n, its width)."""
         if part == "velocity":
             return world.velocity[:, agents]
         if part == "position":
             return world.position[:, agents]
+        if part == "prey_velocity":
+            return self._prey_velocity(world, agents, sight.neighbors)
         if not len(self.colours):
             return 0.0  # agents that hear each other say nothing in simple_spread
         partner = [1 - agent for agent in range(agents.start, agents.stop)]
@@ -155,34 +182,62 @@ class Scenario(NamedTuple):
             return self.colours[world.target[:, partner]]
         return world.spoken[:, partner]
 
+    def _prey_velocity(self, world: World, agents: slice, neighbors: int | None) -> np.ndarray:
+        """(B, n, ·) of the prey, or in the places of the nearest others with zeros for hunters."""
+        prey = world.velocity[:, self.agents :]
+        if neighbors is None:
+            return np.repeat(prey.reshape(len(prey), 1, -1), agents.stop - agents.start, 1)
+        offset = world.position[:, None] - world.position[:, agents, None]
+        distance = np.linalg.norm(offset, axis=-1)
+        own = np.arange(agents.start, agents.stop)
+        distance[:, own - agents.start, own] = np.inf
+        nearest = distance.argsort(-1)[..., : min(neighbors, distance.shape[-1] - 1)]
+        fleeing = np.where(np.arange(distance.shape[-1])[:, None] >= self.agents, world.velocity, 0.0)
+        found = np.zeros((*distance.shape[:2], neighbors, 2))
+        found[:, :, : nearest.shape[-1]] = fleeing[np.arange(len(prey))[:, None, None], nearest]
+        return found.reshape(*distance.shape[:2], -1)
+
 
 def spread(agents: int) -> Scenario:
     """``simple_spread``: as many agents as landmarks, which they cover without touching each other."""
     sees: tuple[Part, ...] = ("velocity", "position", "landmarks", "others", "heard")
-    kind = Kind("agent", agents, moves=True, speaks=False, sees=sees)
-    return Scenario((kind,), agents, 2, 0.15, True, np.zeros((0, 3)), _judge_spread)
+    kind = Kind("agent", agents, moves=True, speaks=False, sees=sees, radius=0.15)
+    return Scenario((kind,), agents, 2, True, np.zeros((0, 3)), _judge_spread, ("covered", "collisions"))
 
 
 def speaker_listener() -> Scenario:
     """``simple_speaker_listener``: one sees which landmark is meant and says a word, the other goes there."""
-    speaker = Kind("speaker", 1, moves=False, speaks=True, sees=("colour",))
-    listener = Kind("listener", 1, moves=True, speaks=False, sees=("velocity", "landmarks", "heard"))
+    speaker = Kind("speaker", 1, moves=False, speaks=True, sees=("colour",), radius=0.075)
+    listener = Kind("listener", 1, moves=True, speaks=False, sees=("velocity", "landmarks", "heard"), radius=0.075)
     colours = np.full((3, 3), 0.15) + 0.5 * np.eye(3)
-    return Scenario((speaker, listener), 3, 3, 0.075, False, colours, _judge_speaker_listener)
+    return Scenario((speaker, listener), 3, 3, False, colours, _judge_speaker_listener)
 
 
 def reference() -> Scenario:
     """``simple_reference``: each of two knows where the other has to go, and both move and speak."""
-    kind = Kind("agent", 2, moves=True, speaks=True, sees=("velocity", "landmarks", "colour", "heard"))
+    kind = Kind("agent", 2, moves=True, speaks=True, sees=("velocity", "landmarks", "colour", "heard"), radius=0.05)
     colours = np.full((3, 3), 0.25) + 0.5 * np.eye(3)
-    return Scenario((kind,), 3, 10, 0.05, False, colours, _judge_reference)
+    return Scenario((kind,), 3, 10, False, colours, _judge_reference)
+
+
+def tag() -> Scenario:
+    """``simple_tag``: three hunt a faster one among obstacles, and all earn whenever any touches it.
+
+    The prey flees by :func:`kdmarl_core.envs.particle.prey.flee`.
+    """
+    sees: tuple[Part, ...] = ("velocity", "position", "landmarks", "others", "prey_velocity")
+    kind = Kind("adversary", 3, moves=True, speaks=False, sees=sees, radius=0.075, force=3.0, max_speed=1.0)
+    prey = Kind("agent", 1, moves=True, speaks=False, sees=(), radius=0.05, force=4.0, max_speed=1.3)
+    return Scenario(
+        (kind,), 2, 2, True, np.zeros((0, 3)), _judge_tag, ("win_rate",), prey, obstacle_radius=0.2, spread=0.9
+    )
 
 
 def _judge_spread(scenario: Scenario, world: World, local_ratio: float) -> Verdict:
     distance = np.empty(world.landmarks.shape[:2])
     kernels.nearest(world.position, world.landmarks, distance)
     touching = np.empty(world.position.shape[:2])
-    kernels.touches(world.position, scenario.radius, touching)
+    kernels.touches(world.position, scenario.kinds[0].radius, touching)
     shared = -distance.sum(1, keepdims=True)
     covered = (distance < CAPTURE_RADIUS).mean(1, keepdims=True)
     reward = shared * (1 - local_ratio) - touching * local_ratio
@@ -201,6 +256,16 @@ def _judge_reference(scenario: Scenario, world: World, local_ratio: float) -> Ve
     local = -distance[:, ::-1]
     reward = local.mean(1, keepdims=True) * (1 - local_ratio) + local * local_ratio
     return Verdict(reward, distance < CAPTURE_RADIUS, np.zeros(distance.shape))
+
+
+def _judge_tag(scenario: Scenario, world: World, local_ratio: float) -> Verdict:
+    """All get ten for each that touches the prey; there is no local part."""
+    hunters, prey = np.split(world.position, [scenario.agents], 1)
+    offset = hunters[:, :, None] - prey[:, None]
+    radii = scenario.each("radius")
+    near = np.sqrt((offset**2).sum(-1)) < radii[: scenario.agents, None] + radii[scenario.agents :]
+    reward = np.repeat(10.0 * near.sum((1, 2))[:, None], scenario.agents, 1)
+    return Verdict(reward, np.zeros(reward.shape), np.zeros(reward.shape))
 
 
 def _to_target(world: World) -> np.ndarray:
