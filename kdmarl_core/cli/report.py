@@ -132,6 +132,8 @@ def _headline(book: Ledger) -> list[str]:
     about = "The worst robot is the one that keeps least of the expert's return."
     if shown:
         about += " Figures are the expert's → the students'."
+    if "win_rate" in shown:
+        about += " Won are battles (SMAX), or episodes in which the prey is touched at all (simple_tag)."
     if "collisions" in shown:
         about += (
             " Collisions are means over agents and episodes, of the steps in which an agent overlaps another (MPE), or "

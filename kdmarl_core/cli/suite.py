@@ -55,7 +55,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     set: dict[str, Any] = {}
     """dotted keys of the experiment that this method changes"""
     tasks: tuple[Name, ...] = ()
-    """the only tasks that it is for; none: all"""
+    """the only tasks that it is for; none: all, as the first method must be"""
     about: str = ""
     """a few words for the page"""
     bar: Bar | None = None
@@ -81,9 +81,13 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         for key in ("tasks", "methods", "seeds"):
             if not getattr(self, key):
                 raise ValueError(f"{key} is empty; give at least one")
+        first, *_ = self.methods
+        if self.methods[first].tasks:
+            raise ValueError(f"methods.{first} has tasks, and the others are compared with it; remove the key")
         for name, method in self.methods.items():
-            for task in set(method.tasks) - set(self.tasks):
-                raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
+            for task in method.tasks:
+                if task not in self.tasks:
+                    raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; give each once")
 

@@ -65,8 +65,9 @@ class Aggregate:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._room: Labelled
+        """the latest moments, then rows that wait for others"""
         self._end = 0
-        """of what is kept in it"""
+        """how many rows of it are moments"""
 
     def add(self, part: Labelled) -> None:
         """Append moments. What :meth:`all` gave before stays as it is."""
@@ -74,7 +75,8 @@ class Aggregate:
         if not self._end or self._end + added > len(self._room.starts):
             kept = self.all() if self._end else rows(part, slice(0))
             self._end = len(kept.starts)
-            size = 2 * (self._end + added)  # so that little is moved on the whole
+            # More than is needed, so that little is moved on the whole.
+            size = min(2 * (self._end + added), self.capacity + self.capacity // 4 + added)
             self._room = _each(lambda x: x.new_empty((size, *x.shape[1:])), kept)
             _each(lambda room, x: room[: self._end].copy_(x), self._room, kept)
         _each(lambda room, x: room[self._end : self._end + added].copy_(x), self._room, part)

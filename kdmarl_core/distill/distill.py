@@ -214,10 +214,10 @@ def _fit(
 
 
 def _short(figures: dict[str, float]) -> str:
-    """Each type's imitation loss."""
+    """Each type's imitation loss, weighted as it is learnt."""
     losses: dict[str, float] = {}
     for name, value in figures.items():
         of, _, term = name.partition("/")
         if term in ("kl", "action"):
             losses[of] = losses.get(of, 0.0) + value
-    return " ".join(f"{of} {loss:.3f}" for of, loss in losses.items())
+    return " ".join(f"{of} {loss:.3g}" for of, loss in losses.items())

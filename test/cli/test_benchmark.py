@@ -120,7 +120,8 @@ def test_a_method_may_be_for_some_tasks_only(tmp_path):
             "a: stage is scratch, and only distillation trains memory; set it to 0",
         ),
         ({"methods": {"a": {"ratio": 1e6}}}, r"no student of 'agent' has 0 MACs; lower it"),
-        ({"methods": {"a": {"tasks": ["spred"]}}}, "methods.a.tasks names 'spred'; did you mean 'spread'"),
+        ({"methods": {"a": {}, "b": {"tasks": ["spred"]}}}, "methods.b.tasks names 'spred'; did you mean 'spread'"),
+        ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
     ],
 )
 def test_bad_suites(tmp_path, changes, message):

@@ -10,6 +10,7 @@ from kdmarl_core.contract.files import convert
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.particle.official import OfficialParticle
 from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
+from kdmarl_core.envs.particle.prey import flee
 from kdmarl_core.evaluate import episodes
 
 SPREAD, SPEAKER, REFERENCE = "simple_spread", "simple_speaker_listener", "simple_reference"
@@ -86,6 +87,21 @@ def test_agents_in_contact_agree_with_mpe2():
         np.testing.assert_allclose(env.observe(EXPERT)["agent"], official.observe(EXPERT)["agent"], atol=1e-5)
         np.testing.assert_allclose(ours.reward, theirs.reward, rtol=1e-5)
     assert (ours.episodes["collisions"] > 10).all()
+
+
+@pytest.mark.parametrize(
+    ("hunter", "prey", "move"),
+    [
+        ((-0.3, 0), (0, 0), 2),
+        ((0.3, 0), (0, 0), 1),
+        ((0, -0.3), (0, 0), 4),
+        ((0, 0.3), (0, 0), 3),
+        ((0.6, 0.1), (0.95, 0), 3),  # not to the right, beyond the edge
+    ],
+)
+def test_prey_flees_from_the_nearest_but_not_beyond_the_edge(hunter, prey, move):
+    position = np.array([[hunter, (5.0, 5.0), prey]])
+    assert flee(position, np.zeros(position.shape), 2, 4.0).tolist() == [[move]]
 
 
 def hunting(env):

@@ -35,11 +35,11 @@ def advance(
     """Move every particle by one step (``World.step``); masses are 1.
 
     Args:
-        position: (B, N, 2), changed in place.
-        velocity: (B, N, 2), changed in place.
-        force: (B, N, 2) of the actions; contacts are added in place.
-        radius: (N,).
-        max_speed: (N,), inf where there is none.
+        position: (B, M, 2) of all that move, changed in place.
+        velocity: (B, M, 2), changed in place.
+        force: (B, M, 2) of the actions; contacts are added in place.
+        radius: (M,) of each.
+        max_speed: (M,) of each, inf where there is none.
         contact: whether particles push each other.
         obstacles: (B, L, 2), which stay where they are and push particles.
         obstacle_radius: of each; 0 where they are not in the way.

@@ -93,6 +93,10 @@ class Hunt(BaseParallelWrapper):
         """The hunters, until the episode is over."""
         return [name for name in self.env.agents if name in self.possible_agents]
 
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """What the hunters see at the start."""
+        return tuple(map(self._of_hunters, self.env.reset(seed=seed, options=options)))
+
     def step(self, actions: dict[str, int]) -> Any:
         """Step with the hunters' actions."""
         agents = self.unwrapped.world.agents
@@ -100,7 +104,10 @@ class Hunt(BaseParallelWrapper):
         fleeing = [name for name in self.env.agents if name not in self.possible_agents]
         moves = flee(position, velocity, len(self.possible_agents), agents[-1].accel)[0]
         found = self.env.step({**actions, **dict(zip(fleeing, moves.tolist(), strict=True))})
-        return tuple({name: values[name] for name in self.possible_agents if name in values} for values in found)
+        return tuple(map(self._of_hunters, found))
+
+    def _of_hunters(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: values[name] for name in self.possible_agents if name in values}
 
 
 def _limited(scenario: str, sight: Sight) -> Any:

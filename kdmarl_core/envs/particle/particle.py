@@ -111,9 +111,9 @@ class Particle(BatchedEnv):
         if chosen.size == 0:
             return
         world = self.world
-        places, spread = (chosen.size, self.scenario.landmarks, 2), self.scenario.spread
+        shape, far = (chosen.size, self.scenario.landmarks, 2), self.scenario.landmark_range
         world.position[chosen] = self._rng.uniform(-1, 1, (chosen.size, len(self._radius), 2))
-        world.landmarks[chosen] = self._rng.uniform(-spread, spread, places)
+        world.landmarks[chosen] = self._rng.uniform(-far, far, shape)
         for kind, group in zip(self.scenario.kinds, self.groups, strict=True):
             if len(self.scenario.colours) and kind.moves:
                 targets = self._rng.integers(0, self.scenario.landmarks, (chosen.size, group.count))

@@ -18,11 +18,14 @@ FEAR_OF_EDGE = 5.0
 def flee(position: np.ndarray, velocity: np.ndarray, hunters: int, force: float) -> np.ndarray:
     """The move of each prey, (B, P): where it goes soon, the nearest hunter is far, and the edge is not passed.
 
+    It looks straight ahead, at the speed that the move gives it: hunters stand, and there are neither obstacles, nor
+    damping, nor its greatest speed.
+
     Args:
         position: (B, N + P, 2), the prey last.
         velocity: likewise.
         hunters: N.
-        force: of a move of the prey.
+        force: of a move of the prey, whose mass is 1.
     """
     feared, prey = np.split(position, [hunters], 1)
     after = velocity[:, hunters:, None] * (1 - DAMPING) + force * DIRECTIONS * STEP

@@ -38,7 +38,7 @@ class Sight(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 @dataclass(frozen=True)
 class Kind:
-    """Agents of one type."""
+    """Agents of one type, or prey."""
 
     name: str
     count: int
@@ -48,8 +48,9 @@ class Kind:
     """parts of its observation, in order"""
     radius: float
     force: float = 5.0
-    """of a move"""
+    """of a move; masses are 1"""
     max_speed: float = np.inf
+    """inf: none"""
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class World:
     """The state of B worlds of N agents and L landmarks."""
 
     position: np.ndarray
-    """(B, N, 2), and behind the agents the prey"""
+    """(B, N + P, 2), the P prey behind the N agents"""
     velocity: np.ndarray
-    """likewise"""
+    """(B, N + P, 2)"""
     landmarks: np.ndarray
     """(B, L, 2)"""
     target: np.ndarray
@@ -97,8 +98,8 @@ class Scenario(NamedTuple):
     """who flees by a rule; no agent"""
     obstacle_radius: float = 0.0
     """of a landmark; 0 where landmarks are not in the way"""
-    spread: float = 1.0
-    """landmarks lie within this of the middle, along either axis"""
+    landmark_range: float = 1.0
+    """landmarks begin within this of the middle, along either axis"""
 
     @property
     def bodies(self) -> tuple[Kind, ...]:
@@ -106,7 +107,7 @@ class Scenario(NamedTuple):
         return (*self.kinds, self.prey) if self.prey else self.kinds
 
     def each(self, key: Literal["radius", "max_speed"]) -> np.ndarray:
-        """A figure of every body."""
+        """A figure of every body, (N + P,)."""
         return np.array([getattr(kind, key) for kind in self.bodies for _ in range(kind.count)])
 
     @property
@@ -183,15 +184,15 @@ class Scenario(NamedTuple):
         return world.spoken[:, partner]
 
     def _prey_velocity(self, world: World, agents: slice, neighbors: int | None) -> np.ndarray:
-        """(B, n, ·) of the prey, or in the places of the nearest others with zeros for hunters."""
+        """The prey's, (B, n, 2 · P), or (B, n, 2 · neighbors) of the nearest others with zeros for hunters."""
         prey = world.velocity[:, self.agents :]
         if neighbors is None:
             return np.repeat(prey.reshape(len(prey), 1, -1), agents.stop - agents.start, 1)
         offset = world.position[:, None] - world.position[:, agents, None]
-        distance = np.linalg.norm(offset, axis=-1)
+        distance = (offset**2).sum(-1)
         own = np.arange(agents.start, agents.stop)
         distance[:, own - agents.start, own] = np.inf
-        nearest = distance.argsort(-1)[..., : min(neighbors, distance.shape[-1] - 1)]
+        nearest = distance.argsort(-1, kind="stable")[..., : min(neighbors, distance.shape[-1] - 1)]
         fleeing = np.where(np.arange(distance.shape[-1])[:, None] >= self.agents, world.velocity, 0.0)
         found = np.zeros((*distance.shape[:2], neighbors, 2))
         found[:, :, : nearest.shape[-1]] = fleeing[np.arange(len(prey))[:, None, None], nearest]
@@ -228,9 +229,8 @@ def tag() -> Scenario:
     sees: tuple[Part, ...] = ("velocity", "position", "landmarks", "others", "prey_velocity")
     kind = Kind("adversary", 3, moves=True, speaks=False, sees=sees, radius=0.075, force=3.0, max_speed=1.0)
     prey = Kind("agent", 1, moves=True, speaks=False, sees=(), radius=0.05, force=4.0, max_speed=1.3)
-    return Scenario(
-        (kind,), 2, 2, True, np.zeros((0, 3)), _judge_tag, ("win_rate",), prey, obstacle_radius=0.2, spread=0.9
-    )
+    colours, figures = np.zeros((0, 3)), ("win_rate",)
+    return Scenario((kind,), 2, 2, True, colours, _judge_tag, figures, prey, obstacle_radius=0.2, landmark_range=0.9)
 
 
 def _judge_spread(scenario: Scenario, world: World, local_ratio: float) -> Verdict:
