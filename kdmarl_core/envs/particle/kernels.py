@@ -87,6 +87,8 @@ def look(
     first: int,
     last: int,
     things: np.ndarray,
+    shown: np.ndarray,
+    relative: bool,
     each_other: bool,
     count: int,
     by_distance: bool,
@@ -94,13 +96,15 @@ def look(
     out: np.ndarray,
     column: int,
 ) -> None:
-    """Write the offsets x, y from agents to things, one slot of two columns a thing.
+    """Write what agents see of things, such as the offsets x, y to them, one slot of two columns a thing.
 
     Args:
         position: (B, N, 2) of the agents.
         first: the first agent that looks.
         last: one past the last.
-        things: (B, M, 2).
+        things: (B, M, 2), where they are.
+        shown: (B, M, 2), what is seen of them.
+        relative: less the agent's own position.
         each_other: the things are the agents, and none sees itself.
         count: how many things an agent sees.
         by_distance: these are the nearest, otherwise the first.
@@ -128,8 +132,9 @@ def look(
                 j = order[k]
                 own = j - 1 if each_other and j > i else j
                 at = column + 2 * (own if in_place else k)
-                out[b, i - first, at] = things[b, j, 0] - position[b, i, 0]
-                out[b, i - first, at + 1] = things[b, j, 1] - position[b, i, 1]
+                for axis in range(2):
+                    own_part = position[b, i, axis] if relative else 0.0
+                    out[b, i - first, at + axis] = shown[b, j, axis] - own_part
 
 
 @njit(cache=True)

@@ -20,6 +20,13 @@ from kdmarl_core.envs.particle.prey import flee
 from kdmarl_core.envs.particle.scenarios import CAPTURE_RADIUS, Sight
 from kdmarl_core.envs.pettingzoo import PettingZooEnv
 
+MODULES = {
+    "simple_spread": simple_spread_v3,
+    "simple_speaker_listener": simple_speaker_listener_v4,
+    "simple_reference": simple_reference_v3,
+    "simple_tag": simple_tag_v3,
+}
+
 
 class OfficialParticle(PettingZooEnv):
     """B copies of a task of mpe2, with the groups, observations and figures of :class:`Particle`.
@@ -70,11 +77,9 @@ def make(config: ParticleConfig) -> Any:
     if config.local_ratio is not None:
         options["local_ratio"] = config.local_ratio
     if config.scenario == "simple_spread":
-        return simple_spread_v3.parallel_env(N=config.agents or 3, **options)
-    if config.scenario == "simple_tag":
-        return Hunt(simple_tag_v3.parallel_env(**options))
-    module = simple_reference_v3 if config.scenario == "simple_reference" else simple_speaker_listener_v4
-    return module.parallel_env(**options)
+        options["N"] = config.agents or 3
+    env = MODULES[config.scenario].parallel_env(**options)
+    return Hunt(env) if config.scenario == "simple_tag" else env
 
 
 class Hunt(BaseParallelWrapper):

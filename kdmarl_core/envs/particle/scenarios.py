@@ -2,8 +2,7 @@
 
 Sources: mpe2 1.1, ``simple_spread/simple_spread.py``, ``simple_speaker_listener/simple_speaker_listener.py``,
 ``simple_reference/simple_reference.py``, ``simple_tag/simple_tag.py`` and ``_mpe_utils/simple_env.py``; first described
-by Lowe et al.,
-"Multi-Agent Actor-Critic for Mixed Cooperative-Competitive Environments" (arXiv 1706.02275).
+by Lowe et al., "Multi-Agent Actor-Critic for Mixed Cooperative-Competitive Environments" (arXiv 1706.02275).
 """
 
 from __future__ import annotations
@@ -130,10 +129,10 @@ class Scenario(NamedTuple):
         column = 0
         for part in kind.sees:
             width = self._width(part, sight)
-            if part in ("landmarks", "others"):
+            if part in ("landmarks", "others") or (part == "prey_velocity" and sight.neighbors):
                 self._look(world, part, agents, sight, out, column)
             else:
-                out[..., column : column + width] = self._told(world, part, agents, sight)
+                out[..., column : column + width] = self._told(world, part, agents, width)
             column += width
         return out
 
@@ -150,8 +149,12 @@ class Scenario(NamedTuple):
         return widths.get(part, 2)
 
     def _look(self, world: World, part: Part, agents: slice, sight: Sight, out: np.ndarray, column: int) -> None:
-        at_others = part == "others"
+        at_others = part != "landmarks"
         things = world.position if at_others else world.landmarks
+        shown = things
+        if part == "prey_velocity":  # in the slots of the others, with zeros for hunters
+            shown = world.velocity.copy()
+            shown[:, : self.agents] = 0
         limit = sight.neighbors if at_others else sight.landmarks
         in_place = limit is None or bool(len(self.colours))
         count = things.shape[1] if limit is None else limit
@@ -160,6 +163,8 @@ class Scenario(NamedTuple):
             agents.start,
             agents.stop,
             things,
+            shown,
+            shown is things,
             at_others,
             count,
             limit is not None,
@@ -168,35 +173,20 @@ class Scenario(NamedTuple):
             column,
         )
 
-    def _told(self, world: World, part: Part, agents: slice, sight: Sight) -> np.ndarray | float:
-        """A part of an observation that is not looked for, (B, n, its width)."""
+    def _told(self, world: World, part: Part, agents: slice, width: int) -> np.ndarray | float:
+        """A part of an observation that is not looked for, (B, n, width) or (B, 1, width)."""
         if part == "velocity":
             return world.velocity[:, agents]
         if part == "position":
             return world.position[:, agents]
         if part == "prey_velocity":
-            return self._prey_velocity(world, agents, sight.neighbors)
+            return world.velocity[:, self.agents :].reshape(-1, 1, width)
         if not len(self.colours):
             return 0.0  # agents that hear each other say nothing in simple_spread
         partner = [1 - agent for agent in range(agents.start, agents.stop)]
         if part == "colour":
             return self.colours[world.target[:, partner]]
         return world.spoken[:, partner]
-
-    def _prey_velocity(self, world: World, agents: slice, neighbors: int | None) -> np.ndarray:
-        """The prey's, (B, n, 2 · P), or (B, n, 2 · neighbors) of the nearest others with zeros for hunters."""
-        prey = world.velocity[:, self.agents :]
-        if neighbors is None:
-            return np.repeat(prey.reshape(len(prey), 1, -1), agents.stop - agents.start, 1)
-        offset = world.position[:, None] - world.position[:, agents, None]
-        distance = (offset**2).sum(-1)
-        own = np.arange(agents.start, agents.stop)
-        distance[:, own - agents.start, own] = np.inf
-        nearest = distance.argsort(-1, kind="stable")[..., : min(neighbors, distance.shape[-1] - 1)]
-        fleeing = np.where(np.arange(distance.shape[-1])[:, None] >= self.agents, world.velocity, 0.0)
-        found = np.zeros((*distance.shape[:2], neighbors, 2))
-        found[:, :, : nearest.shape[-1]] = fleeing[np.arange(len(prey))[:, None, None], nearest]
-        return found.reshape(*distance.shape[:2], -1)
 
 
 def spread(agents: int) -> Scenario:
@@ -260,10 +250,10 @@ def _judge_reference(scenario: Scenario, world: World, local_ratio: float) -> Ve
 
 def _judge_tag(scenario: Scenario, world: World, local_ratio: float) -> Verdict:
     """All get ten for each that touches the prey; there is no local part."""
+    hunter, fleeing = scenario.bodies
     hunters, prey = np.split(world.position, [scenario.agents], 1)
     offset = hunters[:, :, None] - prey[:, None]
-    radii = scenario.each("radius")
-    near = np.sqrt((offset**2).sum(-1)) < radii[: scenario.agents, None] + radii[scenario.agents :]
+    near = np.sqrt((offset**2).sum(-1)) < hunter.radius + fleeing.radius
     reward = np.repeat(10.0 * near.sum((1, 2))[:, None], scenario.agents, 1)
     return Verdict(reward, np.zeros(reward.shape), np.zeros(reward.shape))
 
