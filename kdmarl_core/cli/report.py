@@ -172,7 +172,11 @@ def _verdict(row: dict[str, Any], bar: Bar) -> str:
 
 
 def _pair(row: dict[str, Any], key: str) -> str:
-    return f"{row[f'expert_{key}']:.3f} → {row[key]:.3f}" if key in row else ""
+    return f"{_figure(row[f'expert_{key}'])} → {_figure(row[key])}" if key in row else ""
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
 
 
 def _methods(book: Ledger, methods: list[str]) -> list[str]:
@@ -233,7 +237,7 @@ def _students(book: Ledger) -> list[str]:
         [
             row["task"], f"`{row['method']}`", row["student"], told(row["retention"]), f"{row['macs']:,.0f}",
             f"{row['macs_ratio']:.1f}x", f"{row['params']:,.0f}", f"{row['return']:.2f}",
-            ", ".join(f"{title} {row[key]:.3f}" for key, title in FIGURES.items() if key in row),
+            ", ".join(f"{title} {_figure(row[key])}" for key, title in FIGURES.items() if key in row),
             f"{row['minutes']['policies']:.1f}",
         ]
         for row in book.rows

@@ -7,7 +7,8 @@ of the Statistical Precipice" (arXiv 2108.13264): every task is a stratum, seeds
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ SCHEMA_VERSION = 1
 RESAMPLES = 2000
 TEAM = "team"
 """Name of the whole team beside those of robot types."""
-Means = dict[str, list[float]]
-"""Figure → mean of each agent over episodes"""
+Means = dict[str, list[float | None]]
+"""Figure → mean of each agent over episodes; None where no episode has a value, as that of a goal never reached"""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +68,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.types[student] if student != TEAM else sorted(itertools.chain(*self.types.values()))
 
     def mean(self, who: str, figure: str, student: str) -> float:
-        """Mean of a figure of ``students``, ``expert`` or ``random`` over some agents."""
+        """Mean of a figure of ``students``, ``expert`` or ``random`` over those agents that have one; NaN if none."""
         means: Means = getattr(self, who)
-        return float(np.mean([means[figure][agent] for agent in self.agents(student)]))
+        return _mean([means[figure][agent] for agent in self.agents(student)])
 
     def retention(self, student: str) -> float:
         """(student − random) / (expert − random) of mean returns."""
@@ -79,7 +80,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def worst(self) -> float:
         """Retention of the agent that loses most."""
-        own, expert, random = (np.array(getattr(self, who)["return"]) for who in ("students", "expert", "random"))
+        own, expert, random = (_array(getattr(self, who)["return"]) for who in ("students", "expert", "random"))
         return float(((own - random) / (expert - random)).min())
 
 
@@ -177,10 +178,26 @@ def change(path: Path, title: str, how: Callable[[Ledger], Ledger]) -> None:
             save(how(load(path, title)), path)
 
 
-def agent_means(values: np.ndarray) -> list[float]:
-    """(episodes, N) → mean of each agent; NaN (no value in that episode) is left out, and is 0 if it is all."""
-    counts = np.isfinite(values).sum(0)
-    return [float(x) for x in np.nansum(values, 0) / np.maximum(counts, 1)]
+def agent_means(values: np.ndarray) -> list[float | None]:
+    """(episodes, N) → mean of each agent; NaN (no value in that episode) is left out, and gives None if it is all."""
+    return [_known(_mean(of_agent)) for of_agent in values.T]
+
+
+def _mean(values: Sequence[float | None] | np.ndarray) -> float:
+    """Mean of those that are neither None nor NaN; NaN without any."""
+    known = _array(values)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def _array(values: Sequence[float | None] | np.ndarray) -> np.ndarray:
+    """With NaN for None."""
+    return np.array(values, np.float64)
+
+
+def _known(value: float) -> float | None:
+    """With None for NaN, as JSON has it."""
+    return None if math.isnan(value) else value
 
 
 def strangers(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, str]:
@@ -207,7 +224,9 @@ def strangers(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) 
 
 
 def _alike(one: Means, two: Means) -> bool:
-    return one.keys() == two.keys() and all(np.allclose(one[name], two[name], rtol=0, atol=1e-9) for name in one)
+    return one.keys() == two.keys() and all(
+        np.allclose(_array(one[name]), _array(two[name]), rtol=0, atol=1e-9, equal_nan=True) for name in one
+    )
 
 
 def current(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, Row]:
@@ -270,7 +289,7 @@ def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
     for who in ("students", "expert", "random"):
         for figure in of[0].students:
             key = figure if who == "students" else f"{who}_{figure}"
-            row[key] = round(float(np.mean([unit.mean(who, figure, student) for unit in of])), 5)
+            row[key] = _known(_rounded(_mean([unit.mean(who, figure, student) for unit in of])))
     if student == TEAM:
         row["worst_robot"] = msgspec.to_builtins(interval(np.array([[unit.worst] for unit in of])))
     return row

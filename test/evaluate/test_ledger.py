@@ -124,7 +124,20 @@ def test_an_expert_as_good_as_random_is_named():
 
 def test_means_leave_out_episodes_without_a_value():
     values = np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]])
-    assert ledger.agent_means(values) == [2.0, 0.0]
+    assert ledger.agent_means(values) == [2.0, None]
+
+
+def test_figures_without_a_value_are_none_and_no_stranger_to_themselves(tmp_path):
+    never: ledger.Means = {"return": [1.0, 2.0, 3.0], "time_to_goal": [None, None, None]}
+    half: ledger.Means = {"return": [8.0, 8.0, 8.0], "time_to_goal": [4.0, None, None]}
+    book = Ledger(title="t")
+    for method in ("kdmarl", "other"):
+        book = book.add(msgspec.structs.replace(row(method=method), random=never, students=half, expert=half))
+    ledger.save(aggregated(book), tmp_path / "results.json")
+    team, big, small, *others = ledger.load(tmp_path / "results.json").rows
+    assert len(others) == 3  # none is left out
+    assert (team["time_to_goal"], big["time_to_goal"], small["time_to_goal"]) == (4.0, 4.0, None)
+    assert team["random_time_to_goal"] is None
 
 
 @pytest.mark.parametrize(
