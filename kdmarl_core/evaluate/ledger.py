@@ -259,7 +259,9 @@ def aggregated(
         references: as for :func:`strangers`.
     """
     cells: dict[tuple[str, str], list[Row]] = {}
-    for unit in current(ledger, keys, references).values():
+    places = list(dict.fromkeys(name.rpartition("/")[0] for name in keys))
+    counting = current(ledger, keys, references).values()
+    for unit in sorted(counting, key=lambda unit: places.index(f"{unit.task}/{unit.method}")):
         cells.setdefault((unit.task, unit.method), []).append(unit)
     rows = [
         _row(task, method, student, sorted(of, key=lambda unit: unit.seed))

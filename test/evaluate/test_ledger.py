@@ -75,6 +75,13 @@ def test_the_first_method_is_set_against_each_other_on_what_both_have_done():
     assert (third["low"], third["better"]) == (None, ["spread"])
 
 
+def test_rows_stand_in_the_benchmarks_order_whatever_was_measured_first():
+    keys = dict.fromkeys(("reference/kdmarl/1", "spread/kdmarl/1", "reference/kdmarl/2", "spread/kdmarl/2"), "a")
+    book = Ledger(title="t").add(row()).add(row(task="reference", seed=2))
+    rows = ledger.aggregated(book, {"methods": {"kdmarl": ""}}, "", keys, keys).rows
+    assert list(dict.fromkeys(each["task"] for each in rows)) == ["reference", "spread"]
+
+
 def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
     book = Ledger(title="t").add(row(sha256="old")).add(row(sha256="new"))
     assert len(book.units) == 1
