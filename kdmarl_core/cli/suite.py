@@ -56,6 +56,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """dotted keys of the experiment that this method changes"""
     tasks: tuple[Name, ...] = ()
     """the only tasks that it is for; none: all, as the first method must be"""
+    seeds: tuple[int, ...] = ()
+    """the only seeds that it is done with; none: all, as the first method must be"""
     about: str = ""
     """a few words for the page"""
     bar: Bar | None = None
@@ -82,12 +84,16 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             if not getattr(self, key):
                 raise ValueError(f"{key} is empty; give at least one")
         first, *_ = self.methods
-        if self.methods[first].tasks:
-            raise ValueError(f"methods.{first} has tasks, and the others are compared with it; remove the key")
+        for key in ("tasks", "seeds"):
+            if getattr(self.methods[first], key):
+                raise ValueError(f"methods.{first} has {key}, and the others are compared with it; remove the key")
         for name, method in self.methods.items():
             for task in method.tasks:
                 if task not in self.tasks:
                     raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
+            for seed in method.seeds:
+                if seed not in self.seeds:
+                    raise ValueError(f"methods.{name}.seeds names {seed}; take some of seeds, {list(self.seeds)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; give each once")
 
@@ -201,6 +207,7 @@ def units(suite: Suite, path: Path) -> list[Unit]:
         Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
         for seed in suite.seeds
         for task_name, method_name, config, experiment, alone in plans
+        if seed in (suite.methods[method_name].seeds or suite.seeds)
     ]
 
 
