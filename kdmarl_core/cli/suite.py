@@ -13,7 +13,7 @@ import msgspec
 
 from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, observation_size
-from kdmarl_core.contract.errors import did_you_mean
+from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.polish import PolishConfig
@@ -199,10 +199,8 @@ def units(suite: Suite, path: Path) -> list[Unit]:
             if method.tasks and task_name not in method.tasks:
                 continue
             changes = suite.set | method.set | task.set | {"evaluate.episodes": suite.episodes}
-            try:
+            with naming(f"{path}: {task_name}/{method_name}"):
                 plans.append((task_name, method_name, config, *_plan(config, changes, method)))
-            except KdmarlError as error:
-                raise KdmarlError(f"{path}: {task_name}/{method_name}: {error}") from None
     return [
         Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
         for seed in suite.seeds

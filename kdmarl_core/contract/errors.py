@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class KdmarlError(Exception):
@@ -16,6 +17,15 @@ class KdmarlError(Exception):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(printable(sentence))
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Begin the sentence of a :class:`KdmarlError` that is raised within by ``where``."""
+    try:
+        yield
+    except KdmarlError as error:
+        raise KdmarlError(f"{where}: {error}") from None
 
 
 def printable(text: str) -> str:

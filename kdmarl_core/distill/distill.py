@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import naming
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
@@ -132,7 +133,8 @@ def distill(
         for round_ in range(config.rounds):
             started = time.perf_counter()
             share = max(0.0, 1 - round_ / handover) if config.driver == "shared" else 1.0
-            gathered = gather(env, expert, students, config.steps, share, sketches, memory)
+            with naming(f"{folder}: round {round_}"):
+                gathered = gather(env, expert, students, config.steps, share, sketches, memory)
             for name, part in gathered.items():
                 stores[name].add(part)
                 students.actor(name).normalizer.update(part.observation)
@@ -140,20 +142,23 @@ def distill(
                 structure.find_roles(gathered)
             seconds = {"seconds/gather": time.perf_counter() - started}
             started = time.perf_counter()
-            figures = _fit(structure, optimizer, stores, config, config.updates)
+            with naming(f"{folder}: round {round_}"):
+                figures = _fit(structure, optimizer, stores, config, config.updates)
             seconds["seconds/fit"] = time.perf_counter() - started
             log.append({"round": round_, "expert_share": share, **figures, **seconds})
             progress.update(bar, completed=round_ + 1, figures=_short(figures))
         if config.quantization == "int8":
             quantize(students)
-        _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
+        with naming(f"{folder}: final updates"):
+            _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
         polisher = Polisher(config.polish, config.loss, env, expert, critics, students, ppo, memory)
-        for round_ in range(config.polish.rounds):
+        for round_ in range(config.rounds, config.rounds + config.polish.rounds):
             started = time.perf_counter()
-            figures = polisher.round(round_)
+            with naming(f"{folder}: round {round_}"):
+                figures = polisher.round(round_ - config.rounds)
             seconds = {"seconds/polish": time.perf_counter() - started}
-            log.append({"round": config.rounds + round_, **figures, **seconds})
+            log.append({"round": round_, **figures, **seconds})
             progress.advance(bar)
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students
@@ -204,7 +209,10 @@ def _fit(
         losses = structure.loss({name: rows(states, chosen) for name, states in data.items()}, length)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            raise KdmarlError(f"distillation: the loss is {total.item()}; lower distill.learning_rate and run again")
+            term = next((name for name, value in losses.items() if not torch.isfinite(value)), "in all")
+            raise KdmarlError(
+                f"the loss {term} is {losses.get(term, total).item()}; lower distill.learning_rate and distill anew"
+            )
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -167,7 +167,7 @@ class Polisher:
     def _learn(self, driven: _Driven, chosen: Tensor, share: float) -> float:
         loss, gain = self._loss(driven, chosen, share)
         if not torch.isfinite(loss):
-            raise KdmarlError(f"distillation: the loss is {loss.item()}; lower distill.polish.learning_rate")
+            raise KdmarlError(f"the loss is {loss.item()}; lower distill.polish.learning_rate and distill anew")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for actor in self.students.actors.values():

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kdmarl_core.contract import KdmarlError
+
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -55,8 +57,14 @@ class Categorical(NamedTuple):
     """(..., n)"""
 
     def sample(self) -> Tensor:
-        """Draw an index, (..., 1)."""
+        """Draw an index, (..., 1).
+
+        Raises:
+            KdmarlError: a logit is NaN: the network has diverged.
+        """
         flat = self.logits.softmax(-1).flatten(0, -2)
+        if flat.isnan().any():
+            raise KdmarlError("a probability is nan; lower the learning rate and train or distill anew")
         return torch.multinomial(flat, 1).reshape(*self.logits.shape[:-1], 1)
 
     def mode(self) -> Tensor:

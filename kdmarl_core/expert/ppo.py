@@ -275,7 +275,7 @@ class PPO:
             kl = kl + share * ((ratio - 1) - log_ratio).detach().mean()
         loss = policy_loss + value_loss - config.entropy * entropy
         if not torch.isfinite(loss):
-            raise KdmarlError(f"training: the loss is {loss.item()}; lower expert.ppo.learning_rate and resume")
+            raise KdmarlError(f"the loss is {loss.item()}; lower expert.ppo.learning_rate and train anew")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for network in (self.policy, self.critics):

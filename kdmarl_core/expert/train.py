@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import naming
 from kdmarl_core.contract.writing import writing
 from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.expert import checkpoint
@@ -118,7 +119,8 @@ def train(
                 _warm_up(rollout, policy, config)
             learner.set_progress(iteration / config.iterations)
             env.set_progress(iteration / config.iterations)
-            row = _iterate(rollout, learner, config)
+            with naming(f"{folder}: iteration {iteration}"):
+                row = _iterate(rollout, learner, config)
             rows.append(row | {"iteration": iteration})
             events.append(row, iteration)
             progress.update(bar, completed=iteration + 1, figures=_figures(row))

@@ -170,3 +170,30 @@ def test_students_choose_available_actions_only_whatever_the_loss(tmp_path, kind
     students = distill(config, expert, critics, Doors, tmp_path, seed=1)  # a closed door raises, as does a NaN
     for name, distribution in students(observe(env, STUDENT)).items():
         assert torch.from_numpy(env.observe(STUDENT)[name][..., 2:6]).gather(-1, distribution.sample()).all()
+
+
+@pytest.mark.parametrize(
+    ("broken", "where"),
+    [
+        (3 * CONFIG.steps, r"round 3: the loss wheeled/kl is nan; lower distill\.learning_rate"),
+        (4 * CONFIG.steps, r"round 4: the loss is nan; lower distill\.polish\.learning_rate"),
+    ],
+)
+def test_a_loss_that_is_not_finite_is_located(tmp_path, broken, where):
+    env = Echo(CONFIG.envs)
+    expert, calls = perfect_expert(env), []
+    real = expert.forward
+
+    def advise(seen):
+        """The expert's advice; from some call on nothing that can be followed."""
+        calls.append(1)
+        advice = real(seen)
+        if len(calls) > broken:
+            advice["wheeled"] = SquashedGaussian(*(x * torch.nan for x in advice["wheeled"]))
+        return advice
+
+    expert.forward = advise
+    config = replace_fields(CONFIG, polish=PolishConfig(rounds=2, steps=5), updates=5, final_updates=5)
+    with pytest.raises(KdmarlError, match=where):
+        distill(config, expert, make_critics(env, SMALL, EXPERT), lambda envs: env, tmp_path / "run", 0)
+    assert not (tmp_path / "run" / module.CHECKPOINT).exists()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import distributions as reference
 
+from kdmarl_core.contract import KdmarlError
 from kdmarl_core.expert.distributions import Categorical, SquashedGaussian, apply
 
 torch.manual_seed(0)
@@ -53,6 +54,11 @@ def test_samples_follow_the_distribution():
     torch.manual_seed(1)
     many = Categorical(torch.log(torch.tensor([0.7, 0.2, 0.1])).expand(20000, 3)).sample()
     assert torch.bincount(many.flatten()).div(20000).tolist() == pytest.approx([0.7, 0.2, 0.1], abs=0.02)
+
+
+def test_a_network_that_diverged_is_named():
+    with pytest.raises(KdmarlError, match="a probability is nan; lower the learning rate"):
+        Categorical(torch.tensor([[0.0, 1.0], [torch.nan, 0.0]])).sample()
 
 
 def test_apply_to_several():

@@ -54,6 +54,27 @@ def test_a_killed_run_continues_the_same_curve(tmp_path, monkeypatch):
     assert seconds(tmp_path / "cut") == pytest.approx(sum(v for r in rows for k, v in r.items() if "seconds" in k))
 
 
+class Broken(Echo):
+    """Rewards are NaN from the fourth iteration on; the first is preceded by as many steps of warming up."""
+
+    total = 0
+
+    def step(self, actions):
+        step = super().step(actions)
+        self.total += 1
+        if self.total > 4 * CONFIG.steps:
+            step.reward[0, 0] = np.nan
+        return step
+
+
+def test_a_loss_that_is_not_finite_is_located_and_the_checkpoint_stays(tmp_path):
+    with pytest.raises(KdmarlError, match=r"run: iteration 3: the loss is nan; lower expert\.ppo\.learning_rate"):
+        train(CONFIG, Broken, tmp_path / "run", seed=3)
+    assert [row["iteration"] for row in curve(tmp_path / "run")] == [0, 1, 2]
+    with pytest.raises(KdmarlError, match="has 2 of 6 iterations"):
+        load_policy(CONFIG, Echo(1), tmp_path / "run", 3)
+
+
 class Privileged(Echo):
     """What students see of the shown command is nothing."""
 
