@@ -135,14 +135,13 @@ def distill(
             share = max(0.0, 1 - round_ / handover) if config.driver == "shared" else 1.0
             with naming(f"{folder}: round {round_}"):
                 gathered = gather(env, expert, students, config.steps, share, sketches, memory)
-            for name, part in gathered.items():
-                stores[name].add(part)
-                students.actor(name).normalizer.update(part.observation)
-            if round_ == 0:
-                structure.find_roles(gathered)
-            seconds = {"seconds/gather": time.perf_counter() - started}
-            started = time.perf_counter()
-            with naming(f"{folder}: round {round_}"):
+                for name, part in gathered.items():
+                    stores[name].add(part)
+                    students.actor(name).normalizer.update(part.observation)
+                if round_ == 0:
+                    structure.find_roles(gathered)
+                seconds = {"seconds/gather": time.perf_counter() - started}
+                started = time.perf_counter()
                 figures = _fit(structure, optimizer, stores, config, config.updates)
             seconds["seconds/fit"] = time.perf_counter() - started
             log.append({"round": round_, "expert_share": share, **figures, **seconds})

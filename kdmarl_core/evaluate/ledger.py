@@ -253,15 +253,15 @@ def aggregated(
 
     Args:
         ledger: with units; those that are not :func:`current` stay and do not count.
-        notes: as in the ledger.
+        notes: as in the ledger; methods stand in the order of ``methods``.
         about: as in the ledger.
-        keys: as for :func:`strangers`; methods and tasks stand in their order.
+        keys: as for :func:`strangers`; tasks stand in their order.
         references: as for :func:`strangers`.
     """
     cells: dict[tuple[str, str], list[Row]] = {}
-    places = list(dict.fromkeys(name.rpartition("/")[0] for name in keys))
+    tasks, methods = list(dict.fromkeys(name.partition("/")[0] for name in keys)), list(notes["methods"])
     counting = current(ledger, keys, references).values()
-    for unit in sorted(counting, key=lambda unit: places.index(f"{unit.task}/{unit.method}")):
+    for unit in sorted(counting, key=lambda unit: (tasks.index(unit.task), methods.index(unit.method))):
         cells.setdefault((unit.task, unit.method), []).append(unit)
     rows = [
         _row(task, method, student, sorted(of, key=lambda unit: unit.seed))

@@ -82,6 +82,16 @@ def test_rows_stand_in_the_benchmarks_order_whatever_was_measured_first():
     assert list(dict.fromkeys(each["task"] for each in rows)) == ["reference", "spread"]
 
 
+def test_a_method_that_has_no_first_seed_stands_at_its_place_all_the_same():
+    names = ("reference/kdmarl/1", "spread/kdmarl/1", "reference/kdmarl/2", "reference/other/2", "spread/kdmarl/2")
+    keys = dict.fromkeys(names, "a")
+    book = Ledger(title="t").add(row()).add(row(task="reference")).add(row(task="reference", method="other", seed=2))
+    rows = ledger.aggregated(book, {"methods": {"kdmarl": "", "other": ""}}, "", keys, keys).team_rows
+    assert [(each["task"], each["method"]) for each in rows] == [
+        ("reference", "kdmarl"), ("reference", "other"), ("spread", "kdmarl"),
+    ]  # fmt: skip
+
+
 def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
     book = Ledger(title="t").add(row(sha256="old")).add(row(sha256="new"))
     assert len(book.units) == 1
