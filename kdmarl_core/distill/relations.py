@@ -11,24 +11,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALL = 1e-6
+CLOSE = 1e-3
+"""Things closer than this, in mean distances, lie in no direction from each other."""
 
 
 def pairwise_distances(features: Tensor) -> Tensor:
     """Distances between things, each set scaled by its own mean: (..., K, F) → (..., K, K) (equations 4 and 5)."""
-    apart = features.unsqueeze(-2) - features.unsqueeze(-3)
-    # The root has no slope at 0, where each thing lies from itself.
-    distance = (apart.square().sum(-1) + SMALL**2).sqrt()
+    # Not by products of features, which are quicker for many things but lose the small distances.
+    distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     things = features.shape[-2]
     mean = distance.sum((-2, -1), keepdim=True) / max(things * (things - 1), 1)
-    return distance / (mean + SMALL)
+    return distance / mean.clamp(min=1e-6)
 
 
-def angles(features: Tensor) -> Tensor:
-    """Cosines at each thing between all pairs of others: (..., K, F) → (..., K, K, K), [j, i, k] at j (equation 7)."""
-    apart = features.unsqueeze(-3) - features.unsqueeze(-2)  # [j, i] from j to i
-    direction = functional.normalize(apart, dim=-1, eps=SMALL)
-    return direction @ direction.transpose(-2, -1)
+def angles(distances: Tensor) -> Tensor:
+    """Cosines at each thing between all pairs of others, as equation 7 has them but by the law of cosines.
+
+    Args:
+        distances: (..., K, K) of :func:`pairwise_distances`; no features, of which there are many more numbers.
+
+    Returns:
+        (..., K, K, K), [j, i, k] at j; 0 where there is no direction from j to i or to k.
+    """
+    squared = distances.square()
+    inverse = torch.where(distances > CLOSE, 1 / distances.clamp(min=CLOSE), 0.0)
+    beside = squared.unsqueeze(-1) + squared.unsqueeze(-2) - squared.unsqueeze(-3)
+    return 0.5 * beside * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
 
 
 def relation_loss(expert: Tensor, student: Tensor, angle_weight: float = 1.0) -> Tensor:
@@ -42,9 +50,10 @@ def relation_loss(expert: Tensor, student: Tensor, angle_weight: float = 1.0) ->
     Returns:
         A scalar.
     """
-    loss = functional.smooth_l1_loss(pairwise_distances(student), pairwise_distances(expert))
+    wanted, given = pairwise_distances(expert), pairwise_distances(student)
+    loss = functional.smooth_l1_loss(given, wanted)
     if expert.shape[-2] > 2 and angle_weight:
-        loss = loss + angle_weight * functional.smooth_l1_loss(angles(student), angles(expert))
+        loss = loss + angle_weight * functional.smooth_l1_loss(angles(given), angles(wanted))
     return loss
 
 

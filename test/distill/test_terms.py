@@ -24,9 +24,23 @@ def test_distances_are_scaled_by_their_mean():
 
 def test_angles_are_those_of_the_triangle():
     triangle = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
-    cosines = angles(triangle)
+    cosines = angles(pairwise_distances(triangle))
     assert cosines[0, 1, 2].item() == pytest.approx(0.0, abs=1e-6)  # the right angle
     assert cosines[1, 0, 2].item() == pytest.approx(math.sqrt(0.5), abs=1e-6)
+
+
+def test_angles_are_the_cosines_between_directions():
+    features = torch.randn(4, 7, 5, dtype=torch.float64)
+    apart = features.unsqueeze(-3) - features.unsqueeze(-2)  # [j, i] from j to i
+    direction = torch.nn.functional.normalize(apart, dim=-1)
+    torch.testing.assert_close(angles(pairwise_distances(features)), direction @ direction.transpose(-2, -1))
+
+
+def test_things_at_one_place_have_no_direction():
+    features = torch.tensor([[0.0, 0.0], [1e-6, 0.0], [1.0, 0.0]])
+    cosines = angles(pairwise_distances(features))
+    assert cosines[0, 1].tolist() == [0.0, 0.0, 0.0]
+    assert cosines[2, 0, 1].item() == pytest.approx(1.0)
 
 
 def test_relations_do_not_see_turns_scales_or_width_but_see_order():
