@@ -36,6 +36,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """experiment file, from where the benchmark file is"""
     set: dict[str, Any] = {}
     """dotted keys of it that are other than in the file; they go before those of a method"""
+    seeds: tuple[int, ...] = ()
+    """the only seeds here of methods that name none themselves, but for the first, which has all; none: all"""
     about: str = ""
     """a few words for the page"""
 
@@ -57,7 +59,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tasks: tuple[Name, ...] = ()
     """the only tasks that it is for; none: all, as the first method must be"""
     seeds: tuple[int, ...] = ()
-    """the only seeds that it is done with; none: all, as the first method must be"""
+    """the only seeds that it is done with; none: the task's, or all, as the first method must be"""
     about: str = ""
     """a few words for the page"""
     bar: Bar | None = None
@@ -91,11 +93,19 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             for task in method.tasks:
                 if task not in self.tasks:
                     raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
-            for seed in method.seeds:
-                if seed not in self.seeds:
-                    raise ValueError(f"methods.{name}.seeds names {seed}; take some of seeds, {list(self.seeds)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; give each once")
+        for key in ("tasks", "methods"):
+            for name, part in getattr(self, key).items():
+                for seed in part.seeds:
+                    if seed not in self.seeds:
+                        raise ValueError(f"{key}.{name}.seeds names {seed}; take some of seeds, {list(self.seeds)}")
+
+    def seeds_of(self, task: str, method: str) -> tuple[int, ...]:
+        """The seeds that a method is done with on a task."""
+        first, *_ = self.methods
+        chosen = self.methods[method].seeds or self.tasks[task].seeds
+        return chosen if chosen and method != first else self.seeds
 
 
 class Unit(NamedTuple):
@@ -205,7 +215,7 @@ def units(suite: Suite, path: Path) -> list[Unit]:
         Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
         for seed in suite.seeds
         for task_name, method_name, config, experiment, alone in plans
-        if seed in (suite.methods[method_name].seeds or suite.seeds)
+        if seed in suite.seeds_of(task_name, method_name)
     ]
 
 

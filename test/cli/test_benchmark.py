@@ -115,6 +115,13 @@ def test_a_method_may_be_for_some_seeds_only(tmp_path):
     assert names == ["spread/plain/1", "spread/plain/2", "spread/more/2"]
 
 
+def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_names_its_own(tmp_path):
+    tasks = {"spread": {"config": str(REPOSITORY / "config" / "mpe_spread.yaml"), "seeds": [2]}}
+    path = written(tmp_path, tasks=tasks, methods={"plain": {}, "more": {}, "most": {"seeds": [1, 2]}}, seeds=[1, 2])
+    names = [unit.name for unit in units(load_suite(path), path)]
+    assert names == [f"spread/{name}" for name in ("plain/1", "most/1", "plain/2", "more/2", "most/2")]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -129,6 +136,7 @@ def test_a_method_may_be_for_some_seeds_only(tmp_path):
         ({"methods": {"a": {}, "b": {"tasks": ["spred"]}}}, "methods.b.tasks names 'spred'; did you mean 'spread'"),
         ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
         ({"methods": {"a": {}, "b": {"seeds": [9]}}}, r"methods.b.seeds names 9; take some of seeds, \[1, 2\]"),
+        ({"tasks": {"spread": {"config": "mpe_spread.yaml", "seeds": [9]}}}, r"tasks.spread.seeds names 9; take some"),
         ({"methods": {"a": {"seeds": [1]}}}, "methods.a has seeds, and the others are compared with it"),
     ],
 )
