@@ -35,6 +35,12 @@ ODOMETRY_TIMEOUT = 30.0
 """Longest wait for odometry, at the start and later [s, steady clock]."""
 COMMAND_TIMEOUT = 60.0
 """Longest wait for the first command once all robots give odometry [s, steady clock]."""
+STRAY = 30.0
+"""Stamps of a swarm's odometry that are further apart are not of one clock [s]."""
+REORDERED = 1.0
+"""Odometry of one robot that is older than what came before it by more was not just delivered late [s]."""
+STRAY_TIMEOUT = 3.0
+"""Longest time with nothing but stray odometry of a robot [s, steady clock]."""
 MOVED = 0.01
 """A robot this far from where it was first seen has begun to move [m]."""
 PROGRESS_PERIOD = 5.0
@@ -76,6 +82,8 @@ class JudgeNode(Node):
         self._now = -math.inf
         self._heard = time.monotonic()
         self._commanded = False
+        self._stray: dict[str, tuple[float, str]] = {}
+        """robot → since when there is nothing but stray odometry of it [s, steady clock], and what is wrong"""
         for robot in self._swarm.robots:
             self._subscribe(robot)
 
@@ -101,6 +109,12 @@ class JudgeNode(Node):
         stamp, pose = message.header.stamp, message.pose.pose
         seconds, q = stamp.sec + stamp.nanosec * 1e-9, pose.orientation
         rows = self._rows[name]
+        old = bool(rows) and seconds < rows[-1][0] - REORDERED
+        if math.isfinite(self._now) and (old or abs(seconds - self._now) > STRAY):
+            wrong = f"/{name}/odom is stamped {seconds:.1f} s after stamps of {self._now:.1f} s"
+            self._stray.setdefault(name, (self._heard, wrong))
+            return
+        self._stray.pop(name, None)
         yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
         place = (pose.position.x, pose.position.y, yaw)
         # Best-effort messages may come twice or out of order, and a broken localisation gives NaN.
@@ -112,7 +126,8 @@ class JudgeNode(Node):
         """Watch a whole run, or until SIGINT; write what came of it and return the exit code.
 
         Raises:
-            KdmarlError: the robots give no odometry or no commands, or the results cannot be written.
+            KdmarlError: the robots give no odometry, that of several clocks, or no commands, or the results
+                cannot be written.
         """
         start = None
         try:
@@ -144,14 +159,14 @@ class JudgeNode(Node):
                     f"nothing came on {topics} within {ODOMETRY_TIMEOUT:.0f} s; check that the robots or the "
                     "simulator run in this ROS domain"
                 )
-            time.sleep(0.05)
+            self._pause()
 
     def _wait(self, condition: Callable[[], bool], timeout: float, failure: str) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
                 raise KdmarlError(f"{failure} within {timeout:.0f} s; check that the policy nodes are active")
-            time.sleep(0.02)
+            self._pause()
 
     def _watch_from(self, start: float) -> None:
         """Print progress until the run is over."""
@@ -165,7 +180,16 @@ class JudgeNode(Node):
             if self._now >= start + next_line:
                 _say(_progress(start, self._now, judge(self._swarm, self._tracks(), start, self._now)))
                 next_line = PROGRESS_PERIOD * (1 + (self._now - start) // PROGRESS_PERIOD)
-            time.sleep(0.02)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Let messages come in between two looks at them."""
+        time.sleep(0.02)
+        for since, wrong in list(self._stray.values()):
+            if time.monotonic() - since > STRAY_TIMEOUT:
+                raise KdmarlError(
+                    f"{wrong}; let all robots use one clock (use_sim_time), and judge anew after a simulator's reset"
+                )
 
     def _finish(self, start: float, end: float) -> int:
         tracks = self._tracks()

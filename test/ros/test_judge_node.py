@@ -46,6 +46,10 @@ class Parade:
         self.x = dict.fromkeys(last_x, 0.0)
         client.node.create_timer(0.1 / SPEED_UP, self._step)
 
+    def jump(self, seconds):
+        """Set the robots' clock forward or back."""
+        self._time += seconds
+
     def _step(self):
         self._time += 0.1
         if self._commands.get_subscription_count() and self._time > 102.0:
@@ -157,6 +161,32 @@ def test_silence_is_named(swarm, client, tmp_path, monkeypatch):
             node.watch()
     finally:
         node.destroy_node()
+
+
+@pytest.mark.parametrize("jump", [1.7e9, -40.0, -25.0], ids=["another clock", "long ago", "a reset"])
+def test_stamps_of_several_clocks_are_named(swarm, client, tmp_path, jump):
+    parade = Parade(client, a=2.0, b=1.9)
+    with node_process("judge_node", swarm=swarm, output=tmp_path / "out") as process:
+        assert client.until(lambda: parade.x["a"] > 0.3)
+        parade.jump(jump)
+        assert client.until(lambda: process.poll() is not None)
+        text = process.communicate()[0]
+    assert process.returncode == 2, text
+    assert "/odom is stamped" in text
+    assert "let all robots use one clock (use_sim_time)" in text
+
+
+def test_a_single_stray_stamp_is_passed_over(swarm, client, tmp_path):
+    parade = Parade(client, a=2.0, b=1.9)
+    with node_process("judge_node", swarm=swarm, duration=12.0, output=tmp_path) as process:
+        assert client.until(lambda: parade.x["a"] > 0.3)
+        parade.jump(1e9)
+        parade._step()
+        parade.jump(-1e9)
+        assert client.until(lambda: process.poll() is not None)
+        text = process.communicate()[0]
+    assert process.returncode == 0, text
+    assert json.loads((tmp_path / "summary.json").read_text())["duration"] == 12.0
 
 
 def test_a_run_starts_when_the_first_robot_leaves_its_place():
