@@ -19,7 +19,7 @@ from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
 from kdmarl_core.contract.writing import replacing, writing
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, ledger
-from kdmarl_core.evaluate.ledger import TEAM, Cost, Ledger, Means, Row
+from kdmarl_core.evaluate.ledger import TEAM, Cost, Ledger, Means, Row, Still
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.expert.train import ExpertConfig
@@ -67,7 +67,10 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     }
     bars = {name: method.bar for name, method in suite.methods.items() if method.bar}
 
+    still = _still(everything, ledger.load(results, suite.title), keys)
+
     def anew(book: Ledger) -> Ledger:
+        book = msgspec.structs.replace(book, still=still)
         return msgspec.structs.replace(ledger.aggregated(book, notes, suite.about, keys, references), bars=bars)
 
     ledger.change(results, suite.title, anew)
@@ -107,6 +110,18 @@ def _do(
             except Timeout:
                 busy.append(unit)
         waiting = busy
+
+
+def _still(everything: list[Unit], book: Ledger, keys: dict[str, str]) -> dict[str, Still]:
+    """What robots' tasks with units give to those that stand still, measured unless it is known."""
+    done = {unit.task for unit in book.units if keys.get(unit.name) == unit.sha256}
+    found = {}
+    for unit in {unit.task: unit for unit in everything if unit.task in done}.values():
+        if unit.still and (known := book.still.get(unit.task)) and known.sha256 == key(unit.still):
+            found[unit.task] = known
+        elif unit.still:
+            found[unit.task] = Still(sha256=key(unit.still), figures=_play(unit, episodes.stand_still))
+    return found
 
 
 def _about(parts: dict[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_facts
+from kdmarl_core.cli.config import Experiment, RobotTask, load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
@@ -142,6 +142,13 @@ class Unit(NamedTuple):
     def references(self) -> Facts:
         """What the figures of the expert and of random commands depend on."""
         return {"origin": self.origin, "evaluate": self.measured}
+
+    @property
+    def still(self) -> Facts | None:
+        """What the figures of robots that stand still depend on; None where there are no robots."""
+        if not isinstance(self.experiment.task, RobotTask):
+            return None
+        return {"task": task_facts(self.experiment, self.config), "evaluate": self.measured}
 
     @property
     def depends_on(self) -> Facts:

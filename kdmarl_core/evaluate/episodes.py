@@ -111,3 +111,14 @@ def random_commands(seed: int) -> Act:
         return commands
 
     return act
+
+
+def stand_still(env: BatchedEnv) -> dict[str, np.ndarray]:
+    """Every robot commands zero, or the nearest that its limits allow: an :data:`Act` of robots, not of other tasks."""
+    commands = {}
+    for group in env.groups:
+        if not isinstance(group.action, DiffDrive):
+            raise TypeError(f"'{group.name}' is no robot")
+        zero = np.clip(0.0, group.action.low, group.action.high)
+        commands[group.name] = np.broadcast_to(zero, (env.num_envs, group.count, group.action.size)).copy()
+    return commands

@@ -72,10 +72,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         means: Means = getattr(self, who)
         return _mean([means[figure][agent] for agent in self.agents(student)])
 
-    def retention(self, student: str) -> float:
-        """(student − random) / (expert − random) of mean returns."""
-        own, expert, random = (self.mean(who, "return", student) for who in ("students", "expert", "random"))
-        return (own - random) / (expert - random)
+    def retention(self, student: str, zero: Means | None = None) -> float:
+        """(student − zero) / (expert − zero) of mean returns; zero is random commands unless given."""
+        agents = self.agents(student)
+        own, expert, low = (
+            _mean([means["return"][agent] for agent in agents])
+            for means in (self.students, self.expert, zero or self.random)
+        )
+        return (own - low) / (expert - low)
 
     @property
     def worst(self) -> float:
@@ -100,6 +104,14 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """how many times fewer multiply-accumulates than the expert's"""
 
 
+class Still(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task gives to robots that stand still."""
+
+    sha256: str
+    """of what the figures depend on, shortened"""
+    figures: Means
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -116,6 +128,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """method → what it is held to"""
     planned: int = 0
     """how many units the benchmark has"""
+    still: dict[str, Still] = {}
+    """task → what it gives to robots that stand still; of robots only"""
     units: list[Row] = []
 
     @property
@@ -264,7 +278,7 @@ def aggregated(
     for unit in sorted(counting, key=lambda unit: (tasks.index(unit.task), methods.index(unit.method))):
         cells.setdefault((unit.task, unit.method), []).append(unit)
     rows = [
-        _row(task, method, student, sorted(of, key=lambda unit: unit.seed))
+        _row(task, method, student, sorted(of, key=lambda unit: unit.seed), ledger.still.get(task))
         for (task, method), of in cells.items()
         for student in ((TEAM, *of[0].types) if len(of[0].types) > 1 else (TEAM,))
     ]
@@ -272,7 +286,7 @@ def aggregated(
     return msgspec.structs.replace(made, against=_against(cells, made.methods))
 
 
-def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
+def _row(task: str, method: str, student: str, of: list[Row], still: Still | None) -> dict[str, Any]:
     costs = [of[0].costs[name] for name in ([student] if student != TEAM else of[0].costs)]
     counts = [len(of[0].types[name]) for name in ([student] if student != TEAM else of[0].costs)]
     row: dict[str, Any] = {
@@ -280,7 +294,7 @@ def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
         "method": method,
         "student": student,
         "seeds": [unit.seed for unit in of],
-        "retention": msgspec.to_builtins(interval(np.array([[unit.retention(student)] for unit in of]))),
+        "retention": _over_seeds([unit.retention(student) for unit in of]),
         "macs": round(_over(costs, counts, "macs"), 1),
         "macs_ratio": round(_over(costs, counts, "expert_macs") / _over(costs, counts, "macs"), 2),
         "params": round(_over(costs, counts, "parameters"), 1),
@@ -292,9 +306,18 @@ def _row(task: str, method: str, student: str, of: list[Row]) -> dict[str, Any]:
         for figure in of[0].students:
             key = figure if who == "students" else f"{who}_{figure}"
             row[key] = _known(_rounded(_mean([unit.mean(who, figure, student) for unit in of])))
+    if still:
+        row["still_return"] = _rounded(_mean([still.figures["return"][agent] for agent in of[0].agents(student)]))
+        row["retention_from_still"] = _over_seeds([unit.retention(student, still.figures) for unit in of])
     if student == TEAM:
-        row["worst_robot"] = msgspec.to_builtins(interval(np.array([[unit.worst] for unit in of])))
+        row["worst_robot"] = _over_seeds([unit.worst for unit in of])
     return row
+
+
+def _over_seeds(scores: list[float]) -> dict[str, float]:
+    """:func:`interval` of one task's scores, for JSON."""
+    found = interval(np.array(scores)[:, None])
+    return {"iqm": found.iqm, "low": found.low, "high": found.high}
 
 
 def _over(costs: list[Cost], counts: list[int], key: str) -> float:

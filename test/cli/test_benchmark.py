@@ -185,6 +185,8 @@ def test_smoke(tmp_path, monkeypatch, capsys):
     }
     assert all(row["seeds"] == [1, 2] for row in book["rows"])
     assert {each["method"] for each in book["against"]} == {"tiny", "scratch"}
+    assert list(book["still"]) == ["navigation"]
+    assert {row["still_return"] for row in book["rows"] if row["task"] == "navigation"} == {0.0}
 
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- begin from smoke.json -->\nold\n<!-- end from smoke.json -->\nafter\n")
@@ -195,7 +197,9 @@ def test_smoke(tmp_path, monkeypatch, capsys):
     assert "old" not in text
     assert "| navigation | 2 |" in text
     assert (tmp_path / "smoke.png").read_bytes().startswith(b"\x89PNG")
-    assert "| spread | `scratch` | team |" in (tmp_path / "smoke.md").read_text()
+    page = (tmp_path / "smoke.md").read_text()
+    assert "| spread | `scratch` | team |" in page
+    assert "| navigation | 0.00 |" in page.partition("## From standing still")[2]
 
 
 def test_a_report_of_what_is_there_yet(tmp_path):
@@ -219,8 +223,8 @@ def test_what_methods_are_held_to(tmp_path):
         ]
 
     done = [
-        *kept("spread", "kdmarl", 0.96, 0.98), *kept("tag", "kdmarl", 0.94, 0.98), *kept("reference", "kdmarl", 0.9),
-        *kept("coverage", "kdmarl", 0.99),
+        *kept("spread", "kdmarl", *4 * [0.97]), *kept("tag", "kdmarl", 0.94, 0.96, 0.97, 0.98),
+        *kept("reference", "kdmarl", 0.9), *kept("coverage", "kdmarl", 0.98, 1.0),
         *kept("spread", "small", 0.99),
     ]  # fmt: skip
     bars = {"kdmarl": ledger.Bar(retention=0.95, macs_ratio=28.6), "small": ledger.Bar(retention=0.9, macs_ratio=100)}
@@ -231,8 +235,8 @@ def test_what_methods_are_held_to(tmp_path):
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     page = (tmp_path / "some.md").read_text()
     assert (
-        "| `kdmarl` | 0.95 at 28.6x | spread (0.970 [0.960, 0.980] at 30.0x) | tag (0.960 [0.940, 0.980] at 30.0x) | "
-        "coverage (0.990 at 30.0x) | reference (0.900 at 30.0x) |"
+        "| `kdmarl` | 0.95 at 28.6x | spread (0.970 at 30.0x) | tag (0.965 [0.940, 0.980] at 30.0x) | "
+        "coverage (0.990 [0.980, 1.000] at 30.0x) | reference (0.900 at 30.0x) |"
     ) in page
     assert "| `small` | 0.90 at 100x | none | none | none | spread (0.990 at 30.0x) |" in page
 
@@ -327,5 +331,8 @@ def test_pages_say_what_one_seed_and_a_mean_are(tmp_path):
 
 
 def test_a_report_needs_results_and_marks(tmp_path):
+    with pytest.raises(KdmarlError, match="none.json: no such file; kdmarl benchmark makes it"):
+        app(["report", str(tmp_path / "none.json")], standalone_mode=False)
+    ledger.save(ledger.Ledger(title=""), tmp_path / "none.json")
     with pytest.raises(KdmarlError, match="holds no results yet"):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)

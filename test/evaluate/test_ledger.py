@@ -7,7 +7,7 @@ from scipy import stats
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.evaluate import ledger
-from kdmarl_core.evaluate.ledger import Cost, Ledger, Row
+from kdmarl_core.evaluate.ledger import Cost, Ledger, Row, Still
 
 COSTS = {"big": Cost(macs=100, expert_macs=3000, parameters=110, bytes=440),
          "small": Cost(macs=50, expert_macs=3000, parameters=60, bytes=240)}  # fmt: skip
@@ -51,6 +51,16 @@ def test_rows_hold_what_a_table_needs():
     assert team["command"] == "kdmarl benchmark x --only 'spread/kdmarl/*'"
     for key in ("task", "method", "params", "bytes", "command", "worst_robot"):
         assert key in team
+
+
+def test_standing_still_is_another_zero():
+    figures = {"return": [5.0, 5.0, 4.0]}
+    assert row().retention("big", figures) == pytest.approx(0.6)
+    book = Ledger(title="t", still={"spread": Still(sha256="a", figures=figures)}).add(row()).add(row(task="tag"))
+    team, _, small, *elsewhere = aggregated(book).rows
+    assert (team["still_return"], team["retention_from_still"]["iqm"]) == pytest.approx((14 / 3, 7 / 16))
+    assert (small["still_return"], small["retention_from_still"]["iqm"]) == pytest.approx((4.0, 1 / 6))
+    assert not any("still_return" in each for each in elsewhere)
 
 
 def test_the_first_method_is_set_against_each_other_on_what_both_have_done():
