@@ -22,7 +22,7 @@ from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.envs.smax.smax import Smax
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.train import ExpertConfig
+from kdmarl_core.expert.train import ExpertConfig, expert_facts
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 RobotTask = NavigationConfig | PassageConfig | CoverageConfig
@@ -47,6 +47,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seed: Annotated[int, msgspec.Meta(ge=0)] = 1
 
     def __post_init__(self) -> None:
+        if self.evaluate.seed == self.seed:
+            raise ValueError(f"evaluate.seed is {self.seed}, which training sees; give another")
         known = _types(self.task)
         for key, networks in (("distill.students", self.distill.students), ("expert.actors", self.expert.actors)):
             for name in networks:
@@ -121,6 +123,16 @@ def task_facts(experiment: Experiment, config_path: Path, *views: str) -> Facts:
             name: {key: types[name][key] for key in relevant} for name in task.team if name in types
         }
     return facts
+
+
+def expert_origin(experiment: Experiment, config_path: Path) -> Facts:
+    """What the experiment's expert depends on.
+
+    Raises:
+        KdmarlError: as in :func:`task_facts`.
+    """
+    seen = task_facts(experiment, config_path, *experiment.expert.views)
+    return expert_facts(experiment.expert, experiment.seed, seen)
 
 
 def _types(task: RobotTask | Benchmark) -> set[str]:

@@ -15,15 +15,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.cli.config import Experiment, load_experiment, make_evaluation_env, task_facts
+from kdmarl_core.cli.config import Experiment, expert_origin, load_experiment, make_evaluation_env, task_facts
 from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
+from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.policies import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
@@ -70,6 +72,9 @@ def evaluate(
     expert = load_policy(experiment.expert, env, run / "expert", experiment.seed, task)
     policies = {group.name: Policy.load(policy_path(models, experiment, group.name)) for group in env.groups}
     _check_fit(policies, env)
+    strangers = _strangers(policies, fingerprint.sha256(expert_origin(experiment, config)))
+    if strangers and record:
+        raise KdmarlError(f"--record: {strangers}; distil and export them from this one, or leave --record out")
     acts: dict[str, episodes.Act] = {"expert": greedy(expert), "students": episodes.PolicyFiles(policies)}
     macs = {
         "expert": {name: expert.macs(name) for name in policies},
@@ -79,6 +84,8 @@ def evaluate(
         own = _directly_trained(direct, env, experiment, config)
         acts["direct"] = greedy(own)
         macs["direct"] = {name: own.macs(name) for name in policies}
+    if isinstance(env, RobotsEnv):
+        acts["still"] = episodes.stand_still
     acts["random"] = episodes.random_commands(experiment.evaluate.seed)
     figures = {
         name: _pool([episodes.run(each, act, experiment.evaluate.episodes, experiment.evaluate.seed) for each in envs])
@@ -87,6 +94,8 @@ def evaluate(
     arenas = np.arange(len(envs)).repeat(experiment.evaluate.episodes) if len(envs) > 1 else None
     rows = _rows(env, figures, macs, arenas)
     _print(rows, experiment, swarms)
+    if strangers:
+        Console(soft_wrap=True).print(f"{strangers}: retention compares them with this one", markup=False)
     _write(run / ("evaluation_swarms.json" if swarms else "evaluation.json"), rows)
     if record:
         for group in env.groups:
@@ -159,6 +168,13 @@ def _check_fit(policies: dict[str, Policy], env: BatchedEnv) -> None:
                 f"{policy.path}: was made for other observations, limits or robots than this experiment's "
                 f"'{group.name}'; export it again"
             )
+
+
+def _strangers(policies: dict[str, Policy], expert: str) -> str:
+    """The start of a sentence on policy files that know of another expert than this one; empty where none does."""
+    origins = {policy.path: policy.manifest.provenance.expert_sha256 for policy in policies.values()}
+    others = [str(path) for path, origin in origins.items() if origin not in ("", expert)]
+    return f"{', '.join(others)}: distilled from another expert than this run's" if others else ""
 
 
 def _rows(

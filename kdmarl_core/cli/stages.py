@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from kdmarl_core import __version__
-from kdmarl_core.cli.config import Experiment, load_experiment, make_env, task_facts
+from kdmarl_core.cli.config import Experiment, expert_origin, load_experiment, make_env, task_facts
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.writing import replacing
@@ -26,6 +26,7 @@ from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes
+from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.memory import Memory
@@ -254,6 +255,7 @@ def _manifest(experiment: Experiment, config: Path, env: BatchedEnv, robot_type:
             config_sha256=experiment.sha256,
             seed=experiment.seed,
             expert=f"{experiment.expert.policy} MAPPO {list(actor.hidden)}",
+            expert_sha256=fingerprint.sha256(expert_origin(experiment, config)),
             created=datetime.date.today().isoformat(),
         ),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import itertools
 import json
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from kdmarl_core.cli.config import Experiment, RobotTask, load_experiment, make_env, task_facts
+from kdmarl_core.cli.config import Experiment, RobotTask, expert_origin, load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
@@ -35,7 +34,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     config: str
     """experiment file, from where the benchmark file is"""
     set: dict[str, Any] = {}
-    """dotted keys of it that are other than in the file; they go before those of a method"""
+    """dotted keys of it that are other than in the file, whatever a method says of them"""
     seeds: tuple[int, ...] = ()
     """the only seeds here of methods that name none themselves, but for the first, which has all; none: all"""
     about: str = ""
@@ -90,6 +89,12 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             if getattr(self.methods[first], key):
                 raise ValueError(f"methods.{first} has {key}, and the others are compared with it; remove the key")
         for name, method in self.methods.items():
+            for key in method.set:
+                if key == "seed" or key.startswith(("expert.", "evaluate.")):
+                    raise ValueError(
+                        f"methods.{name}.set gives {key}, and methods share seeds, experts and episodes; remove it, or "
+                        "set it for a task or all"
+                    )
             for task in method.tasks:
                 if task not in self.tasks:
                     raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
@@ -127,9 +132,7 @@ class Unit(NamedTuple):
     @property
     def origin(self) -> Facts:
         """What the expert depends on."""
-        experiment = self.experiment
-        seen = task_facts(experiment, self.config, *experiment.expert.views)
-        return expert_facts(experiment.expert, self.seed, seen)
+        return expert_origin(self.experiment, self.config)
 
     @property
     def measured(self) -> Facts:
@@ -178,7 +181,7 @@ def _effective(config: DistillConfig) -> DistillConfig:
 
 def key(facts: Facts) -> str:
     """A short name for what depends on ``facts``, hex."""
-    return hashlib.sha256(fingerprint.encode(facts).encode()).hexdigest()[:16]
+    return fingerprint.sha256(facts)[:16]
 
 
 def load_suite(path: Path) -> Suite:

@@ -56,6 +56,8 @@ class Provenance(_Part, frozen=True, kw_only=True):
     seed: Whole
     expert: str
     """name of the expert it was distilled from, or ``none``"""
+    expert_sha256: str = ""
+    """of the settings, task and seed that this expert was trained with; empty where that is not known"""
     created: str
     """date, ISO 8601"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,6 +28,11 @@ LATER: Mapping[str, Any] = {
 def encode(facts: Facts) -> str:
     """Facts as they are kept: keys that came later are left out where they change nothing."""
     return msgspec.json.encode(_lasting(facts), order="sorted").decode()
+
+
+def sha256(facts: Facts) -> str:
+    """Hash of facts as they are kept, hex."""
+    return hashlib.sha256(encode(facts).encode()).hexdigest()
 
 
 def differences(kept: str, facts: Facts) -> str:

@@ -137,6 +137,7 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
         ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
         ({"methods": {"a": {}, "b": {"seeds": [9]}}}, r"methods.b.seeds names 9; take some of seeds, \[1, 2\]"),
         ({"tasks": {"spread": {"config": "mpe_spread.yaml", "seeds": [9]}}}, r"tasks.spread.seeds names 9; take some"),
+        ({"methods": {"a": {"set": {"expert.envs": 4}}}}, r"methods.a.set gives expert.envs, and methods share seeds"),
         ({"methods": {"a": {"seeds": [1]}}}, "methods.a has seeds, and the others are compared with it"),
     ],
 )

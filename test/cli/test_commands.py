@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.expert.policies import observe
 from kdmarl_core.expert.train import load_policy
+from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import Policy
 from support import REPOSITORY, write_policy
 
@@ -64,7 +66,7 @@ def test_the_whole_chain(run):
     written = json.loads((run / "run/evaluation.json").read_text())
     assert written["command"].startswith(f"kdmarl evaluate {CONFIG} --output")
     rows = written["rows"]
-    assert {row["team"] for row in rows} == {"expert", "students", "random"}
+    assert {row["team"] for row in rows} == {"expert", "students", "still", "random"}
     assert {row["robot_type"] for row in rows} == {"team", "scout", "carrier", "mini"}
     assert all(row["episodes"] == 6 for row in rows)
     expert = next(row for row in rows if row["team"] == "expert" and row["robot_type"] == "team")
@@ -75,6 +77,21 @@ def test_the_whole_chain(run):
     assert manifest["results"]["macs"] == inputs * 32 + 32 * 32 + 32 * 2
     assert manifest["robot_type"] == "mini"
     assert str(run) not in json.dumps(manifest["provenance"])
+
+
+def test_students_of_another_expert_are_told_from_this_ones(run, tmp_path):
+    shutil.copytree(run / "models", tmp_path / "models")
+    path = tmp_path / "models/navigation_mini.onnx"
+    manifest = Policy.load(path).manifest
+    origin = msgspec.structs.replace(manifest.provenance, expert_sha256="f" * 64)
+    onnx_export.record_results(path, msgspec.structs.replace(manifest, provenance=origin))
+    here = ["--output", run / "run", "--models", tmp_path / "models", *OVERRIDES]
+    sentence = f"{path}: distilled from another expert than this run's"
+    assert f"{sentence}: retention compares them with this one\n" in check(kdmarl("evaluate", CONFIG, *here))
+    done = kdmarl("evaluate", CONFIG, *here, "--record")
+    assert (done.returncode, done.stderr) == (
+        2, f"kdmarl: --record: {sentence}; distil and export them from this one, or leave --record out\n"
+    )  # fmt: skip
 
 
 def test_a_finished_training_has_nothing_left_to_do(run):
