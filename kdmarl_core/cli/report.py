@@ -39,13 +39,17 @@ def report(results: Path, readme: Path | None) -> None:
     if not book.rows:
         raise KdmarlError(f"{results}: holds no results yet; run kdmarl benchmark until it is through")
     page, picture = results.with_suffix(".md"), results.with_suffix(".png")
-    with replacing(picture) as scratch:
-        draw(book, scratch)
+    try:
+        text, table = "\n".join(_page(book, results)) + "\n", _headline(book)
+        with replacing(picture) as scratch:
+            draw(book, scratch)
+    except KeyError as error:
+        raise KdmarlError(f"{results}: a row lacks {error}; kdmarl benchmark makes its rows anew") from None
     with replacing(page) as scratch:
-        scratch.write_text("\n".join(_page(book, results)) + "\n", encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8")
     written = [page, picture]
     if readme:
-        _renew(readme, results, _headline(book))
+        _renew(readme, results, table)
         written.append(readme)
     Console().print(f"written: {', '.join(map(str, written))}")
 
