@@ -117,10 +117,11 @@ def _still(everything: list[Unit], book: Ledger, keys: dict[str, str]) -> dict[s
     done = {unit.task for unit in book.units if keys.get(unit.name) == unit.sha256}
     found = {}
     for unit in {unit.task: unit for unit in everything if unit.task in done}.values():
-        if unit.still and (known := book.still.get(unit.task)) and known.sha256 == key(unit.still):
+        if facts := unit.still:
+            known = book.still.get(unit.task)
+            if not known or known.sha256 != key(facts):
+                known = Still(sha256=key(facts), figures=_play(unit, episodes.stand_still))
             found[unit.task] = known
-        elif unit.still:
-            found[unit.task] = Still(sha256=key(unit.still), figures=_play(unit, episodes.stand_still))
     return found
 
 

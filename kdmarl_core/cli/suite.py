@@ -90,7 +90,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 raise ValueError(f"methods.{first} has {key}, and the others are compared with it; remove the key")
         for name, method in self.methods.items():
             for key in method.set:
-                if key == "seed" or key.startswith(("expert.", "evaluate.")):
+                if key.partition(".")[0] in ("seed", "expert", "evaluate"):
                     raise ValueError(
                         f"methods.{name}.set gives {key}, and methods share seeds, experts and episodes; remove it, or "
                         "set it for a task or all"
