@@ -66,7 +66,6 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         "tasks": _about(suite.tasks),
     }
     bars = {name: method.bar for name, method in suite.methods.items() if method.bar}
-
     still = _still(everything, ledger.load(results, suite.title), keys)
 
     def anew(book: Ledger) -> Ledger:

@@ -119,6 +119,6 @@ def stand_still(env: BatchedEnv) -> dict[str, np.ndarray]:
     for group in env.groups:
         if not isinstance(group.action, DiffDrive):
             raise TypeError(f"'{group.name}' is no robot")
-        zero = np.clip(0.0, group.action.low, group.action.high)
-        commands[group.name] = np.broadcast_to(zero, (env.num_envs, group.count, group.action.size)).copy()
+        zero = np.zeros((env.num_envs, group.count, group.action.size))
+        commands[group.name] = np.clip(zero, group.action.low, group.action.high)
     return commands

@@ -69,16 +69,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def mean(self, who: str, figure: str, student: str) -> float:
         """Mean of a figure of ``students``, ``expert`` or ``random`` over those agents that have one; NaN if none."""
-        means: Means = getattr(self, who)
-        return _mean([means[figure][agent] for agent in self.agents(student)])
+        return _over_agents(getattr(self, who), figure, self.agents(student))
 
     def retention(self, student: str, zero: Means | None = None) -> float:
         """(student − zero) / (expert − zero) of mean returns; zero is random commands unless given."""
         agents = self.agents(student)
-        own, expert, low = (
-            _mean([means["return"][agent] for agent in agents])
-            for means in (self.students, self.expert, zero or self.random)
-        )
+        teams = (self.students, self.expert, zero or self.random)
+        own, expert, low = (_over_agents(means, "return", agents) for means in teams)
         return (own - low) / (expert - low)
 
     @property
@@ -197,6 +194,11 @@ def agent_means(values: np.ndarray) -> list[float | None]:
     return [_known(_mean(of_agent)) for of_agent in values.T]
 
 
+def _over_agents(means: Means, figure: str, agents: list[int]) -> float:
+    """Mean of a figure over those of ``agents`` that have one; NaN if none."""
+    return _mean([means[figure][agent] for agent in agents])
+
+
 def _mean(values: Sequence[float | None] | np.ndarray) -> float:
     """Mean of those that are neither None nor NaN; NaN without any."""
     known = _array(values)
@@ -307,7 +309,7 @@ def _row(task: str, method: str, student: str, of: list[Row], still: Still | Non
             key = figure if who == "students" else f"{who}_{figure}"
             row[key] = _known(_rounded(_mean([unit.mean(who, figure, student) for unit in of])))
     if still:
-        row["still_return"] = _rounded(_mean([still.figures["return"][agent] for agent in of[0].agents(student)]))
+        row["still_return"] = _rounded(_over_agents(still.figures, "return", of[0].agents(student)))
         row["retention_from_still"] = _over_seeds([unit.retention(student, still.figures) for unit in of])
     if student == TEAM:
         row["worst_robot"] = _over_seeds([unit.worst for unit in of])
