@@ -49,10 +49,12 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     environment steps as expert and distillation had together, under critics that see as much as the expert's;
     ``direct``: the same with actors of the expert's size"""
     ratio: Annotated[float, msgspec.Meta(gt=1)] | None = None
-    """students are two equal layers of the greatest width that needs so many times fewer MACs than the expert; None:
-    the sizes of the experiment file"""
+    """students are two equal layers, or one and ``memory``, of the greatest width that needs so many times fewer MACs
+    than the expert; None: the sizes of the experiment file"""
     activation: Activation | None = None
     """of all students; None: those of the experiment file"""
+    memory: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """cells of all students' memory; None: those of the experiment file"""
     set: dict[str, Any] = {}
     """dotted keys of the experiment that this method changes"""
     tasks: tuple[Name, ...] = ()
@@ -233,12 +235,16 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
     """The experiment of a method, and how its policies are trained if they are not distilled."""
     experiment = load_experiment(config, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
     env = make_env(experiment, config, 1)
-    students = _sized(experiment, env, method.ratio) if method.ratio else experiment.distill.students
-    if method.activation:
-        students = {
-            name: msgspec.structs.replace(network, activation=method.activation) for name, network in students.items()
-        }
-    distill = msgspec.structs.replace(experiment.distill, students=students)
+    given = {key: value for key in ("activation", "memory") if (value := getattr(method, key)) is not None}
+    students = {
+        name: msgspec.structs.replace(network, **given) for name, network in experiment.distill.students.items()
+    }
+    if method.ratio:
+        students = _sized(experiment.expert, students, env, method.ratio)
+    try:
+        distill = msgspec.structs.replace(experiment.distill, students=students)
+    except ValueError as error:
+        raise KdmarlError(str(error)) from None
     experiment = msgspec.structs.replace(experiment, distill=distill)
     if method.stage == "distill":
         return experiment, None
@@ -246,7 +252,7 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
     actors = {group.name: expert.actors.get(group.name, expert.actor) for group in env.groups}
     sizes = _exploring(experiment.distill.students, actors) if method.stage == "scratch" else actors
     if any(size.memory for size in sizes.values()):
-        raise KdmarlError("stage is scratch, and only distillation trains memory; set it to 0 in distill.students")
+        raise KdmarlError("stage is scratch, and only distillation trains memory; set it to 0 in method or students")
     steps = expert.env_steps + experiment.distill.env_steps
     iterations = -(-steps // (expert.envs * expert.steps))
     return experiment, msgspec.structs.replace(
@@ -270,15 +276,17 @@ def _exploring(students: dict[str, NetworkConfig], actors: dict[str, NetworkConf
     }
 
 
-def _sized(experiment: Experiment, env: BatchedEnv, ratio: float) -> dict[str, NetworkConfig]:
-    """Students of ``ratio`` times fewer MACs than the expert."""
-    expert = untrained(experiment.expert, env.groups)
+def _sized(
+    config: ExpertConfig, students: dict[str, NetworkConfig], env: BatchedEnv, ratio: float
+) -> dict[str, NetworkConfig]:
+    """The ``students`` in widths that need ``ratio`` times fewer MACs than the expert of ``config``."""
+    expert = untrained(config, env.groups)
     sizes = {}
     for group in env.groups:
-        given, seen = experiment.distill.students[group.name], observation_size(group.observation[STUDENT])
+        given, seen = students[group.name], observation_size(group.observation[STUDENT])
         limit = expert.macs(group.name) / ratio
         for width in itertools.count(1):
-            wider = msgspec.structs.replace(given, hidden=(width, width))
+            wider = msgspec.structs.replace(given, hidden=(width,) if given.memory else (width, width))
             if Actor(seen, group.action, wider).macs > limit:
                 break
             sizes[group.name] = wider

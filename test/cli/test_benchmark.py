@@ -79,14 +79,15 @@ def test_methods_of_many_rounds_lose_no_moment():
             assert distill.driver == "expert" or distill.rounds == 1 or round(distill.handover * distill.rounds) == 10
 
 
-def test_students_of_a_method_may_have_another_size_and_activation(tmp_path):
-    path = written(tmp_path, methods={"as_given": {}, "small": {"ratio": 100, "activation": "tanh"}})
-    given, small = (
-        next(unit for unit in units(load_suite(path), path) if unit.method == name).experiment.distill.students["agent"]
-        for name in ("as_given", "small")
-    )
-    assert (given.hidden, given.activation) == ((40, 36), "relu")
-    assert (small.hidden, small.activation) == ((17, 17), "tanh")
+def test_students_of_a_method_may_have_another_size_activation_and_memory(tmp_path):
+    methods = {"as_given": {}, "small": {"ratio": 100, "activation": "tanh"}, "memory": {"ratio": 28.6, "memory": 16}}
+    path = written(tmp_path, methods=methods, seeds=[1])
+    found = [unit for unit in units(load_suite(path), path) if unit.task == "spread"]
+    given, small, memory = (unit.experiment.distill.students["agent"] for unit in found)
+    assert (given.hidden, given.activation, given.memory) == ((40, 36), "relu", 0)
+    assert (small.hidden, small.activation, small.memory) == ((17, 17), "tanh", 0)
+    assert (memory.hidden, memory.activation, memory.memory) == ((24,), "relu", 16)
+    # 18·24 + 3·(24 + 16)·16 + 16·5 = 2,432 of 71,424 / 28.6 = 2,497; 66 more for each that is wider
 
 
 def test_figures_do_not_depend_on_what_is_not_used(tmp_path):
@@ -132,6 +133,7 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
             {"methods": {"a": {"stage": "scratch", "set": {"distill.students.agent.memory": 8}}}},
             "a: stage is scratch, and only distillation trains memory; set it to 0",
         ),
+        ({"methods": {"a": {"memory": 8, "set": {"distill.quantization": "int8"}}}}, "agent has memory and stays in"),
         ({"methods": {"a": {"ratio": 1e6}}}, r"no student of 'agent' has 0 MACs; lower it"),
         ({"methods": {"a": {}, "b": {"tasks": ["spred"]}}}, "methods.b.tasks names 'spred'; did you mean 'spread'"),
         ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
