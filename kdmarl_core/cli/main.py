@@ -153,7 +153,7 @@ def benchmark(
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="File of results of kdmarl benchmark.", show_default=False)],
-    readme: Annotated[Path | None, typer.Option(help="Also renew the marked table in this file.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="Also renew the marked tables in this file.")] = None,
 ) -> None:
     """Write the page and pictures of a benchmark's results beside them."""
     from kdmarl_core.cli import report as module

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.pages import marks, with_section
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.evaluate import ledger
@@ -28,10 +30,13 @@ MATCHES = 0.95
 
 
 def report(results: Path, readme: Path | None) -> None:
-    """Write ``<results>.md`` and ``<results>.png``, and the table in ``readme`` between its marks.
+    """Write ``<results>.md`` and ``<results>.png``, and tables in ``readme`` between their marks.
+
+    Marks name the file alone, where the first method's table belongs, or ``<results>.json: methods`` and
+    ``<results>.json: against``.
 
     Raises:
-        KdmarlError: the file has no results, or the README no marks.
+        KdmarlError: the file has no results, or the README no marks, or such of another table.
     """
     if not results.exists():
         raise KdmarlError(f"{results}: no such file; kdmarl benchmark makes it")
@@ -40,7 +45,7 @@ def report(results: Path, readme: Path | None) -> None:
         raise KdmarlError(f"{results}: holds no results yet; run kdmarl benchmark until it is through")
     page, picture = results.with_suffix(".md"), results.with_suffix(".png")
     try:
-        text, table = "\n".join(_page(book, results)) + "\n", _headline(book)
+        text = "\n".join(_page(book, results)) + "\n"
         with replacing(picture) as scratch:
             draw(book, scratch)
     except KeyError as error:
@@ -49,7 +54,9 @@ def report(results: Path, readme: Path | None) -> None:
         scratch.write_text(text, encoding="utf-8")
     written = [page, picture]
     if readme:
-        _renew(readme, results, table)
+        name = results.name
+        tables = {name: _headline(book), f"{name}: methods": _methods(book), f"{name}: against": _compared(book)}
+        _renew(readme, name, tables)
         written.append(readme)
     Console().print(f"written: {', '.join(map(str, written))}")
 
@@ -82,7 +89,7 @@ def _page(book: Ledger, results: Path) -> list[str]:
         "",
         "Retention of the whole team, in brackets of how many seeds where there are several:",
         "",
-        *_methods(book, methods),
+        *_methods(book),
         "",
         *_from_still(book, methods),
         *_against(book),
@@ -195,13 +202,16 @@ def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _methods(book: Ledger, methods: list[str]) -> list[str]:
-    """Retention of the team: tasks down, methods across."""
-    tasks = list(dict.fromkeys(row["task"] for row in book.rows))
+def _methods(book: Ledger) -> list[str]:
+    """Retention of the team, tasks and methods: down go those of which there are more."""
+    tasks, methods = list(dict.fromkeys(row["task"] for row in book.rows)), book.methods
     cells = {
         (row["task"], row["method"]): told(row["retention"]) + (f" ({n})" if (n := len(row["seeds"])) > 1 else "")
         for row in book.team_rows
     }
+    if len(methods) > len(tasks):
+        lines = [[f"`{method}`", *(cells.get((task, method), "") for task in tasks)] for method in methods]
+        return _table(["method", *tasks], lines)
     lines = [[task, *(cells.get((task, method), "") for method in methods)] for task in tasks]
     return _table(["task", *(f"`{method}`" for method in methods)], lines)
 
@@ -230,6 +240,16 @@ def _against(book: Ledger) -> list[str]:
     """The section that sets the first method against each other one; nothing where there is no other."""
     if not book.against:
         return []
+    first = f"`{book.methods[0]}`"
+    about = (
+        f"Over the tasks that {first} and the method have both done: means over tasks of means over the seeds that "
+        "both have, with 95 % stratified bootstrap interval where each task has several:"
+    )
+    return [f"## {first} against each", "", about, "", *_compared(book), ""]
+
+
+def _compared(book: Ledger) -> list[str]:
+    """The first method beside each other one."""
     lines = []
     for row in book.against:
         interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
@@ -242,11 +262,7 @@ def _against(book: Ledger) -> list[str]:
         )  # fmt: skip
     first = f"`{book.methods[0]}`"
     head = ["method", "tasks", "pairs", f"{first} retains", "it retains", "difference", f"{first} no better on"]
-    about = (
-        f"Over the tasks that {first} and the method have both done: means over tasks of means over the seeds that "
-        "both have, with 95 % stratified bootstrap interval where each task has several:"
-    )
-    return [f"## {first} against each", "", about, "", *_table(head, lines), ""]
+    return _table(head, lines)
 
 
 def _from_scratch(book: Ledger) -> list[str]:
@@ -295,15 +311,23 @@ def _table(head: list[str], lines: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)]
 
 
-def _renew(readme: Path, results: Path, table: list[str]) -> None:
-    """Put ``table`` between the marks that name ``results``."""
+def _renew(readme: Path, name: str, tables: dict[str, list[str]]) -> None:
+    """Put those of ``tables`` that ``readme`` has marks for between them; all begin with the file's ``name``."""
     try:
         text = readme.read_text(encoding="utf-8")
     except OSError as error:
         raise KdmarlError(f"{readme}: cannot be read ({error.strerror}); check the path") from None
-    renewed = with_section(text, results.name, table)
-    if renewed is None:
-        begin, end = marks(results.name)
+    marked = re.findall(rf"<!-- begin from ({re.escape(name)}.*?) -->", text)
+    if not marked:
+        begin, end = marks(name)
         raise KdmarlError(f"{readme}: has no lines '{begin}' and '{end}'; add them where the table belongs")
+    for source in marked:
+        begin, end = marks(source)
+        if source not in tables:
+            raise KdmarlError(f"{readme}: '{begin}' names no table; {did_you_mean(source, tables)}")
+        renewed = with_section(text, source, tables[source])
+        if renewed is None:
+            raise KdmarlError(f"{readme}: has '{begin}' without '{end}'; add it after the table")
+        text = renewed
     with replacing(readme) as scratch:
-        scratch.write_text(renewed, encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8")

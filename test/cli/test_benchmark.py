@@ -16,6 +16,7 @@ from support import REPOSITORY
 
 FILES = sorted((REPOSITORY / "config/benchmarks").glob("*.yaml"))
 SMOKE = REPOSITORY / "config/benchmarks/smoke.yaml"
+NAMED = ("", ": methods", ": against")
 
 
 def run(*arguments):
@@ -216,6 +217,34 @@ def test_a_report_of_what_is_there_yet(tmp_path):
     assert "| `scratch` | 1 | 1 | 0.500 | 0.500 | +0.000 | spread |" in page
     assert "never" not in page
     assert "- `other`" not in page
+
+
+def test_tables_of_a_report_stand_where_a_readme_names_them(tmp_path):
+    units_done = [result("spread", "kdmarl"), result("spread", "scratch")]
+    book = ledger.Ledger(title="One task", units=units_done)
+    notes = {"methods": dict.fromkeys(["kdmarl", "scratch"], ""), "tasks": {"spread": ""}}
+    ledger.save(ledger.aggregated(book, notes, "", names(units_done), names(units_done)), tmp_path / "one.json")
+    readme = tmp_path / "README.md"
+
+    def renew(text):
+        readme.write_text(text)
+        app(["report", str(tmp_path / "one.json"), "--readme", str(readme)], standalone_mode=False)
+        return readme.read_text()
+
+    wanted = "".join(f"<!-- begin from one.json{key} -->\n<!-- end from one.json{key} -->\n" for key in NAMED)
+    first, methods, against = renew(wanted).split("<!-- end")[:3]
+    assert "| spread | 1 |" in first
+    assert "| method | spread |" in methods  # more methods than tasks: methods go down
+    assert "| `scratch` | 0.500 |" in methods
+    assert "| `scratch` | 1 | 1 | 0.500 | 0.500 | +0.000 | spread |" in against
+    for text, message in [
+        ("", "has no lines '<!-- begin from one.json -->'"),
+        ("<!-- begin from one.json: agianst -->", "names no table; did you mean 'one.json: against'"),
+        ("<!-- begin from one.json -->\n", "has '<!-- begin from one.json -->' without '<!-- end from one.json -->'"),
+    ]:
+        with pytest.raises(KdmarlError, match=message):
+            renew(text)
+        assert readme.read_text() == text
 
 
 def test_what_methods_are_held_to(tmp_path):
