@@ -1,6 +1,7 @@
 """The shipped benchmarks: they fit, and the smoke test runs, is resumed and makes its page."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -245,6 +246,18 @@ def test_tables_of_a_report_stand_where_a_readme_names_them(tmp_path):
         with pytest.raises(KdmarlError, match=message):
             renew(text)
         assert readme.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["main", "limited", "ablation"])
+def test_shipped_pages_and_tables_are_what_their_results_give(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = Path(f"docs/results/{name}.json")
+    results.parent.mkdir(parents=True)
+    for path in (results, Path("README.md")):
+        path.write_bytes((REPOSITORY / path).read_bytes())
+    app(["report", str(results), "--readme", "README.md"], standalone_mode=False)
+    for path in (results.with_suffix(".md"), Path("README.md")):
+        assert path.read_text() == (REPOSITORY / path).read_text()
 
 
 def test_what_methods_are_held_to(tmp_path):
