@@ -73,6 +73,8 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 f"quantization is {self.quantization}, but students.{remembering[0]} has memory and stays in float32; "
                 f"set its memory to 0 or quantization to none"
             )
+        if self.polish.rounds and self.envs * self.polish.steps == 1:
+            raise ValueError("envs and polish.steps are 1, and one moment has no better and worse; raise one of them")
         if remembering and self.capacity < self.envs * self.segment:
             raise ValueError(
                 f"capacity is {self.capacity}, less than segments of {self.segment} moments in each of "

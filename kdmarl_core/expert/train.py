@@ -65,6 +65,8 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return self.critic_view or self.view
 
     def __post_init__(self) -> None:
+        if self.envs * self.steps == 1:
+            raise ValueError("envs and steps are 1, and one moment has no better and worse; raise one of them")
         if self.actors and self.policy != "decentralized":
             raise ValueError(f"actors are given, but a {self.policy} policy is one network; remove them")
         if any(network.memory for network in (self.actor, self.critic, *self.actors.values())):

@@ -52,6 +52,8 @@ def test_overrides_change_values_and_the_hash():
             "actors are given, but a centralized policy is one network",
         ),
         ("expert={policy: shared, actors: {scout: {}}}", "actors are given, but a shared policy is one network"),
+        ("expert={envs: 1, steps: 1}", "envs and steps are 1, .* raise one of them"),
+        ("distill={envs: 1, polish: {steps: 1}, students: {}}", "envs and polish.steps are 1, .* raise one of them"),
         ("expert={actors: {scout: {memory: 8}}, policy: decentralized}", "memory is for students only"),
         (
             "distill={students: {scout: {memory: 8}}, capacity: 1000}",
