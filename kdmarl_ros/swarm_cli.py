@@ -68,6 +68,8 @@ def swarm(
         duration=duration,
         output=output,
     )
+    if not duration:
+        typer.echo("runs until Ctrl-C; with --duration 60 it is judged and ends after so many seconds")
     return Supervisor(plan, show=_show([process.name for process in plan])).run()
 
 

@@ -201,6 +201,7 @@ def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(tmp_path, operator):
         assert popen.returncode == 130
         assert time.monotonic() - start < 5
     assert alive(str(tmp_path)) == []
+    assert (tmp_path / "log").read_text().startswith("runs until Ctrl-C; with --duration 60 it is judged")
     for name in ("scout_1", "mini_1"):
         assert operator.on(f"/{name}/cmd_vel")[-1] == Twist()
 
