@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from kdmarl_core.cli import stages
 from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
 from kdmarl_core.cli.evaluation import greedy
 from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
+from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import replacing, writing
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, ledger
@@ -45,11 +47,17 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     Several processes may do this at once with one file of results: each takes an expert that no other is at.
 
     Raises:
-        KdmarlError: the suite, an experiment or the file of results does not fit, or a training fails.
+        KdmarlError: the suite, an experiment or the file of results does not fit, or units have failed, once all others
+            are done.
     """
     suite = load_suite(path)
     results = output or Path(stages.RESULTS) / f"{path.stem}.json"
     book = ledger.load(results, suite.title)
+    if book.title != suite.title:
+        raise KdmarlError(
+            f"{results}: holds results of '{book.title}', and the title of {path} is '{suite.title}'; give another "
+            "--output, or one of them the other's title"
+        )
     everything = units(suite, path)
     chosen = select(everything, only, path)
     keys = {unit.name: key(unit.depends_on) for unit in everything}
@@ -59,7 +67,7 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     _print_strangers(book, keys, references)
     if dry_run:
         return
-    _do(missing, keys, references, path, results, suite.title, runs)
+    failed = _do(missing, keys, references, path, results, suite.title, runs)
     notes: dict[str, dict[str, str]] = {
         "methods": _about(suite.methods),
         "stages": {name: method.stage for name, method in suite.methods.items()},
@@ -69,11 +77,13 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     still = _still(everything, ledger.load(results, suite.title), keys)
 
     def anew(book: Ledger) -> Ledger:
-        book = msgspec.structs.replace(book, still=still)
+        book = msgspec.structs.replace(book, still=book.still | still)
         return msgspec.structs.replace(ledger.aggregated(book, notes, suite.about, keys, references), bars=bars)
 
     ledger.change(results, suite.title, anew)
     _print_strangers(ledger.load(results), keys, references)
+    if failed:
+        raise KdmarlError(f"{len(failed)} of {len(missing)} units have failed: {', '.join(failed)}; see above for why")
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
 
 
@@ -91,8 +101,13 @@ def _do(
     results: Path,
     title: str,
     runs: Path,
-) -> None:
-    """Measure units and keep each: first those whose expert no other process is at, then the rest."""
+) -> list[str]:
+    """Measure units and keep each: first those whose expert no other process is at, then the rest.
+
+    Returns:
+        Names of those that failed; each has been told.
+    """
+    failed = []
     with writing(runs / EXPERTS):
         (runs / EXPERTS).mkdir(parents=True, exist_ok=True)
     waiting = units
@@ -108,7 +123,11 @@ def _do(
                         ledger.change(results, title, lambda book, row=row: book.add(row))  # type: ignore[misc]
             except Timeout:
                 busy.append(unit)
+            except KdmarlError as error:
+                Console(soft_wrap=True).print(f"{unit.name}: failed: {error}", markup=False)
+                failed.append(unit.name)
         waiting = busy
+    return failed
 
 
 def _still(everything: list[Unit], book: Ledger, keys: dict[str, str]) -> dict[str, Still]:
@@ -243,6 +262,15 @@ def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Pa
 def _print_strangers(book: Ledger, keys: dict[str, str], references: dict[str, str]) -> None:
     """Which units are left out of the page, and why."""
     known = {unit.name: unit for unit in book.units}
+    for unit in known.values():
+        if keys.get(unit.name) == unit.sha256 and math.isnan(unit.retention(TEAM)):
+            expert, random = (unit.mean(who, "return", TEAM) for who in ("expert", "random"))
+            Console().print(
+                f"{unit.name}: left out, since its expert returns {expert:.3f}, no more than random commands "
+                f"({random:.3f}), and there is nothing to retain; train it longer, or take this seed out",
+                soft_wrap=True,
+                markup=False,
+            )
     for name, newest in ledger.strangers(book, keys, references).items():
         own, other = (known[each] for each in (name, newest))
         returns = [f"{unit.mean(who, 'return', TEAM):.3f}" for unit in (own, other) for who in ("expert", "random")]

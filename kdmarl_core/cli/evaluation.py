@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from rich.table import Table
 from kdmarl_core.cli.config import Experiment, expert_origin, load_experiment, make_evaluation_env, task_facts
 from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
-from kdmarl_core.contract.manifest import Results
+from kdmarl_core.contract.manifest import Interval, Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
@@ -97,6 +97,14 @@ def evaluate(
     if strangers:
         Console(soft_wrap=True).print(f"{strangers}: retention compares them with this one", markup=False)
     _write(run / ("evaluation_swarms.json" if swarms else "evaluation.json"), rows)
+    hopeless = [row["robot_type"] for row in rows if row["team"] == "expert" and row["retention"] is None]
+    if hopeless:
+        sentence = (
+            f"the expert returns no more than random commands for {', '.join(hopeless)}: there is nothing to retain"
+        )
+        if record:
+            raise KdmarlError(f"--record: {sentence}; train it longer")
+        Console(soft_wrap=True).print(sentence)
     if record:
         for group in env.groups:
             of = {
@@ -196,7 +204,7 @@ def _rows(
                     row[key] = msgspec.to_builtins(statistics.mean(values[kept], clusters=clusters))
             returns = {who: values["return"][:, agents] for who, values in figures.items()}
             retention = statistics.retention(returns[team], returns["expert"], returns["random"], clusters=arenas)
-            row["retention"] = msgspec.to_builtins(retention)
+            row["retention"] = msgspec.to_builtins(retention) if retention else None
             rows.append(row)
     return rows
 
@@ -236,6 +244,7 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
         if key in of["students"]:
             measured[key] = statistics.mean(of["students"][key])
             measured[f"expert_{key}"] = float(of["expert"][key].mean())
+    retention = statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"])
     results = Results(
         command=command_line(),
         episodes=len(of["students"]["return"]),
@@ -244,7 +253,7 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
         return_=statistics.mean(of["students"]["return"]),
         expert_return=float(of["expert"]["return"].mean()),
         random_return=float(of["random"]["return"].mean()),
-        retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
+        retention=cast(Interval, retention),  # the expert is better than random commands, or nothing is recorded
         macs=macs["students"],
         expert_macs=macs["expert"],
         parameters=onnx_export.parameters(policy.path),

@@ -202,8 +202,8 @@ class Search:
 
 
 def _line(row: dict[str, Any], rungs: int) -> str:
-    mean, retention = row["return"], row["retention"]
+    mean, kept = row["return"], f"{row['retention']['mean']:.3f}" if row["retention"] else "none"
     return (
         f"rung {row['rung']}/{rungs}  {row['robot_type']} {row['hidden']}  {row['macs']:,} MACs  "
-        f"return {mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]  retention {retention['mean']:.3f}"
+        f"return {mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]  retention {kept}"
     )

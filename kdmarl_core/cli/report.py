@@ -300,8 +300,10 @@ def _students(book: Ledger) -> list[str]:
     return [*_table(head, lines), "", about]
 
 
-def told(interval: dict[str, float]) -> str:
-    """Such as ``0.957 [0.941, 0.972]``; without interval where it has no width."""
+def told(interval: dict[str, Any]) -> str:
+    """Such as ``0.957 [0.941, 0.972]``; without interval where it has no width, and ``none`` without a value."""
+    if interval["iqm"] is None:
+        return "none"
     if interval["low"] == interval["high"]:
         return f"{interval['iqm']:.3f}"
     return f"{interval['iqm']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"

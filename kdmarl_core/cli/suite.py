@@ -6,7 +6,7 @@ import fnmatch
 import itertools
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from kdmarl_core.cli.config import Experiment, RobotTask, expert_origin, load_ex
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
-from kdmarl_core.distill.distill import DistillConfig
+from kdmarl_core.distill.distill import DistillConfig, make_students
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
@@ -24,6 +24,7 @@ from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import Activation, Actor, NetworkConfig
 from kdmarl_core.expert.train import ExpertConfig, expert_facts, untrained
 
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_]+$")]
 
@@ -90,12 +91,21 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         for key in ("tasks", "seeds"):
             if getattr(self.methods[first], key):
                 raise ValueError(f"methods.{first} has {key}, and the others are compared with it; remove the key")
+        for where, changes in (
+            ("set", self.set),
+            *((f"tasks.{name}.set", task.set) for name, task in self.tasks.items()),
+        ):
+            for key in changes:
+                if key in ("seed", "evaluate", "evaluate.episodes"):
+                    raise ValueError(
+                        f"{where} gives {key}; a benchmark has seeds and episodes beside its tasks, remove it"
+                    )
         for name, method in self.methods.items():
             for key in method.set:
-                if key.partition(".")[0] in ("seed", "expert", "evaluate"):
+                if not key.startswith(("distill.", "task.observations.student")):
                     raise ValueError(
-                        f"methods.{name}.set gives {key}, and methods share seeds, experts and episodes; remove it, or "
-                        "set it for a task or all"
+                        f"methods.{name}.set gives {key}, and methods share tasks, seeds, experts and episodes; remove "
+                        "it, or set it for a task or all"
                     )
             for task in method.tasks:
                 if task not in self.tasks:
@@ -224,7 +234,7 @@ def units(suite: Suite, path: Path) -> list[Unit]:
             with naming(f"{path}: {task_name}/{method_name}"):
                 plans.append((task_name, method_name, config, *_plan(config, changes, method)))
     return [
-        Unit(task_name, method_name, seed, config, msgspec.structs.replace(experiment, seed=seed), alone)
+        Unit(task_name, method_name, seed, config, _with(experiment, seed=seed), alone)
         for seed in suite.seeds
         for task_name, method_name, config, experiment, alone in plans
         if seed in suite.seeds_of(task_name, method_name)
@@ -233,19 +243,17 @@ def units(suite: Suite, path: Path) -> list[Unit]:
 
 def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experiment, ExpertConfig | None]:
     """The experiment of a method, and how its policies are trained if they are not distilled."""
-    experiment = load_experiment(config, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
+    # A date, which JSON lacks, becomes text, and is refused as such.
+    experiment = load_experiment(config, [f"{key}={json.dumps(value, default=str)}" for key, value in changes.items()])
     env = make_env(experiment, config, 1)
+    make_students(experiment.distill, env.groups)  # all types have one
     given = {key: value for key in ("activation", "memory") if (value := getattr(method, key)) is not None}
     students = {
         name: msgspec.structs.replace(network, **given) for name, network in experiment.distill.students.items()
     }
     if method.ratio:
         students = _sized(experiment.expert, students, env, method.ratio)
-    try:
-        distill = msgspec.structs.replace(experiment.distill, students=students)
-    except ValueError as error:
-        raise KdmarlError(str(error)) from None
-    experiment = msgspec.structs.replace(experiment, distill=distill)
+    experiment = _with(experiment, distill=_with(experiment.distill, students=students))
     if method.stage == "distill":
         return experiment, None
     expert = experiment.expert
@@ -263,6 +271,14 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
         actors=sizes,
         iterations=iterations,
     )
+
+
+def _with(struct: Struct, **changes: Any) -> Struct:
+    """The same with some fields changed, if they fit."""
+    try:
+        return msgspec.structs.replace(struct, **changes)
+    except ValueError as error:
+        raise KdmarlError(str(error)) from None
 
 
 def _exploring(students: dict[str, NetworkConfig], actors: dict[str, NetworkConfig]) -> dict[str, NetworkConfig]:

@@ -29,10 +29,12 @@ def writing(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a scratch file that takes the place of ``path`` when the work is done, and is gone when it fails.
 
+    It is this process's own for this path, so that those who write the same file or its neighbours are not in the way.
+
     Raises:
         KdmarlError: as :func:`writing`; ``path`` is what it was before.
     """
-    scratch = path.with_suffix(".tmp")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

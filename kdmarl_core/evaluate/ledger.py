@@ -72,17 +72,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return _over_agents(getattr(self, who), figure, self.agents(student))
 
     def retention(self, student: str, zero: Means | None = None) -> float:
-        """(student − zero) / (expert − zero) of mean returns; zero is random commands unless given."""
+        """(student − zero) / (expert − zero) of mean returns; zero is random commands unless given.
+
+        NaN where the expert is no better than zero: there is nothing to retain.
+        """
         agents = self.agents(student)
         teams = (self.students, self.expert, zero or self.random)
         own, expert, low = (_over_agents(means, "return", agents) for means in teams)
-        return (own - low) / (expert - low)
+        return (own - low) / (expert - low) if expert > low else math.nan
 
     @property
     def worst(self) -> float:
-        """Retention of the agent that loses most."""
+        """Retention of the agent that loses most, of those whose expert is better than random commands."""
         own, expert, random = (_array(getattr(self, who)["return"]) for who in ("students", "expert", "random"))
-        return float(((own - random) / (expert - random)).min())
+        own, expert, random = (values[expert > random] for values in (own, expert, random))
+        return float(((own - random) / (expert - random)).min()) if own.size else math.nan
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +151,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: Path, title: str = "") -> Ledger:
-    """The ledger at ``path``; an empty one where there is none.
+    """The ledger at ``path``; an empty one with ``title`` where there is none.
 
     Raises:
         KdmarlError: it cannot be read, or is none.
@@ -156,14 +160,14 @@ def load(path: Path, title: str = "") -> Ledger:
         found = msgspec.json.decode(path.read_bytes(), type=Ledger)
     except FileNotFoundError:
         return Ledger(title=title)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise KdmarlError(f"{path}: is no file of benchmark results ({error}); give another --output") from None
     if found.schema_version != SCHEMA_VERSION:
         raise KdmarlError(
             f"{path}: schema_version is {found.schema_version}, this version reads {SCHEMA_VERSION}; "
             "give another --output"
         )
-    return msgspec.structs.replace(found, title=title or found.title)
+    return found
 
 
 def save(ledger: Ledger, path: Path) -> None:
@@ -268,7 +272,7 @@ def aggregated(
     """The same with ``rows``, ``against`` and ``planned`` made anew.
 
     Args:
-        ledger: with units; those that are not :func:`current` stay and do not count.
+        ledger: with units; those that are not :func:`current`, or have no retention, stay and do not count.
         notes: as in the ledger; methods stand in the order of ``methods``.
         about: as in the ledger.
         keys: as for :func:`strangers`; tasks stand in their order.
@@ -276,7 +280,7 @@ def aggregated(
     """
     cells: dict[tuple[str, str], list[Row]] = {}
     tasks, methods = list(dict.fromkeys(name.partition("/")[0] for name in keys)), list(notes["methods"])
-    counting = current(ledger, keys, references).values()
+    counting = [unit for unit in current(ledger, keys, references).values() if not math.isnan(unit.retention(TEAM))]
     for unit in sorted(counting, key=lambda unit: (tasks.index(unit.task), methods.index(unit.method))):
         cells.setdefault((unit.task, unit.method), []).append(unit)
     rows = [
@@ -316,8 +320,10 @@ def _row(task: str, method: str, student: str, of: list[Row], still: Still | Non
     return row
 
 
-def _over_seeds(scores: list[float]) -> dict[str, float]:
-    """:func:`interval` of one task's scores, for JSON."""
+def _over_seeds(scores: list[float]) -> dict[str, float | None]:
+    """:func:`interval` of one task's scores, for JSON; without values if one is NaN."""
+    if any(map(math.isnan, scores)):
+        return {"iqm": None, "low": None, "high": None}
     found = interval(np.array(scores)[:, None])
     return {"iqm": found.iqm, "low": found.low, "high": found.high}
 
@@ -368,12 +374,7 @@ def interval(scores: np.ndarray, seed: int = 0) -> Interval:
     """Interquartile mean of ``scores`` (seeds, tasks) and its 95 % interval by stratified bootstrap over seeds.
 
     With one seed the interval has no width.
-
-    Raises:
-        KdmarlError: a score is not finite.
     """
-    if not np.isfinite(scores).all():
-        raise KdmarlError("a retention is not finite: an expert is as good as random commands; train it longer")
     low = high = iqm = _rounded(stats.trim_mean(scores, 0.25, axis=None))
     if scores.shape[0] > 1:
         low, high = _bootstrap(

@@ -29,8 +29,10 @@ def mean(values: np.ndarray, seed: int = 0, clusters: np.ndarray | None = None) 
 
 def retention(
     student: np.ndarray, expert: np.ndarray, random: np.ndarray, seed: int = 0, clusters: np.ndarray | None = None
-) -> Interval:
+) -> Interval | None:
     """(student − random) / (expert − random) of mean returns, with a bootstrap interval.
+
+    None where the expert is no better than random: there is nothing to retain.
 
     A row of the three must be the same round of the same environment, as from ``episodes.run``: they are resampled
     together. Where episodes end by time only, that is the same episode.
@@ -43,6 +45,8 @@ def retention(
         clusters: (episodes,) as for :func:`mean`.
     """
     means = [values.reshape(values.shape[0], -1).mean(1) for values in (student, expert, random)]
+    if means[1].mean() <= means[2].mean():
+        return None
     means_of_samples = _resampling(means[0].size, seed, clusters)
     drawn = [means_of_samples(m) for m in means]
     ratio = (drawn[0] - drawn[2]) / (drawn[1] - drawn[2])

@@ -1,6 +1,7 @@
 """The shipped benchmarks: they fit, and the smoke test runs, is resumed and makes its page."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -141,7 +142,14 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
         ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
         ({"methods": {"a": {}, "b": {"seeds": [9]}}}, r"methods.b.seeds names 9; take some of seeds, \[1, 2\]"),
         ({"tasks": {"spread": {"config": "mpe_spread.yaml", "seeds": [9]}}}, r"tasks.spread.seeds names 9; take some"),
-        ({"methods": {"a": {"set": {"expert.envs": 4}}}}, r"methods.a.set gives expert.envs, and methods share seeds"),
+        ({"methods": {"a": {"set": {"expert.envs": 4}}}}, r"methods.a.set gives expert.envs, and methods share tasks"),
+        ({"methods": {"a": {"set": {"task.max_steps": 4}}}}, r"methods.a.set gives task.max_steps, and methods share"),
+        ({"set": {"evaluate.episodes": 4}}, r"set gives evaluate.episodes; a benchmark has seeds and episodes"),
+        ({"tasks": {"spread": {"config": "mpe_spread.yaml", "set": {"seed": 4}}}}, r"tasks.spread.set gives seed; a"),
+        ({"seeds": [900_000_000]}, "evaluate.seed is 900000000, which training sees"),
+        ({"methods": {"a": {"set": {"distill.students": {}}}}}, "students: has no network for robot type 'agent'"),
+        ({"methods": {"a": {"ratio": 9, "set": {"distill.students": {}}}}}, "has no network for robot type 'agent'"),
+        ({"set": {"expert.envs": date(2026, 1, 1)}}, "expert.envs"),
         ({"methods": {"a": {"seeds": [1]}}}, "methods.a has seeds, and the others are compared with it"),
     ],
 )
@@ -168,12 +176,12 @@ def test_smoke(tmp_path, monkeypatch, capsys):
 
     def cut_off(unit, *arguments):
         if len(done) == 2:
-            raise KdmarlError("cut off")
+            raise RuntimeError("cut off")
         done.append(unit.name)
         return measure(unit, *arguments)
 
     monkeypatch.setattr(module, "_measure", cut_off)
-    with pytest.raises(KdmarlError, match="cut off"):
+    with pytest.raises(RuntimeError, match="cut off"):
         run(SMOKE, *places)
     assert [unit["method"] for unit in json.loads(results.read_text())["units"]] == ["kdmarl", "tiny"]
     monkeypatch.setattr(module, "_measure", measure)
@@ -316,6 +324,43 @@ def test_what_another_process_is_at_comes_last(tmp_path, monkeypatch):
     run(SMOKE, "--output", results, "--runs", runs)
     assert len(json.loads(results.read_text())["units"]) == 12
     assert done[9:] == ["spread/kdmarl/1", "spread/tiny/1", "spread/scratch/1"]
+
+
+def test_one_unit_that_fails_is_told_and_the_others_are_done(tmp_path, monkeypatch, capsys):
+    results, places = tmp_path / "smoke.json", ["--output", tmp_path / "smoke.json", "--runs", tmp_path / "runs"]
+
+    def measure(unit, sha256, *_):
+        if unit.name == "spread/tiny/1":
+            raise KdmarlError("the loss is not finite")
+        return msgspec.structs.replace(result(unit.task, unit.method), seed=unit.seed, sha256=sha256)
+
+    monkeypatch.setattr(module, "_measure", measure)
+    with pytest.raises(KdmarlError, match="1 of 12 units have failed: spread/tiny/1; see above"):
+        run(SMOKE, *places)
+    assert "spread/tiny/1: failed: the loss is not finite" in capsys.readouterr().out
+    book = ledger.load(results)
+    assert len(book.units) == 11
+    assert [row["seeds"] for row in book.rows if (row["task"], row["method"]) == ("spread", "tiny")] == [[2]]
+
+
+def test_results_of_another_benchmark_stay_as_they_are(tmp_path):
+    results = tmp_path / "other.json"
+    ledger.save(ledger.Ledger(title="Other"), results)
+    before = results.read_bytes()
+    with pytest.raises(KdmarlError, match="holds results of 'Other', and the title of .* is 'Smoke test'; give"):
+        run(SMOKE, "--output", results, "--runs", tmp_path / "runs")
+    assert results.read_bytes() == before
+
+
+def test_a_unit_without_retention_is_told_and_left_out(tmp_path, monkeypatch, capsys):
+    def measure(unit, sha256, *_):
+        made = msgspec.structs.replace(result(unit.task, unit.method), seed=unit.seed, sha256=sha256)
+        return msgspec.structs.replace(made, random={"return": [1.0]}) if unit.name == "spread/tiny/1" else made
+
+    monkeypatch.setattr(module, "_measure", measure)
+    run(SMOKE, "--output", tmp_path / "smoke.json", "--runs", tmp_path / "runs", "--only", "spread/tiny/*")
+    assert "spread/tiny/1: left out, since its expert returns 1.000, no more than random" in capsys.readouterr().out
+    assert [row["seeds"] for row in ledger.load(tmp_path / "smoke.json").rows] == [[2]]
 
 
 def result(task, method):

@@ -17,6 +17,15 @@ def test_a_file_is_replaced_and_its_folder_made(tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["a.txt"]
 
 
+def test_neighbours_of_one_stem_are_not_in_each_others_way(tmp_path):
+    results, page = tmp_path / "main.json", tmp_path / "main.md"
+    with replacing(page) as of_page:
+        of_page.write_text("page")
+        with replacing(results) as of_results:
+            of_results.write_text("results")
+    assert (page.read_text(), results.read_text()) == ("page", "results")
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("broken"), KeyboardInterrupt()])
 def test_what_fails_half_way_leaves_the_old_file_and_no_scratch(tmp_path, error):
     path = tmp_path / "a.txt"

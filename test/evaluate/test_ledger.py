@@ -144,9 +144,16 @@ def test_one_seed_has_no_interval():
     assert ledger.interval(np.array([[0.5, 0.7]])) == ledger.Interval(iqm=0.6, low=0.6, high=0.6)
 
 
-def test_an_expert_as_good_as_random_is_named():
-    with pytest.raises(KdmarlError, match="an expert is as good as random commands"):
-        ledger.interval(np.array([[np.inf], [0.5]]))
+def test_nothing_is_retained_of_an_expert_that_is_no_better_than_random_commands():
+    some = msgspec.structs.replace(row(), random={"return": [0.0, 0.0, 10.0]})
+    assert np.isnan(some.retention("small"))
+    assert some.worst == pytest.approx(0.8)  # of the others
+    none = msgspec.structs.replace(row(seed=2), random={"return": [20.0, 20.0, 20.0]})
+    assert np.isnan(none.retention("team"))
+    assert np.isnan(none.worst)
+    team, _, small = aggregated(Ledger(title="t").add(some).add(none)).rows
+    assert team["seeds"] == [1]
+    assert small["retention"] == {"iqm": None, "low": None, "high": None}
 
 
 def test_means_leave_out_episodes_without_a_value():
@@ -170,6 +177,7 @@ def test_figures_without_a_value_are_none_and_no_stranger_to_themselves(tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"{", "is no file of benchmark results"), (b'{"title": 3}', "is no file of benchmark results"),
+     (b'{"title": "\xff"}', "is no file of benchmark results"),
      (b'{"title": "t", "schema_version": 9}', "schema_version is 9")],
 )  # fmt: skip
 def test_other_files_are_refused(tmp_path, content, message):

@@ -62,6 +62,12 @@ def test_arenas_that_differ_widen_the_interval_as_computed():
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
+def test_nothing_is_retained_of_an_expert_that_is_no_better_than_random_commands():
+    returns = np.ones((8, 2))
+    assert statistics.retention(returns, returns, returns) is None
+    assert statistics.retention(returns, returns, returns + 1) is None
+
+
 def test_retention_is_resampled_by_arena_too():
     rng = np.random.default_rng(2)
     clusters = np.arange(10).repeat(50)
