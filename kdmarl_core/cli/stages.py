@@ -15,12 +15,13 @@ import yaml
 from rich.console import Console
 
 from kdmarl_core import __version__
-from kdmarl_core.cli.config import Experiment, expert_origin, load_experiment, make_env, task_facts
-from kdmarl_core.contract import Discrete, KdmarlError, Manifest
+from kdmarl_core.cli.config import Experiment, RobotTask, expert_origin, load_experiment, make_env, task_facts
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.distill import quantization
+from kdmarl_core.distill.capacity import Cost, amount
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
@@ -144,6 +145,21 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
         if isinstance(actions[name], Discrete):
             told = f"decides otherwise than its network in {mean:.2%} of its steps"
         Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
+        _tell_excess(experiment, config, name, path)
+
+
+def _tell_excess(experiment: Experiment, config: Path, name: str, path: Path) -> None:
+    """Say what a policy file needs beyond its robot type's budget; latency is for ``kdmarl plan`` to measure."""
+    if not isinstance(experiment.task, RobotTask):
+        return
+    robots = config.parent / experiment.task.robot_types
+    budget = load_robot_types(robots)[name].budget
+    cost = Cost(onnx_export.macs(path), onnx_export.parameters(path), onnx_export.weight_bytes(path))
+    over = [f"{amount(cost, each)}, over its budget of {amount(budget, each)}" for each in cost.exceeded(budget)]
+    if over:
+        Console(soft_wrap=True).print(
+            f"{name}: {'; '.join(over)} in {robots}; kdmarl plan finds sizes within it", markup=False, highlight=False
+        )
 
 
 def write_policies(

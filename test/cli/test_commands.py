@@ -24,7 +24,7 @@ from support import REPOSITORY, write_policy
 
 CONFIG = REPOSITORY / "config/navigation.yaml"
 TINY = {
-    "expert.envs": 4, "expert.steps": 10, "expert.iterations": 2, "expert.actor.hidden": [16],
+    "expert.envs": 4, "expert.steps": 10, "expert.iterations": 20, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
     "distill.final_updates": 5, "distill.polish.rounds": 1, "distill.students.mini.hidden": [32, 32],
     "task.max_steps": 20,    "evaluate.episodes": 6, "evaluate.envs": 3,
@@ -57,6 +57,8 @@ def run(tmp_path_factory) -> Path:
     check(kdmarl("distill", CONFIG, *here))
     out = check(kdmarl("export", CONFIG, *here, "--models", folder / "models"))
     assert "differs from its network by at most" in out
+    assert re.search(r"mini: 2,\d+ MACs, over its budget of 2,000 MACs in .*robots.yaml; kdmarl plan finds sizes", out)
+    assert "scout: " not in out  # within its budget
     return folder
 
 

@@ -18,6 +18,11 @@ def figures(return_, arrival):
     return {"return": values, "success": zeros, "collisions": zeros, "clearance": zeros, "time_to_goal": found}
 
 
+def test_no_retention_of_an_expert_that_is_no_better_than_random_commands():
+    teams = {"expert": figures(0, 3.0), "students": figures(9, 4.0), "random": figures(0, 9.0)}
+    assert [row["retention"] for row in _rows(Echo(1), teams, {}, None)] == [None] * 9
+
+
 def test_several_arenas_are_resampled_as_arenas():
     teams = {"expert": figures(10, 3.0), "students": figures(9, 4.0), "random": figures(0, 9.0)}
     arenas = np.arange(ARENAS).repeat(EPISODES)
