@@ -243,7 +243,9 @@ def _against(book: Ledger) -> list[str]:
     first = f"`{book.methods[0]}`"
     about = (
         f"Over the tasks that {first} and the method have both done: means over tasks of means over the seeds that "
-        "both have, with 95 % stratified bootstrap interval where each task has several:"
+        "both have, with 95 % stratified bootstrap interval where each task has several. Of three seeds a task such an "
+        "interval holds the true value in about 75 to 87 % of cases (simulated). No better is by these means, however "
+        "little they differ:"
     )
     return [f"## {first} against each", "", about, "", *_compared(book), ""]
 
