@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from rich.table import Table
 from kdmarl_core.cli.config import Experiment, expert_origin, load_experiment, make_evaluation_env, task_facts
 from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
-from kdmarl_core.contract.manifest import Interval, Results
+from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.particle.particle import ParticleConfig
@@ -99,12 +99,10 @@ def evaluate(
     _write(run / ("evaluation_swarms.json" if swarms else "evaluation.json"), rows)
     hopeless = [row["robot_type"] for row in rows if row["team"] == "expert" and row["retention"] is None]
     if hopeless:
-        sentence = (
-            f"the expert returns no more than random commands for {', '.join(hopeless)}: there is nothing to retain"
+        Console(soft_wrap=True).print(
+            f"expert ({', '.join(hopeless)}): returns no more than random commands, and there is nothing to retain; "
+            "train it longer"
         )
-        if record:
-            raise KdmarlError(f"--record: {sentence}; train it longer")
-        Console(soft_wrap=True).print(sentence)
     if record:
         for group in env.groups:
             of = {
@@ -244,7 +242,6 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
         if key in of["students"]:
             measured[key] = statistics.mean(of["students"][key])
             measured[f"expert_{key}"] = float(of["expert"][key].mean())
-    retention = statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"])
     results = Results(
         command=command_line(),
         episodes=len(of["students"]["return"]),
@@ -253,7 +250,7 @@ def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: 
         return_=statistics.mean(of["students"]["return"]),
         expert_return=float(of["expert"]["return"].mean()),
         random_return=float(of["random"]["return"].mean()),
-        retention=cast(Interval, retention),  # the expert is better than random commands, or nothing is recorded
+        retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
         macs=macs["students"],
         expert_macs=macs["expert"],
         parameters=onnx_export.parameters(policy.path),

@@ -81,7 +81,7 @@ def _results(results: Results) -> list[tuple[str, str]]:
             "return",
             f"{_estimate(results.return_)}; expert {results.expert_return:.2f}, random {results.random_return:.2f}",
         ),
-        ("retention", _estimate(results.retention)),
+        ("retention", _estimate(results.retention) if results.retention else "none: the expert was as good as random"),
         ("MACs", f"{results.macs}, {results.expert_macs / max(results.macs, 1):.1f}x fewer than the expert's"),
         ("size", f"{results.parameters} parameters, {results.bytes} bytes of weights"),
         ("latency", f"{results.latency * 1e6:.0f} us on {results.cpu}"),

@@ -92,8 +92,8 @@ class Results(_Part, frozen=True, kw_only=True):
     expert_collisions: float | None = None
     expert_return: float
     random_return: float
-    retention: Interval
-    """(return − random) / (expert − random)"""
+    retention: Interval | None = None
+    """(return − random) / (expert − random); None where the expert was no better than random commands"""
     macs: Whole
     expert_macs: Whole
     parameters: Whole

@@ -82,6 +82,8 @@ def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys, memory):
     results = policy.manifest.results
     assert results.return_.mean == found["return"]["mean"]
     assert results.success is None
+    worse = results.expert_return <= results.random_return  # of experts that have hardly learnt
+    assert (results.retention is None) == worse == ("there is nothing to retain" in printed)
     for figure in ("covered", "collisions"):
         assert getattr(results, figure).mean == found[figure]["mean"]
     app(["inspect", str(policy.path)], standalone_mode=False)
