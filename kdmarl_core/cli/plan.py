@@ -24,6 +24,7 @@ from kdmarl_core.contract.robots import Budget
 from kdmarl_core.distill.capacity import LIMITS, Candidate, Student, amount, candidates, choose, limit_of_growth
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
+from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
@@ -60,7 +61,7 @@ def plan(
     path = _experiment_path(robots, experiment_path)
     experiment = load_experiment(path, [*overrides, *_other_robots(robots, path)])
     env = make_env(experiment, path, 1)
-    limits = _limits(experiment, path, env, budgets)
+    limits = _limits(env, budgets)
     planned = [_planned(experiment, env, group, limits[group.name]) for group in env.groups]
     _print_candidates(planned)
     if search:
@@ -97,12 +98,10 @@ def _other_robots(robots: Path | None, experiment: Path) -> list[str]:
     return [f"task.robot_types={yaml.safe_dump(str(robots.resolve())).splitlines()[0]}"]
 
 
-def _limits(experiment: Experiment, path: Path, env: BatchedEnv, given: list[str]) -> dict[str, Budget]:
+def _limits(env: BatchedEnv, given: list[str]) -> dict[str, Budget]:
     """Type → its budget, in the robots' file or, before that, as in ``--budget TYPE=BUDGET``."""
-    limits = {group.name: Budget() for group in env.groups}
-    if not isinstance(experiment.task, Benchmark):
-        types = load_robot_types(path.parent / experiment.task.robot_types)
-        limits = {name: types[name].budget for name in limits}
+    types = env.robot_types if isinstance(env, RobotsEnv) else {}
+    limits = {group.name: types[group.name].budget if types else Budget() for group in env.groups}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.errors import did_you_mean
-from kdmarl_core.contract.pages import marks, with_section
+from kdmarl_core.contract.pages import marks, sources, with_section
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.evaluate import ledger
 from kdmarl_core.evaluate.ledger import Bar, Ledger
@@ -321,7 +320,7 @@ def _renew(readme: Path, name: str, tables: dict[str, list[str]]) -> None:
         text = readme.read_text(encoding="utf-8")
     except OSError as error:
         raise KdmarlError(f"{readme}: cannot be read ({error.strerror}); check the path") from None
-    marked = re.findall(rf"<!-- begin from ({re.escape(name)}.*?) -->", text)
+    marked = sources(text, name)
     if not marked:
         begin, end = marks(name)
         raise KdmarlError(f"{readme}: has no lines '{begin}' and '{end}'; add them where the table belongs")

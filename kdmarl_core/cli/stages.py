@@ -16,8 +16,9 @@ from rich.console import Console
 
 from kdmarl_core import __version__
 from kdmarl_core.cli.config import Experiment, RobotTask, expert_origin, load_experiment, make_env, task_facts
-from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_types
+from kdmarl_core.contract import Discrete, KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
+from kdmarl_core.contract.robots import Budget
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.distill import quantization
@@ -145,15 +146,12 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
         if isinstance(actions[name], Discrete):
             told = f"decides otherwise than its network in {mean:.2%} of its steps"
         Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
-        _tell_excess(experiment, config, name, path)
+        if isinstance(env, RobotsEnv) and isinstance(experiment.task, RobotTask):
+            _tell_excess(name, path, env.robot_types[name].budget, config.parent / experiment.task.robot_types)
 
 
-def _tell_excess(experiment: Experiment, config: Path, name: str, path: Path) -> None:
-    """Say what a policy file needs beyond its robot type's budget; latency is for ``kdmarl plan`` to measure."""
-    if not isinstance(experiment.task, RobotTask):
-        return
-    robots = config.parent / experiment.task.robot_types
-    budget = load_robot_types(robots)[name].budget
+def _tell_excess(name: str, path: Path, budget: Budget, robots: Path) -> None:
+    """Say what a policy file needs beyond its type's budget in ``robots``; ``kdmarl plan`` measures latency."""
     cost = Cost(onnx_export.macs(path), onnx_export.parameters(path), onnx_export.weight_bytes(path))
     over = [f"{amount(cost, each)}, over its budget of {amount(budget, each)}" for each in cost.exceeded(budget)]
     if over:

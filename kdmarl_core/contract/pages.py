@@ -8,10 +8,18 @@ from pathlib import Path
 
 from kdmarl_core.contract.writing import replacing
 
+BEGIN = "<!-- begin from {} -->"
+"""The line before what is made from a file; no character of it is special to regular expressions."""
+
 
 def marks(source: str) -> tuple[str, str]:
     """The lines before and after what is made from the file ``source``."""
-    return f"<!-- begin from {source} -->", f"<!-- end from {source} -->"
+    return BEGIN.format(source), f"<!-- end from {source} -->"
+
+
+def sources(text: str, file: str) -> list[str]:
+    """Those that begin with the name of ``file``, of all that marks of the page ``text`` name."""
+    return re.findall(BEGIN.format(f"({re.escape(file)}.*?)"), text)
 
 
 def with_section(text: str, source: str, lines: Sequence[str]) -> str | None:
