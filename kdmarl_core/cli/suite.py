@@ -60,8 +60,9 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """dotted keys of the experiment that this method changes"""
     tasks: tuple[Name, ...] = ()
     """the only tasks that it is for; none: all, as the first method must be"""
-    seeds: tuple[int, ...] = ()
-    """the only seeds that it is done with; none: the task's, or all, as the first method must be"""
+    seeds: tuple[int, ...] | dict[Name, tuple[int, ...]] = ()
+    """the only seeds that it is done with, everywhere or by task; none: the task's, or all, as the first method must
+    be"""
     about: str = ""
     """a few words for the page"""
     bar: Bar | None = None
@@ -107,21 +108,25 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                         f"methods.{name}.set gives {key}, and methods share tasks, seeds, experts and episodes; remove "
                         "it, or set it for a task or all"
                     )
-            for task in method.tasks:
-                if task not in self.tasks:
-                    raise ValueError(f"methods.{name}.tasks names '{task}'; {did_you_mean(task, self.tasks)}")
+            by_task = method.seeds if isinstance(method.seeds, dict) else {}
+            for key, tasks in (("tasks", method.tasks), ("seeds", by_task)):
+                for task in tasks:
+                    if task not in self.tasks:
+                        raise ValueError(f"methods.{name}.{key} names '{task}'; {did_you_mean(task, self.tasks)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; give each once")
         for key in ("tasks", "methods"):
             for name, part in getattr(self, key).items():
-                for seed in part.seeds:
+                named = part.seeds.values() if isinstance(part.seeds, dict) else [part.seeds]
+                for seed in itertools.chain(*named):
                     if seed not in self.seeds:
                         raise ValueError(f"{key}.{name}.seeds names {seed}; take some of seeds, {list(self.seeds)}")
 
     def seeds_of(self, task: str, method: str) -> tuple[int, ...]:
         """The seeds that a method is done with on a task."""
         first, *_ = self.methods
-        chosen = self.methods[method].seeds or self.tasks[task].seeds
+        own = self.methods[method].seeds
+        chosen = (own.get(task) if isinstance(own, dict) else own) or self.tasks[task].seeds
         return chosen if chosen and method != first else self.seeds
 
 

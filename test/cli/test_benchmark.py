@@ -119,6 +119,13 @@ def test_a_method_may_be_for_some_seeds_only(tmp_path):
     assert names == ["spread/plain/1", "spread/plain/2", "spread/more/2"]
 
 
+def test_a_method_may_be_for_some_seeds_of_each_task(tmp_path):
+    methods = {"plain": {}, "more": {"seeds": {"spread": [2]}}}
+    path = written(tmp_path, methods=methods, seeds=[1, 2])
+    names = [unit.name for unit in units(load_suite(path), path) if unit.method == "more"]
+    assert names == ["navigation/more/1", "spread/more/2", "navigation/more/2"]
+
+
 def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_names_its_own(tmp_path):
     tasks = {"spread": {"config": str(REPOSITORY / "config" / "mpe_spread.yaml"), "seeds": [2]}}
     path = written(tmp_path, tasks=tasks, methods={"plain": {}, "more": {}, "most": {"seeds": [1, 2]}}, seeds=[1, 2])
@@ -141,6 +148,8 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
         ({"methods": {"a": {}, "b": {"tasks": ["spred"]}}}, "methods.b.tasks names 'spred'; did you mean 'spread'"),
         ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
         ({"methods": {"a": {}, "b": {"seeds": [9]}}}, r"methods.b.seeds names 9; take some of seeds, \[1, 2\]"),
+        ({"methods": {"a": {}, "b": {"seeds": {"spread": [9]}}}}, r"methods.b.seeds names 9; take some of seeds"),
+        ({"methods": {"a": {}, "b": {"seeds": {"spred": [1]}}}}, "methods.b.seeds names 'spred'; did you mean"),
         ({"tasks": {"spread": {"config": "mpe_spread.yaml", "seeds": [9]}}}, r"tasks.spread.seeds names 9; take some"),
         ({"methods": {"a": {"set": {"expert.envs": 4}}}}, r"methods.a.set gives expert.envs, and methods share tasks"),
         ({"methods": {"a": {"set": {"task.max_steps": 4}}}}, r"methods.a.set gives task.max_steps, and methods share"),
