@@ -74,11 +74,13 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         "tasks": _about(suite.tasks),
     }
     bars = {name: method.bar for name, method in suite.methods.items() if method.bar}
+    leads = {name: method.lead for name, method in suite.methods.items() if method.lead is not None}
     still = _still(everything, ledger.load(results, suite.title), keys)
 
     def anew(book: Ledger) -> Ledger:
         book = msgspec.structs.replace(book, still=book.still | still)
-        return msgspec.structs.replace(ledger.aggregated(book, notes, suite.about, keys, references), bars=bars)
+        book = ledger.aggregated(book, notes, suite.about, keys, references)
+        return msgspec.structs.replace(book, bars=bars, leads=leads)
 
     ledger.change(results, suite.title, anew)
     _print_strangers(ledger.load(results), keys, references)

@@ -246,6 +246,11 @@ def _against(book: Ledger) -> list[str]:
         "interval holds the true value in about 75 to 87 % of cases (simulated). No better is by these means, however "
         "little they differ:"
     )
+    if book.leads:
+        about = (
+            f"The bar is what {first} is held to be ahead by; it is held surely if the whole interval is above it. "
+            + about
+        )
     return [f"## {first} against each", "", about, "", *_compared(book), ""]
 
 
@@ -258,12 +263,26 @@ def _compared(book: Ledger) -> list[str]:
         lines.append(
             [
                 f"`{row['method']}`", str(len(row["tasks"])), str(row["pairs"]), f"{row['first']:.3f}",
-                f"{row['other']:.3f}", f"{row['difference']:+.3f}{interval}", ", ".join(not_better),
+                f"{row['other']:.3f}", f"{row['difference']:+.3f}{interval}",
+                *([_led(row, book.leads.get(row["method"]))] if book.leads else []), ", ".join(not_better),
             ]
         )  # fmt: skip
     first = f"`{book.methods[0]}`"
-    head = ["method", "tasks", "pairs", f"{first} retains", "it retains", "difference", f"{first} no better on"]
+    head = [
+        "method", "tasks", "pairs", f"{first} retains", "it retains", "difference",
+        *(["bar"] if book.leads else []), f"{first} no better on",
+    ]  # fmt: skip
     return _table(head, lines)
+
+
+def _led(row: dict[str, Any], lead: float | None) -> str:
+    """Whether the first method is as far ahead as it is held to be."""
+    if lead is None:
+        return ""
+    if row["difference"] <= lead:
+        return f"{lead:+.2f}: missed"
+    surely = row["low"] is not None and row["low"] > lead
+    return f"{lead:+.2f}: held" if surely else f"{lead:+.2f}: held, not surely"
 
 
 def _from_scratch(book: Ledger) -> list[str]:

@@ -67,6 +67,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """a few words for the page"""
     bar: Bar | None = None
     """what it is held to on every task"""
+    lead: float | None = None
+    """by how much more than this the first method is held to be ahead of it in retention, on the mean over tasks"""
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -89,8 +91,8 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             if not getattr(self, key):
                 raise ValueError(f"{key} is empty; give at least one")
         first, *_ = self.methods
-        for key in ("tasks", "seeds"):
-            if getattr(self.methods[first], key):
+        for key in ("tasks", "seeds", "lead"):
+            if getattr(self.methods[first], key) not in ((), None):
                 raise ValueError(f"methods.{first} has {key}, and the others are compared with it; remove the key")
         for where, changes in (
             ("set", self.set),

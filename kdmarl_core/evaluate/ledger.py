@@ -127,6 +127,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """every method but the first → how much more the first retains, over the tasks that both have done"""
     bars: dict[str, Bar] = {}
     """method → what it is held to"""
+    leads: dict[str, float] = {}
+    """method → by how much more than this the first is held to be ahead of it, on the mean over tasks"""
     planned: int = 0
     """how many units the benchmark has"""
     still: dict[str, Still] = {}

@@ -159,6 +159,7 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
         ({"methods": {"a": {"set": {"distill.students": {}}}}}, "students: has no network for robot type 'agent'"),
         ({"methods": {"a": {"ratio": 9, "set": {"distill.students": {}}}}}, "has no network for robot type 'agent'"),
         ({"set": {"expert.envs": date(2026, 1, 1)}}, "expert.envs"),
+        ({"methods": {"a": {"lead": 0.0}}}, "methods.a has lead, and the others are compared with it; remove the key"),
         ({"methods": {"a": {"seeds": [1]}}}, "methods.a has seeds, and the others are compared with it"),
     ],
 )
@@ -301,6 +302,31 @@ def test_what_methods_are_held_to(tmp_path):
         "coverage (0.990 [0.980, 1.000] at 30.0x) | reference (0.900 at 30.0x) |"
     ) in page
     assert "| `small` | 0.90 at 100x | none | none | none | spread (0.990 at 30.0x) |" in page
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ([0.5, 0.6], "+0.300 [+0.200, +0.400] | +0.10: held |"),
+        ([0.5, 0.9], "+0.150 [-0.100, +0.400] | +0.10: held, not surely |"),
+        ([1.0, 0.85], "-0.075 [-0.100, -0.050] | +0.10: missed | spread |"),
+    ],
+)
+def test_how_far_ahead_the_first_method_is_held_to_be(tmp_path, others, told):
+    def kept(method, scores):
+        return [
+            msgspec.structs.replace(result("spread", method), seed=seed, students={"return": [score]})
+            for seed, score in enumerate(scores)
+        ]
+
+    done = [*kept("kdmarl", [0.9, 0.8]), *kept("other", others)]
+    notes = {"methods": dict.fromkeys(["kdmarl", "other"], ""), "tasks": {}}
+    book = ledger.Ledger(title="", leads={"other": 0.1}, units=done)
+    ledger.save(ledger.aggregated(book, notes, "", names(done), names(done)), tmp_path / "some.json")
+    app(["report", str(tmp_path / "some.json")], standalone_mode=False)
+    page = (tmp_path / "some.md").read_text()
+    assert "| difference | bar | `kdmarl` no better on |" in page
+    assert told in page
 
 
 @pytest.mark.parametrize(("kept", "line"), [(0.96, "| spread |  | `direct` | 1 |"), (0.5, "| spread | none; best: |")])
