@@ -6,12 +6,13 @@ REPETITIONS ?= 100
 MODEL ?= process
 MINUTES ?= 30
 ROBOTS ?= 8
+RUNS ?= 100000
 # A sourced ROS distribution would mix its Python packages and libraries with those of the environments made here.
 NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
 PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo bench faults soak fuzz clean
+.PHONY: help setup test lint format demo bench faults soak fuzz guard clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +30,9 @@ lint: setup ## ruff, mypy and the import rules
 
 fuzz: setup ## spoil files and messages in 210,000 ways; writes docs/results/fuzz.json and its section of runtime.md
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=.:test .venv/bin/python test/fuzz/run.py
+
+guard: .venv/stamp ## drive RUNS times at random under the scan guard, and see that nothing is touched (100000: an hour)
+	OPENBLAS_NUM_THREADS=1 $(RUN_TEST_MODULE) guard --runs $(RUNS)
 
 format: setup ## format the code and mend what ruff can
 	.venv/bin/ruff format .

@@ -51,6 +51,10 @@ class Readings(NamedTuple):
     """(..., actions) which of the numbered actions may be chosen now: 1, or 0 where not"""
     history: tuple[Readings, ...] = ()
     """readings of earlier control periods, the most recent first"""
+    age: tuple[float, float] = (0.0, 0.0)
+    """of scan and ranges: no less and no more than [s]"""
+    time: float | None = None
+    """of the control cycle, on a clock that goes forward [s]; None: a control period after the one before"""
 
     def past(self, age: int) -> Readings:
         """The readings ``age`` control periods ago; the oldest there are if the history is shorter."""

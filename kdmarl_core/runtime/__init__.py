@@ -3,6 +3,6 @@
 from kdmarl_core.runtime.controller import Controller
 from kdmarl_core.runtime.policy import Policy, read_manifest
 from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
-from kdmarl_core.runtime.scan_guard import ScanGuard
+from kdmarl_core.runtime.scan_guard import ScanGuard, TooOldError
 
-__all__ = ["Controller", "Policy", "SafetyFilter", "ScanGuard", "UnsafeCommandError", "read_manifest"]
+__all__ = ["Controller", "Policy", "SafetyFilter", "ScanGuard", "TooOldError", "UnsafeCommandError", "read_manifest"]

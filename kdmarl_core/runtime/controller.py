@@ -90,8 +90,6 @@ class Controller:
         self.policy.reset()
         self._history.clear()
         self._filter.reset()
-        if self.guard:
-            self.guard.reset()
         self._previous_action = np.zeros_like(self._previous_action)
 
     def braking_time(self, linear: float, angular: float) -> float:

@@ -1,9 +1,14 @@
 """The scan guard: never a command from which the robot could not stop short of what its own sensors see.
 
-Before a command is given, the robot's way is computed: the command for one period, then braking as fast as
-:class:`~kdmarl_core.runtime.SafetyFilter` lets it. If that way is clear, so is the braking after it, which is what
-remains to be done when the next command is not. So a robot that begins clear of what stands still around it stays clear
-of it, whatever its policy wants. What the sensors do not see, and what moves, is not covered.
+Before a command is given, the robot's way is computed: what it has driven since the readings were taken, the command
+for one period, then braking as fast as :class:`~kdmarl_core.runtime.SafetyFilter` lets it. If that way is clear, so is
+the braking after it, which is what remains to be done when the next command is not. So a robot that begins clear of
+what stands still around it stays clear of it, whatever its policy wants. What the sensors do not see, and what moves,
+is not covered.
+
+Nothing nearer, older or less known ever permits more motion: what lies behind a return counts as blocked, too, so that
+a nearer return blocks all that a farther one does; older readings add places where the robot may be by now; and what
+lies beyond the sensors' sight counts as blocked.
 """
 
 from __future__ import annotations
@@ -15,25 +20,33 @@ import numpy as np
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, Scan
 from kdmarl_core.contract.robots import RangeSensorRing
+from kdmarl_core.runtime.track import Track
 
 MARGIN = 0.02
 """Kept beyond the robot's radius [m], for what the way's samples leave out."""
 
 MAX_SAMPLES = 1000
-"""Places on a way, for each latency."""
+"""Places on a way."""
 
-LATENCIES = (0.0, 0.5, 1.0)
-"""From the readings to the robot's obeying [periods], each of which the way must be clear for."""
+MAX_AGE = 1.0
+"""Of readings, as far back as the robot's own commands are kept [s]."""
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Of the commanded forward speed, that are tried in turn."""
 
 CHANGED = 1e-5
-"""Difference of commands that is no rounding [m/s, rad/s]."""
+"""Difference of commands that is only rounding [m/s, rad/s]."""
+
+ROUNDING = 1e-6
+"""Of places [m]."""
+
+
+class TooOldError(KdmarlError):
+    """The readings are too old to guard by."""
 
 
 class Returns(NamedTuple):
-    """What was seen: each an arc around the robot, on which something may be anywhere."""
+    """What was seen: each an arc around the robot, on which something may be anywhere, and all behind it."""
 
     distance: np.ndarray
     """(seen,) [m]"""
@@ -47,12 +60,25 @@ NOTHING = Returns(np.empty(0), np.empty(0), np.empty(0))
 """Seen in the open."""
 
 
+def ages(since_stamp: float, since_arrival: float, turn: float) -> tuple[float, float]:
+    """How old a message's readings are, at least and at most [s].
+
+    Drivers stamp a scan with the start of the lidar's turn, as ``sensor_msgs/LaserScan`` says, or with its end: which
+    of the two is not known, so it may be either.
+
+    Args:
+        since_stamp: from the message's stamp until now [s]; below ``since_arrival`` where clocks disagree.
+        since_arrival: from its arrival until now [s].
+        turn: from its first reading to its last [s].
+    """
+    return since_arrival, max(since_stamp, since_arrival) + turn
+
+
 class ScanGuard:
     """Slows a robot down, or stops it, before what its lidar or its range sensors see.
 
-    Supposed is that readings are no older, and the robot obeys no later, than one period together, and that cycles come
-    in time.
-    ``changed`` tells whether the last command was.
+    Supposed is that the readings are as old as they say, that the robot obeys no later than one period, and that cycles
+    come in time. ``changed`` tells whether the last command was.
     """
 
     def __init__(self, action: DiffDrive, robot: RobotType, period: float, spacing: float = 1.0) -> None:
@@ -68,25 +94,27 @@ class ScanGuard:
         self._step = self._acceleration * period
         self._period = spacing * period
         self._radius = robot.radius
-        self._earlier = np.zeros(2)
-        """command before the last one"""
-        self._ring = robot.sensors.range_sensors
+        self._lidar, self._ring = robot.sensors.lidar, robot.sensors.range_sensors
         # The robot's, not the policy's: after a swap it may still be faster than its new policy.
         farthest = max(-robot.action.linear[0], robot.action.linear[1]) * self._period
-        self._substeps = max(1, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
-        if farthest > MAX_SAMPLES / self._substeps * self._step[0] * self._period:
+        samples = max(2, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
+        if farthest > MAX_SAMPLES / samples * self._step[0] * self._period:
             raise KdmarlError(
                 f"linear_acceleration {action.linear_acceleration:g} m/s² is too little for the scan guard at "
                 f"{list(robot.action.linear)} m/s; correct the limits or turn scan_guard off"
             )
-        # A disc that is this much larger at two samples covers the robot between them.
-        self._need = math.hypot(robot.radius + MARGIN, farthest / self._substeps / 2)
+        self._samples = samples
+        """places on the way of one period"""
+        # A disc that is this much larger at two samples covers the robot between them, whichever of the two the
+        # readings' age and the place on the way differ by.
+        self._need = math.hypot(robot.radius + MARGIN, farthest / samples)
+        self._driven = Track(robot.action.acceleration)
 
     def __call__(self, readings: Readings, last: np.ndarray, command: np.ndarray) -> np.ndarray:
         """The command, or one with less forward speed, or braking.
 
         Args:
-            readings: of this cycle, from a lidar, range sensors or both.
+            readings: of this cycle, from a lidar, range sensors or both, with their age.
             last: command that was given last, (2,) [m/s, rad/s].
             command: as the safety filter lets it through, (2,) [m/s, rad/s].
 
@@ -94,29 +122,33 @@ class ScanGuard:
             (2,) float32 [m/s, rad/s], which changes no faster than the safety filter allows.
 
         Raises:
+            TooOldError: the readings may be older than ``MAX_AGE``.
             KdmarlError: there is neither scan nor ranges.
         """
-        seen = self._returns(readings, self._farthest(last, command) + self._need)
+        youngest, oldest = readings.age
+        if not oldest <= MAX_AGE:  # NaN as well
+            raise TooOldError(
+                f"the sensors' readings may be {oldest:.2f} s old, too old for the scan guard, which needs them within "
+                f"{MAX_AGE:g} s; use a faster sensor, or turn scan_guard off"
+            )
+        self._driven.go_on(readings.time, last, self._period)
+        seen = self._returns(readings, self._farthest(oldest, last, command) + self._need)
         touching = bool((seen.distance < self._radius).any())
         for share in SHARES:
             wanted = self._within_reach(last, command * np.array([share, 1.0]))
             # A robot that touches something may drive away from it, not scrape along by turning.
-            if not (touching and wanted[0] == 0) and self._is_clear(seen, last, wanted):
+            if not (touching and wanted[0] == 0) and self._is_clear(seen, youngest, oldest, wanted):
                 break
         else:
             wanted = self._within_reach(last, np.zeros(2))
-        self._earlier = np.asarray(last, np.float64)
         allowed = wanted.astype(np.float32)
+        self._driven.give(allowed)
         self.changed = bool((np.abs(allowed - command) > CHANGED).any())
         return allowed
 
-    def reset(self) -> None:
-        """The robot stands."""
-        self._earlier = np.zeros(2)
-
     def take_over(self, other: ScanGuard) -> None:
         """Go on from the commands that ``other`` let through."""
-        self._earlier = other._earlier
+        self._driven = other._driven
 
     def covers(self, other: ScanGuard) -> bool:
         """Whether it brakes as fast as ``other``, and as often has a command to do so."""
@@ -125,54 +157,59 @@ class ScanGuard:
     def _within_reach(self, last: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.minimum(np.maximum(wanted, last - self._step), last + self._step)
 
-    def _farthest(self, last: np.ndarray, command: np.ndarray) -> float:
-        """No less than the length [m] of the way of any command between ``last`` and ``command``.
+    def _farthest(self, oldest: float, last: np.ndarray, command: np.ndarray) -> float:
+        """No less than the length [m] of the way of any command between ``last`` and ``command``."""
+        speed = max(self._driven.fastest, abs(float(last[0])), abs(float(command[0])))
+        return speed * (oldest + self._period * (2 + math.ceil(speed / self._step[0])))
 
-        On it the robot goes no faster than in any of these, for one period of latency, one of changing from the last
-        command to the next, and those of braking.
-        """
-        speed = max(abs(float(last[0])), abs(float(self._earlier[0])), abs(float(command[0])))
-        return self._period * speed * (2 + math.ceil(speed / self._step[0]))
-
-    def _is_clear(self, seen: Returns, last: np.ndarray, command: np.ndarray) -> bool:
-        """Whether the way stays clear of everything seen; of what is too near already, whether it comes no nearer."""
+    def _is_clear(self, seen: Returns, youngest: float, oldest: float, command: np.ndarray) -> bool:
+        """Whether the way is clear of everything seen; of what is too near already, whether it leads away."""
         if seen.distance.size == 0:
             return True
-        x, y = self._way(last, command)
-        reach, bearing = np.hypot(x, y)[:, None], np.arctan2(y, x)[:, None]
-        near = seen.distance < reach.max() + self._need
-        distance, angle, half = (part[near] for part in seen)
-        if distance.size == 0:
+        way = self._way(youngest, oldest, command)
+        reach = np.hypot(*way)[:, None]
+        along = way.T @ np.stack([np.cos(seen.angle), np.sin(seen.angle)])
+        # What is too far for any place, be that in the direction of the arc that is nearest to it.
+        near = seen.distance < self._need + along.max(0) + reach.max() * np.sin(np.minimum(seen.half, math.pi / 2))
+        if not near.any():
             return True
-        away = np.abs((bearing - angle + math.pi) % (2 * math.pi) - math.pi)
-        squared = distance**2 + reach**2 - 2 * distance * reach * np.cos(np.maximum(away - half, 0))
-        return bool((squared >= np.minimum(self._need, distance) ** 2 - 1e-9).all())
+        distance, angle, half = (part[near] for part in seen)
+        along, across = along[:, near], np.abs(way.T @ np.stack([-np.sin(angle), np.cos(angle)]))
+        cos, sin = np.cos(half), np.sin(half)
+        towards = np.where(along >= reach * cos, reach, along * cos + across * sin)
+        blocked = np.maximum(distance, towards)  # the nearest place to the robot, at the return or behind it
+        squared = reach**2 + blocked * (blocked - 2 * towards)
+        clear = np.where(distance < self._need, towards <= ROUNDING, squared >= self._need**2 - ROUNDING**2)
+        return bool(clear.all())
 
-    def _way(self, last: np.ndarray, command: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places on the way of ``command`` and of braking after it, x and y [m] from where the readings were taken.
+    def _way(self, youngest: float, oldest: float, command: np.ndarray) -> np.ndarray:
+        """Places that the robot may be at from now on, (2, places) x, y [m] from where the readings were taken.
 
-        For each of ``LATENCIES``, in which the robot is still on its way to ``last``.
+        With ``command`` and braking after it, for each age of the readings from ``youngest`` to ``oldest`` [s], and
+        each delay of the robot up to a period.
         """
         periods = math.ceil(abs(command[0]) / self._step[0] - 1e-9)
-        braking = np.maximum(np.abs(command) - self._step * np.arange(1, periods + 1)[:, None], 0) * np.sign(command)
-        commands = np.vstack([last, command, braking])
-        times = np.arange((len(commands) - 1) * self._substeps + 1) / self._substeps
-        speed, rate = (np.interp(times, np.arange(len(commands)), column) for column in commands.T)
-        duration = self._period / self._substeps
-        forward, turn = (speed[1:] + speed[:-1]) / 2 * duration, (rate[1:] + rate[:-1]) / 2 * duration
-        heading = np.cumsum(turn) - turn / 2
-        x, y = np.cumsum(forward * np.cos(heading)), np.cumsum(forward * np.sin(heading))
-        latency = np.array(LATENCIES)[:, None]
-        before, turned = (self._period * latency * (last - (last - self._earlier) * latency / 2)).T[..., None]
-        late_x = before * np.cos(turned / 2) + np.cos(turned) * x - np.sin(turned) * y
-        late_y = before * np.sin(turned / 2) + np.sin(turned) * x + np.cos(turned) * y
-        return late_x.ravel(), late_y.ravel()
+        slower = np.maximum(np.abs(command) - self._step * np.arange(1, periods + 1)[:, None], 0) * np.sign(command)
+        # A robot that obeys late is where one that obeys at once has been: age and delay add up.
+        duration = self._period / self._samples
+        before = math.ceil((oldest + self._period) / duration - 1e-9)
+        times = np.arange(-before, (periods + 1) * self._samples + 1) * duration
+        speeds = self._driven.speeds(times, [command, *slower], self._period)
+        moved = (speeds[1:] + speeds[:-1]) / 2 * duration
+        heading = np.concatenate([[0], np.cumsum(moved[:, 1])])
+        place = np.concatenate([[0], np.cumsum(moved[:, 0] * np.exp(1j * (heading[:-1] + moved[:, 1] / 2)))])
+        latest = before - math.floor(youngest / duration)
+        starts = np.append(np.flatnonzero(moved[:latest].any(1)), latest)  # while it stands, all are the same
+        ahead = np.arange(before - self._samples, times.size)
+        way = (place[ahead] - place[starts, None]) * np.exp(-1j * heading[starts, None])
+        way = way[ahead >= starts[:, None]]
+        return np.stack([way.real, way.imag])
 
     def _returns(self, readings: Readings, within: float) -> Returns:
         """What was seen nearer than ``within`` [m]."""
         parts = []
         if readings.scan is not None:
-            parts.append(_of_scan(readings.scan, within))
+            parts.append(_of_scan(readings.scan, self._lidar.range if self._lidar else math.inf, within))
         if readings.ranges is not None and self._ring is not None:
             parts.append(_of_ring(readings.ranges, self._ring, within))
         if not parts:
@@ -182,30 +219,53 @@ class ScanGuard:
         return Returns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _of_scan(scan: Scan, within: float) -> Returns:
-    """Beams that saw something nearer than ``within`` [m], by the rules of :func:`~kdmarl_core.contract.terms.lidar`.
+def _of_scan(scan: Scan, sight: float, within: float) -> Returns:
+    """Beams that saw something nearer than ``within`` [m], or see no farther.
 
-    Each stands for all up to its neighbours: what lies between two beams is no farther away than they say.
+    Each stands for all up to its neighbours: what lies between two beams is no farther away than they say. A beam that
+    says nothing (NaN, or 0 where that is below ``range_min``) is taken for the nearer of the next ones that do. What is
+    nearer than ``range_min`` counts at its distance: too near to be measured well, but there.
+
+    Args:
+        scan: of the lidar.
+        sight: how far the lidar sees where the scan does not say [m].
+        within: that matters [m].
     """
+    farthest = scan.range_max if scan.range_max < math.inf else sight
     ranges = np.asarray(scan.ranges, np.float64)
-    near = np.flatnonzero(ranges < within)  # -inf as well
+    silent = np.isnan(ranges) | ((ranges <= 0) & (ranges < scan.range_min) & (ranges != -np.inf))
+    if silent.any():
+        ranges = _filled(ranges, silent)
+    near = np.flatnonzero(np.minimum(ranges, farthest) < within)  # -inf as well
     if near.size == 0:  # mostly
         return NOTHING
-    distance = np.where(ranges[near] == -np.inf, scan.range_min, ranges[near])
-    valid = (distance >= scan.range_min) & (distance <= scan.range_max)
-    seen, half = near[valid], min(abs(scan.angle_increment), math.pi)
-    return Returns(distance[valid], scan.angle_min + scan.angle_increment * seen, np.full(seen.size, half))
+    distance = np.where(ranges[near] == -np.inf, scan.range_min, np.minimum(ranges[near], farthest))
+    half = min(abs(scan.angle_increment), math.pi)
+    return Returns(distance, scan.angle_min + scan.angle_increment * near, np.full(near.size, half))
+
+
+def _filled(ranges: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    """``ranges`` with the nearer of the next values to both sides where they are ``silent``; inf if there are none."""
+    known = np.flatnonzero(~silent)
+    if known.size == 0:
+        return np.full_like(ranges, np.inf)
+    beams = np.arange(ranges.size)
+    after = known[np.minimum(np.searchsorted(known, beams), known.size - 1)]
+    before = known[np.maximum(np.searchsorted(known, beams, "right") - 1, 0)]
+    return np.where(silent, np.minimum(ranges[before], ranges[after]), ranges)
 
 
 def _of_ring(ranges: np.ndarray, ring: RangeSensorRing, within: float) -> Returns:
-    """Sensors that saw something nearer than ``within`` [m], each over its cone and half way to its nearest neighbour.
+    """Sensors that saw something nearer than ``within`` [m], or see no farther.
 
-    The distance is shortened by what a straight wall may come nearer beyond the cone.
+    Each stands for its cone and half way to its nearest neighbour. The distance is shortened by what a straight wall
+    may come nearer beyond the cone.
     """
     bearings = np.asarray(ring.bearings)
     apart = np.abs((bearings[:, None] - bearings + math.pi) % (2 * math.pi) - math.pi)
     np.fill_diagonal(apart, np.inf if bearings.size > 1 else ring.fov)
     half = np.maximum(apart.min(-1), ring.fov) / 2
-    distance = np.where(np.isneginf(ranges), ring.min_range, ranges) * np.cos(half - ring.fov / 2)
-    seen = (ranges <= ring.range) & (distance < within)  # neither NaN nor inf
+    distance = np.where(np.isneginf(ranges), ring.min_range, np.minimum(ranges, ring.range))
+    distance = distance * np.cos(half - ring.fov / 2)
+    seen = distance < within  # not NaN
     return Returns(np.maximum(distance[seen], 0.0), bearings[seen], half[seen])

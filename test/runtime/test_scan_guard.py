@@ -1,5 +1,7 @@
 """The scan guard: whatever a policy wants, a robot that starts clear of what stands still around it stays clear."""
 
+import copy
+import dataclasses
 import math
 
 import msgspec
@@ -8,182 +10,179 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, draw, run
 from kdmarl_core.contract import KdmarlError, Readings, Scan, load_robot_types
 from kdmarl_core.contract.robots import RangeSensorRing, Sensors
 from kdmarl_core.contract.terms import Goal
 from kdmarl_core.envs.robots import kernels
-from kdmarl_core.runtime import Controller, Policy, SafetyFilter
-from kdmarl_core.runtime.scan_guard import MARGIN, ScanGuard
+from kdmarl_core.runtime import Controller, Policy, SafetyFilter, TooOldError
+from kdmarl_core.runtime.scan_guard import MAX_AGE, ScanGuard, ages
+from kdmarl_core.runtime.track import Track
 from support import ROBOT_TYPES, write_policy
 
 TYPES = load_robot_types(ROBOT_TYPES)
-PERIOD, SUBSTEPS = 0.1, 10
-ARENA = [(-3, -3, 3, -3), (3, -3, 3, 3), (3, 3, -3, 3), (-3, 3, -3, -3)]
-FINE = 720
-"""Rays that a cone's minimum is taken of, all around."""
+NAMES = ["scout", "carrier", "mini"]
 
 
-class Plant:
-    """One robot among walls and pillars, by the simulator's own kernels, ``delay`` substeps late.
-
-    From one command to the next it is ``spacing`` periods.
-    """
-
-    def __init__(self, robot, discs, walls, pose=(0.0, 0.0, 0.0), delay=0, spacing=1.0):
-        self.robot = robot
-        self.spacing = spacing
-        self.pose = np.array([[pose]], np.float64)
-        self.velocity = np.zeros((1, 1, 2))
-        self.commands = np.zeros((3, 1, 1, 2))
-        self.discs = np.array(discs, np.float64).reshape(1, -1, 3)
-        self.walls = np.array([*ARENA, *walls], np.float64)[None]
-        self.delay = np.array([[delay]])
-        self.gap = np.zeros((1, 1))
-
-    def drive(self, command):
-        """Obey until the next command; the least gap on the way [m]."""
-        self.commands = np.concatenate([np.reshape(command, (1, 1, 1, 2)), self.commands[:2]])
-        action = self.robot.action
-        kernels.advance(
-            self.pose, self.velocity, self.commands.astype(np.float64), self.delay, np.ones((1, 1, 2)),
-            action.acceleration[None].astype(np.float64), np.array([self.robot.radius]), self.discs, self.walls,
-            self.spacing * PERIOD / SUBSTEPS, SUBSTEPS, np.zeros((1, 1)), self.gap,
-        )  # fmt: skip
-        return self.gap.item()
-
-    def clearance(self):
-        """The gap where it stands [m]."""
-        place = self.pose[0, 0, :2]
-        gaps = [math.dist(place, disc[:2]) - disc[2] for disc in self.discs[0]]
-        gaps += [math.dist(place, kernels.segment_point(*place, *wall)) for wall in self.walls[0]]
-        return min(gaps) - self.robot.radius
-
-    def readings(self):
-        lidar, ring = self.robot.sensors.lidar, self.robot.sensors.range_sensors
-        if lidar:
-            ranges = self._cast(lidar.angle_min + lidar.angle_increment * np.arange(lidar.beams), lidar.range + 0.2)
-            ranges[ranges > lidar.range] = np.inf
-            ranges[ranges < lidar.min_range] = -np.inf
-            return Readings(Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range))
-        angles = -math.pi + 2 * math.pi / FINE * np.arange(FINE)
-        ranges = self._cast(angles, ring.range + 0.2)
-        cones = [np.abs((angles - b + math.pi) % (2 * math.pi) - math.pi) <= ring.fov / 2 for b in ring.bearings]
-        nearest = np.array([ranges[cone].min() for cone in cones])
-        nearest[nearest > ring.range] = np.inf
-        return Readings(ranges=nearest)
-
-    def _cast(self, angles, reach):
-        out = np.empty((1, 1, angles.size), np.float32)
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        kernels.cast(
-            self.pose, np.array([self.robot.radius]), 0, 1, self.discs, self.walls, angles[0], angles[1] - angles[0],
-            cos, sin, reach, out,
-        )  # fmt: skip
-        return out[0, 0]
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_that_stands_still_is_touched(name):
+    """``make guard`` does the same for longer."""
+    changed = 0
+    for number in range(60):
+        situation = draw(np.random.default_rng([1, number]), TYPES[name])
+        least, commands = run(situation)
+        assert least > kernels.CONTACT, number
+        changed += commands > 0
+    assert changed > 3
 
 
-def run(plant, wishes, guarded=True):
-    """Drive by ``wishes`` (period, 2) through filter and guard; least gap, commands, how many were changed."""
-    gate = SafetyFilter(plant.robot.action, PERIOD)
-    guard = ScanGuard(plant.robot.action, plant.robot, PERIOD, plant.spacing)
-    least, commands, changed = math.inf, [], 0
-    for wish in wishes:
-        last = gate.last
-        command = gate(np.asarray(wish, np.float32))
-        if guarded:
-            command = gate.last = guard(plant.readings(), last, command)
-            changed += guard.changed
-        assert (np.abs(command - last) <= plant.robot.action.acceleration * PERIOD + 1e-6).all()
-        least = min(least, plant.drive(command))
-        commands.append(command)
-    return least, np.array(commands), changed
+def towards_a_wall(name, turn=0.0, x=1.7, **values):
+    """Straight ahead for a while, then in an arc, with a wall at 3 m."""
+    robot = TYPES[name]
+    speed = robot.action.linear[1]
+    sensors = {"delay": 0, "rate": 20.0, "kind": "turn's start", "reverse": False, "transport": 1, "on_sensor": False}
+    return Situation(
+        robot=robot,
+        discs=np.empty((0, 3)),
+        walls=np.array(ARENA, np.float64),
+        pose=(x, 0.0, 0.1),
+        wishes=[(5, (speed, 0.0)), (30, (speed, turn * robot.action.angular[1]))],
+        **sensors | values,
+    )
 
 
-def units(low, high):
-    return st.floats(low, high, allow_nan=False)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rate", [5.0, 10.0, 40.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_policy_that_would_crash_is_stopped_near_the_wall(name, rate, kind):
+    for delay, turn, x in ((0, 0.0, 1.9), (20, 0.0, 2.3), (20, 0.3, 1.9)):
+        situation = towards_a_wall(name, turn, x, delay=delay, rate=rate, kind=kind, on_sensor=delay > 0)
+        least, changed = run(situation)
+        assert least > kernels.CONTACT
+        assert changed > 0
+        if turn == 0:
+            # Not for nothing far away: what it may have driven since its sensors looked, and some centimetres.
+            assert least < 0.15 + TYPES[name].action.linear[1] * 2 / rate
 
 
-def box_sides(middle, length, yaw):
-    """Walls of a box 0.1 m thick: one without thickness is not seen edge on."""
-    cos, sin = math.cos(yaw), math.sin(yaw)
-    corners = [(length, 0.05), (-length, 0.05), (-length, -0.05), (length, -0.05)]
-    placed = [(middle[0] + cos * x - sin * y, middle[1] + sin * x + cos * y) for x, y in corners]
-    return [(*placed[index - 1], *placed[index]) for index in range(4)]
+def test_a_robot_among_walls_that_are_not_in_its_way_drives_as_without_a_guard():
+    """Beside a wall, and away from one."""
+    for pose in ((0.0, -3 + 0.18 + 0.05, 0.0), (2.5, 0.0, math.pi)):
+        situation = dataclasses.replace(towards_a_wall("scout"), pose=pose, wishes=[(20, (0.8, 0.0))])
+        least, changed = run(situation)
+        assert changed == 0
+        assert least > 0
 
 
 @st.composite
-def wishes(draw, action):
-    """Held for some periods each: half of them at the limits, where braking takes longest."""
-    parts = []
-    for _ in range(draw(st.integers(1, 8))):
-        extremes = st.tuples(st.sampled_from(action.linear), st.sampled_from([*action.angular, 0.0]))
-        anything = st.tuples(units(*action.linear), units(*action.angular))
-        parts += [draw(extremes | anything)] * draw(st.integers(1, 12))
-    return parts
+def scenes(draw):
+    """A robot that has driven for a while, and what it sees now: readings, the last command, the next."""
+    robot = TYPES[draw(st.sampled_from(NAMES))]
+    speeds = st.tuples(*(st.floats(low, high) for low, high in (robot.action.linear, robot.action.angular)))
+    guard = ScanGuard(robot.action, robot, PERIOD, draw(st.sampled_from([1.0, 1.4])))
+    gate = SafetyFilter(robot.action, PERIOD)
+    last = gate.last
+    for time in range(draw(st.integers(0, 8))):
+        last = gate(np.array(draw(speeds), np.float32))
+        guard._driven.go_on(time * PERIOD, last, PERIOD)
+        guard._driven.give(last)
+    command = gate(np.array(draw(speeds), np.float32))
+    lidar, ring = robot.sensors.lidar, robot.sensors.range_sensors
+    count = lidar.beams if lidar else len(ring.bearings)
+    ranges = np.full(count, np.inf)
+    for _ in range(draw(st.integers(1, 4))):
+        first = draw(st.integers(0, count - 1))
+        ranges[first : first + draw(st.integers(1, count))] = draw(st.floats(0.001, 2.0) | st.just(np.inf))
+    youngest = draw(st.floats(0.0, 0.3))
+    return guard, last, command, ranges, (youngest, youngest + draw(st.floats(0.0, 0.4)))
 
 
-@pytest.mark.parametrize("name", ["scout", "carrier", "mini"])
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_nothing_that_stands_still_is_touched(name, data):
+def allowed(guard, last, command, ranges, age):
+    """The command that a copy of the guard gives."""
+    lidar = guard._lidar
+    scan = lidar and Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)
+    readings = Readings(scan=scan, ranges=None if lidar else ranges, age=age)
+    return copy.deepcopy(guard)(readings, last, command)
+
+
+@settings(max_examples=300, deadline=None)
+@given(scene=scenes(), data=st.data())
+def test_nothing_nearer_or_older_or_out_of_sight_ever_permits_more_motion(scene, data):
+    guard, last, command, ranges, (youngest, oldest) = scene
+    before = allowed(*scene)
+    which = data.draw(st.lists(st.integers(0, ranges.size - 1), min_size=1, max_size=ranges.size))
+    nearer = ranges.copy()
+    nearer[which] = np.minimum(nearer, 3.0)[which] * data.draw(st.floats(0.001, 1.0))
+    assert abs(allowed(guard, last, command, nearer, (youngest, oldest))[0]) <= abs(before[0]) + 1e-6
+    longer = (youngest * data.draw(st.floats(0, 1)), oldest + data.draw(st.floats(0, 0.3)))
+    assert abs(allowed(guard, last, command, ranges, longer)[0]) <= abs(before[0]) + 1e-6
+    if guard._lidar:
+        guard._lidar = msgspec.structs.replace(guard._lidar, range=data.draw(st.floats(0.1, 3.0)))
+        assert abs(allowed(guard, last, command, ranges, (youngest, oldest))[0]) <= abs(before[0]) + 1e-6
+
+
+@pytest.mark.parametrize("distance", [0.0001, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.179, 0.2])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_within_the_robot_and_in_the_way_stops_it(name, distance):
     robot = TYPES[name]
-    # Thinner ones can stand between two cones of a mini, unseen.
-    thin = 0.25 if robot.sensors.range_sensors else 0.02
-    places = st.tuples(units(-2, 2), units(-2, 2))
-    discs = [(*place, data.draw(units(thin, 0.5))) for place in data.draw(st.lists(places, max_size=4))]
-    walls = []
-    if robot.sensors.lidar:
-        boxes = st.tuples(places, units(0.05, 1), units(-3.1, 3.1))
-        walls = [side for box in data.draw(st.lists(boxes, max_size=2)) for side in box_sides(*box)]
-    pose = (*data.draw(places), data.draw(units(-3.1, 3.1)))
-    plant = Plant(robot, discs, walls, pose, delay=data.draw(st.integers(0, SUBSTEPS)))
-    begin = plant.clearance()
-    if begin < 0.001:
-        return
-    least, _, _ = run(plant, data.draw(wishes(robot.action)))
-    assert least > (kernels.CONTACT if begin > MARGIN + 0.01 else 0)
+    guard = ScanGuard(robot.action, robot, PERIOD)
+    readings = scan(ahead=distance) if robot.sensors.lidar else Readings(ranges=np.array([distance, *[np.inf] * 7]))
+    last = np.zeros(2, np.float32)
+    for cycle in range(5):
+        last = guard(readings, last, np.array([0.15, 0.0], np.float32))
+        assert last[0] == 0 or distance > robot.radius + 0.02, cycle
+    last = np.array([0.3, 0.0], np.float32)  # it drives already: it brakes as hard as it can
+    slower = guard(readings._replace(time=100.0), last, last)
+    assert slower[0] == pytest.approx(max(0.3 - robot.action.linear_acceleration * PERIOD, 0))
 
 
-@pytest.mark.parametrize("name", ["scout", "carrier", "mini"])
-@pytest.mark.parametrize("delay", [0, 5, SUBSTEPS])
-@pytest.mark.parametrize("turn", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("spacing", [1.0, 1.4])
-def test_a_policy_that_would_crash_is_stopped_near_the_wall(name, delay, turn, spacing):
-    robot = TYPES[name]
-    wish = [robot.action.linear[1], turn * robot.action.angular[1]]
-    for x in (1.0, 1.7, 2.3):
-        wishes = [[robot.action.linear[1], 0.0]] * 5 + [wish] * 60
-        free, _, _ = run(Plant(robot, [], [], (x, 0.0, 0.1), delay, spacing), wishes, guarded=False)
-        least, commands, changed = run(Plant(robot, [], [], (x, 0.0, 0.1), delay, spacing), wishes)
-        assert least > 0
-        if free > 0.1:
-            continue
-        assert changed > 0
-        if turn == 0:
-            assert commands[-1][0] == 0
-            assert least < 0.2  # stopped, and not for nothing far away
-
-
-def test_what_is_far_from_the_way_changes_nothing():
-    """Beside a wall, and away from one, a robot drives as without a guard."""
-    for pose in ((0.0, -3 + 0.18 + 0.05, 0.0), (2.5, 0.0, math.pi)):
-        wishes = [[0.8, 0.0]] * 20
-        least, commands, changed = run(Plant(TYPES["scout"], [], [], pose), wishes)
-        assert changed == 0
-        assert commands[-1].tolist() == pytest.approx([0.8, 0.0])
-        assert least > 0
-
-
-@pytest.mark.parametrize("name", ["scout", "carrier", "mini"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("spacing", [1.0, 1.4])
 def test_no_way_leads_farther_than_is_looked_at(name, spacing):
     robot, rng = TYPES[name], np.random.default_rng(0)
-    guard, low, high = ScanGuard(robot.action, robot, PERIOD, spacing), robot.action.low, robot.action.high
-    for _ in range(200):
-        guard._earlier, last, command = rng.uniform(low, high, (3, 2))
-        farthest = guard._farthest(last, command)
+    low, high = robot.action.low, robot.action.high
+    for _ in range(100):
+        guard = ScanGuard(robot.action, robot, PERIOD, spacing)
+        for time in range(8):
+            last, command = rng.uniform(low, high, (2, 2))
+            guard._driven.go_on(time * PERIOD, last, PERIOD)
+            guard._driven.give(command)
+        oldest = rng.uniform(0, 0.6)
+        farthest = guard._farthest(oldest, last, command)
         for wanted in (command, guard._within_reach(last, command), guard._within_reach(last, np.zeros(2))):
-            assert np.hypot(*guard._way(last, wanted)).max() <= farthest
+            assert np.hypot(*guard._way(0.0, oldest, wanted)).max() <= farthest + 1e-9
+
+
+def test_a_scan_that_is_too_old_is_refused():
+    robot = TYPES["scout"]
+    guard = ScanGuard(robot.action, robot, PERIOD)
+    for oldest in (MAX_AGE + 0.01, math.nan):
+        with pytest.raises(TooOldError, match="s old, too old for the scan guard, which needs them within 1 s"):
+            guard(scan()._replace(age=(0.0, oldest)), np.zeros(2), np.zeros(2))
+
+
+def test_a_stop_since_the_last_command_is_driven_on_from():
+    """The robot has slowed down from its last command when the guard is asked again."""
+    track = Track(np.array([1.0, 1.0]))
+    track.go_on(0.0, np.zeros(2), 0.1)
+    for time in (0.1, 0.2, 0.3, 0.4):
+        track.give(np.array([time, 0.0]))
+        track.go_on(time, np.array([time, 0.0]), 0.1)
+    track.give(np.array([0.5, 0.0]))
+    track.go_on(2.0, np.zeros(2), 0.1)
+    speeds = track.speeds(np.array([-1.6, -1.5, -1.2, -1.0, 0.0]), [], 0.1)[:, 0]
+    assert speeds.tolist() == pytest.approx([0.4, 0.5, 0.2, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("since_stamp", "since_arrival", "turn", "expected"),
+    [
+        (0.15, 0.05, 0.1, (0.05, 0.25)),
+        (-0.1, 0.05, 0.0, (0.05, 0.05)),  # the sensor's clock is ahead
+    ],
+)
+def test_ages_of_readings(since_stamp, since_arrival, turn, expected):
+    assert ages(since_stamp, since_arrival, turn) == pytest.approx(expected)
 
 
 def scan(*, ahead=np.inf, elsewhere=np.inf):
@@ -198,7 +197,8 @@ def scan(*, ahead=np.inf, elsewhere=np.inf):
         (scan(), True),
         (scan(ahead=np.nan), True),
         (scan(ahead=4.0), True),  # beyond range_max: nothing seen
-        (scan(ahead=0.01), True),  # below range_min: says nothing
+        (scan(ahead=0.0), True),  # how some lidars say that they have seen nothing
+        (scan(ahead=0.01), False),  # below range_min: too near to be measured well
         (scan(ahead=0.25), False),
         (scan(ahead=-np.inf), False),  # too close to measure
         (Readings(ranges=np.full(8, np.inf)), True),

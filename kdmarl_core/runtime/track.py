@@ -1,0 +1,84 @@
+"""What a robot has driven of late: its commands as it followed them, to know where it was when its sensors looked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+KEPT = 3.0
+"""How far back [s]."""
+
+
+class Track:
+    """Speeds over time, in straight lines between moments.
+
+    A command is followed within one period, as far as the robot's accelerations allow. ``fastest`` is the highest
+    forward or backward speed that is kept [m/s].
+    """
+
+    def __init__(self, acceleration: np.ndarray) -> None:
+        """For a robot that changes its speeds by ``acceleration``, (2,) [m/s², rad/s²]."""
+        self._acceleration = np.asarray(acceleration, np.float64)
+        self._times: list[float] = []
+        """[s]"""
+        self._speeds: list[np.ndarray] = []
+        """(2,) each [m/s, rad/s]"""
+        self._given = np.zeros(2)
+        """the command in force"""
+        self.fastest = 0.0
+
+    def go_on(self, time: float | None, last: np.ndarray, period: float) -> None:
+        """Note that it is now ``time``.
+
+        Args:
+            time: [s]; None is a ``period`` after the time before.
+            last: the command that is in force, (2,) [m/s, rad/s].
+            period: in which a command is followed [s].
+        """
+        before = self._times[-1] if self._times else None
+        if time is None:
+            time = 0.0 if before is None else before + period
+        if before is None or time <= before:  # nothing is known: it may have driven like this for long
+            self._times, self._speeds = [time], [np.asarray(last, np.float64)]
+        else:
+            # A command that was in force for longer than a period has been reached before. One of zero that is not the
+            # last that was given is a stop since, in which the robot has slowed down from that one.
+            if before + period < time:
+                self._note(before + period, self._given)
+                rest = float((np.abs(self._speeds[-1] - last) / self._acceleration).max())
+                if rest and before + period + rest < time:
+                    self._note(before + period + rest, last)
+            self._note(time, last)
+        while len(self._times) > 1 and self._times[1] < time - KEPT:
+            del self._times[0], self._speeds[0]
+        self.fastest = max(abs(float(speed[0])) for speed in self._speeds)
+
+    def _note(self, time: float, command: np.ndarray) -> None:
+        """That the robot has followed ``command`` until ``time``, as far as it could."""
+        self._speeds.append(self._after(self._speeds[-1], command, time - self._times[-1]))
+        self._times.append(time)
+
+    def _after(self, speed: np.ndarray, command: np.ndarray, duration: float) -> np.ndarray:
+        step = self._acceleration * duration
+        return np.minimum(np.maximum(command, speed - step), speed + step)
+
+    def give(self, command: np.ndarray) -> None:
+        """Note the command that is given now, (2,) [m/s, rad/s]."""
+        self._given = np.asarray(command, np.float64)
+
+    def speeds(self, times: np.ndarray, commands: list[np.ndarray], period: float) -> np.ndarray:
+        """Speeds at ``times`` since now.
+
+        Args:
+            times: (n,) [s], negative ones have been.
+            commands: those to come, (2,) each [m/s, rad/s].
+            period: from one command to the next [s].
+
+        Returns:
+            (n, 2) [m/s, rad/s]. Before what is kept, and after the last command, they do not change.
+        """
+        speeds = list(self._speeds)
+        for command in commands:
+            speeds.append(self._after(speeds[-1], command, period))
+        now = self._times[-1]
+        known = [*(time - now for time in self._times), *(period * (index + 1) for index in range(len(commands)))]
+        return np.stack([np.interp(times, known, axis) for axis in np.array(speeds).T], -1)

@@ -1,0 +1,106 @@
+"""The long run of the scan guard: ``make guard``.
+
+Writes ``docs/results/guard.json`` and the section "Scan guard" of ``docs/results/runtime.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from textwrap import wrap
+
+import numpy as np
+
+from faults.report import TITLE
+from guard.closed_loop import draw, run
+from kdmarl_core.contract import load_robot_types
+from kdmarl_core.contract.pages import write_section
+from kdmarl_core.envs.robots.kernels import CONTACT
+from support import REPOSITORY, ROBOT_TYPES
+
+RESULTS = REPOSITORY / "docs" / "results" / "guard.json"
+TYPES = load_robot_types(ROBOT_TYPES)
+UNGUARDED = 10
+"""Every so many-th situation is driven without the guard, too."""
+
+
+def one(name: str, seed: int, number: int) -> tuple[float, int, float | None]:
+    """Least gap [m], how many commands were changed, and the least gap without the guard where that is looked at."""
+    situation = draw(np.random.default_rng([seed, number]), TYPES[name])
+    least, changed = run(situation)
+    return least, changed, None if number % UNGUARDED else run(situation, guarded=False)[0]
+
+
+def section(results: dict) -> list[str]:
+    """The page's section, in lines."""
+    runs, touches = (sum(row[key] for row in results["robots"]) for key in ("runs", "touches"))
+    text = (
+        f"`{results['command']}`, seed {results['seed']}: {runs:,} random runs "
+        f"in {results['minutes']:.0f} minutes ({results['machine']}), in which {touches or 'nothing'} was touched. A "
+        "robot begins clear of pillars, boxes and walls that stand still, among which a random policy drives it, half "
+        "the time at its limits, for up to 9 s. Its lidar turns at 5 to 40 Hz while it drives, either way round, and "
+        "stamps its scans with the turn's start or end, or sees all at once; messages arrive up to 20 ms after the "
+        "turn, the base obeys up to a control period late, and control cycles begin by the timer or by the sensor. A "
+        f"touch is a gap of less than {CONTACT * 1e3:.0f} mm. Every {UNGUARDED}th situation was driven without the "
+        "guard, too."
+    )
+    table = [
+        "| robot type | runs | touches | smallest gap [mm] | runs in which it braked | touches without the guard |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in results["robots"]:
+        free = f"{row['touches_unguarded']:,} of {row['runs_unguarded']:,}"
+        table.append(
+            f"| {row['name']} | {row['runs']:,} | {row['touches']} | {row['least_gap_m'] * 1e3:.1f} "
+            f"| {row['runs_changed']:,} | {free} |"
+        )
+    return ["## Scan guard", "", *wrap(text, 120), "", *table]
+
+
+def main() -> int:
+    """Exit code 0 when nothing was touched."""
+    parser = argparse.ArgumentParser(prog="python -m guard", description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=100_000, help="of all robot types together (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    begun, rows = time.monotonic(), []
+    with ProcessPoolExecutor() as pool:
+        for name in TYPES:
+            count = -(-options.runs // len(TYPES))
+            found = list(pool.map(partial(one, name, options.seed), range(count), chunksize=50))
+            free = [gap for _, _, gap in found if gap is not None]
+            rows.append(
+                {
+                    "name": name,
+                    "runs": count,
+                    "touches": sum(least <= CONTACT for least, _, _ in found),
+                    "touched_in": [number for number, (least, _, _) in enumerate(found) if least <= CONTACT],
+                    "least_gap_m": round(min(least for least, _, _ in found), 4),
+                    "runs_changed": sum(changed > 0 for _, changed, _ in found),
+                    "runs_unguarded": len(free),
+                    "touches_unguarded": sum(gap <= CONTACT for gap in free),
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    results = {
+        "command": f"make guard RUNS={options.runs}",
+        "seed": options.seed,
+        "machine": machine,
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "robots": rows,
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    page = RESULTS.with_name("runtime.md")
+    write_section(page, RESULTS.name, section(results), TITLE)
+    return int(any(row["touches"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

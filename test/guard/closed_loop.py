@@ -1,0 +1,239 @@
+"""Random runs of a robot under the scan guard, with sensors as slow, as late and as smeared as real ones.
+
+A lidar turns while the robot drives, so that each beam is of another moment and place. Its message comes when the turn
+is over, stamped with the turn's start or its end; the base obeys up to a period late. Motion and rays are the training
+simulator's own kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdmarl_core.contract import Readings, RobotType, Scan
+from kdmarl_core.envs.robots import kernels
+from kdmarl_core.runtime import SafetyFilter, ScanGuard
+from kdmarl_core.runtime.scan_guard import MARGIN, ages
+from kdmarl_ros.control_loop import LATEST, SOONEST
+
+STEP = 0.005
+"""[s]"""
+PERIOD_STEPS = 20
+"""of a control period"""
+PERIOD = PERIOD_STEPS * STEP
+ARENA = [(-3, -3, 3, -3), (3, -3, 3, 3), (3, 3, -3, 3), (-3, 3, -3, -3)]
+FINE = 720
+"""Rays that a cone's minimum is taken of, all around."""
+KINDS = ("turn's start", "turn's end", "all at once")
+"""What the stamp of a scan says: when the turn began, when it ended, or that of beams which all look at one moment."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is drawn for one run."""
+
+    robot: RobotType
+    discs: np.ndarray
+    """(D, 3) [m]"""
+    walls: np.ndarray
+    """(W, 4) [m]"""
+    pose: tuple[float, float, float]
+    """[m, m, rad]"""
+    delay: int
+    """of the base [steps]"""
+    rate: float
+    """of the sensors [Hz]"""
+    kind: str
+    """of ``KINDS``"""
+    reverse: bool
+    """the lidar turns clockwise"""
+    transport: int
+    """from the end of a turn to the message's arrival [steps]"""
+    on_sensor: bool
+    """a message starts the control cycle, instead of the timer"""
+    wishes: list[tuple[int, tuple[float, float]]]
+    """how long the policy wants what, [cycles], [m/s, rad/s]"""
+
+
+def draw(rng: np.random.Generator, robot: RobotType) -> Situation:
+    """A situation in which the robot touches nothing yet."""
+    # Thinner ones can stand between two cones, unseen.
+    thin = 0.25 if robot.sensors.range_sensors else 0.02
+    while True:
+        discs = [(*rng.uniform(-1.6, 1.6, 2), rng.uniform(thin, 0.5)) for _ in range(rng.integers(0, 5))]
+        boxes = rng.integers(0, 3) if robot.sensors.lidar else 0
+        shapes = [(rng.uniform(-1.6, 1.6, 2), *rng.uniform((0.05, 0), (1, 3))) for _ in range(boxes)]
+        walls = [side for shape in shapes for side in box_sides(*shape)]
+        situation = Situation(
+            robot,
+            np.array(discs, np.float64).reshape(-1, 3),
+            np.array([*ARENA, *walls], np.float64),
+            (*rng.uniform(-1.6, 1.6, 2), rng.uniform(-math.pi, math.pi)),
+            delay=int(rng.integers(0, PERIOD_STEPS + 1)),
+            rate=1 / (STEP * int(rng.integers(5, 41))),
+            kind=str(rng.choice(KINDS)),
+            reverse=bool(rng.integers(2)),
+            transport=int(rng.integers(0, 5)),
+            on_sensor=bool(rng.integers(2)),
+            wishes=[_wish(rng, robot) for _ in range(rng.integers(1, 7))],
+        )
+        if Loop(situation).clearance() > MARGIN + kernels.CONTACT:
+            return situation
+
+
+def _wish(rng: np.random.Generator, robot: RobotType) -> tuple[int, tuple[float, float]]:
+    """Half of them at the limits, where braking takes longest, and mostly ahead."""
+    (slowest, fastest), angular = robot.action.linear, robot.action.angular
+    cycles = int(rng.integers(1, 16))
+    if rng.integers(2):
+        return cycles, (fastest if rng.integers(4) else slowest, (*angular, 0.0)[rng.integers(3)])
+    return cycles, (rng.uniform(slowest, fastest), rng.uniform(*angular))
+
+
+def box_sides(middle: np.ndarray, length: float, yaw: float) -> list[tuple[float, ...]]:
+    """Walls of a box 0.1 m thick: one without thickness is not seen edge on."""
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    corners = [(length, 0.05), (-length, 0.05), (-length, -0.05), (length, -0.05)]
+    placed = [(middle[0] + cos * x - sin * y, middle[1] + sin * x + cos * y) for x, y in corners]
+    return [(*placed[index - 1], *placed[index]) for index in range(4)]
+
+
+class Loop:
+    """One robot with its sensors among walls and pillars.
+
+    Attributes: ``least``, the smallest gap so far [m], and ``message``, the last that has arrived: readings, arrival
+    and stamp [steps].
+    """
+
+    def __init__(self, situation: Situation) -> None:
+        self.situation = situation
+        robot = situation.robot
+        self._pose = np.array([[situation.pose]], np.float64)
+        self._velocity = np.zeros((1, 1, 2))
+        self._radius = np.array([robot.radius])
+        self._acceleration = robot.action.acceleration[None].astype(np.float64)
+        self._discs, self._walls = situation.discs[None], situation.walls[None]
+        self._none = np.zeros((1, 1), np.int64)
+        self._gap = np.zeros((1, 1))
+        self._orders: list[tuple[int, np.ndarray]] = [(-(10**9), np.zeros(2))]
+        self.now = 0
+        self.least = math.inf
+        self.message: tuple[Readings, int, int] | None = None
+        self._under_way: list[tuple[Readings, int, int]] = []
+        self._turn = max(1, round(1 / (situation.rate * STEP)))
+        lidar = robot.sensors.lidar
+        self._beams = lidar.beams if lidar else FINE
+        first, self._increment = (lidar.angle_min, lidar.angle_increment) if lidar else (-math.pi, 2 * math.pi / FINE)
+        self._angles = first + self._increment * np.arange(self._beams)
+        self._cos, self._sin = np.cos(self._angles).astype(np.float32), np.sin(self._angles).astype(np.float32)
+        self._ranges = np.zeros(self._beams, np.float32)
+        ring = robot.sensors.range_sensors
+        self._cones = [
+            np.abs((self._angles - bearing + math.pi) % (2 * math.pi) - math.pi) <= ring.fov / 2
+            for bearing in (ring.bearings if ring else ())
+        ]
+
+    def clearance(self) -> float:
+        """The gap where the robot stands [m]."""
+        place = self._pose[0, 0, :2]
+        gaps = [math.dist(place, disc[:2]) - disc[2] for disc in self.situation.discs]
+        gaps += [math.dist(place, kernels.segment_point(*place, *wall)) for wall in self.situation.walls]
+        return min(gaps) - self.situation.robot.radius
+
+    def order(self, command: np.ndarray) -> None:
+        """Give a command."""
+        self._orders = [*self._orders[-4:], (self.now + self.situation.delay, np.array(command, np.float64))]
+
+    def step(self) -> None:
+        """Let 5 ms pass."""
+        self._sense()
+        command = next(order for since, order in reversed(self._orders) if since <= self.now)
+        kernels.advance(
+            self._pose, self._velocity, np.broadcast_to(command, (3, 1, 1, 2)).copy(), self._none, np.ones((1, 1, 2)),
+            self._acceleration, self._radius, self._discs, self._walls, STEP, 1, np.zeros((1, 1)), self._gap,
+        )  # fmt: skip
+        self.least = min(self.least, self._gap.item())
+        self.now += 1
+        while self._under_way and self._under_way[0][1] <= self.now:
+            self.message = self._under_way.pop(0)
+
+    def _sense(self) -> None:
+        phase = self.now % self._turn
+        last = phase == self._turn - 1
+        if self.situation.kind == "all at once" or self._cones:
+            if not last:
+                return
+            self._look(0, self._beams)
+        else:
+            share = self._turn - 1 - phase if self.situation.reverse else phase
+            self._look(*(self._beams * edge // self._turn for edge in (share, share + 1)))
+        if last:
+            begun = self.now - self._turn + 1
+            stamp = begun if self.situation.kind == "turn's start" and not self._cones else self.now
+            self._under_way.append((self._readings(), self.now + 1 + self.situation.transport, stamp))
+
+    def _look(self, first: int, end: int) -> None:
+        """Read beams from ``first`` to before ``end``, from where the robot is now."""
+        if end > first:
+            sensors = self.situation.robot.sensors
+            reach = (sensors.lidar or sensors.range_sensors).range + 0.2
+            out = np.empty((1, 1, end - first), np.float32)
+            kernels.cast(
+                self._pose, self._radius, 0, 1, self._discs, self._walls, self._angles[first], self._increment,
+                self._cos[first:end], self._sin[first:end], reach, out,
+            )  # fmt: skip
+            self._ranges[first:end] = out[0, 0]
+
+    def _readings(self) -> Readings:
+        lidar, ring = self.situation.robot.sensors.lidar, self.situation.robot.sensors.range_sensors
+        if self._cones:
+            nearest = np.array([self._ranges[cone].min() for cone in self._cones])
+            return Readings(ranges=np.where(nearest > ring.range, np.inf, nearest))
+        ranges = self._ranges.copy()
+        ranges[ranges > lidar.range] = np.inf
+        ranges[ranges < lidar.min_range] = -np.inf
+        return Readings(Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range))
+
+    def readings(self) -> Readings:
+        """The last message's, with the age that a node can tell."""
+        readings, arrived, stamp = self.message
+        turn = 0.0 if self._cones else self._turn * STEP
+        age = ages((self.now - stamp) * STEP, (self.now - arrived) * STEP, turn)
+        return readings._replace(age=age, time=self.now * STEP)
+
+
+def run(situation: Situation, guarded: bool = True) -> tuple[float, int]:
+    """Drive as the situation's policy wants, through filter and guard; least gap [m], commands that were changed."""
+    loop, robot = Loop(situation), situation.robot
+    gate = SafetyFilter(robot.action, PERIOD)
+    guard = ScanGuard(robot.action, robot, PERIOD, LATEST if situation.on_sensor else 1.0)
+    changed = 0
+    while loop.message is None:
+        loop.step()
+    for cycles, wish in situation.wishes:
+        for _ in range(cycles):
+            last = gate.last
+            command = gate(np.asarray(wish, np.float32))
+            if guarded:
+                command = guard(loop.readings(), last, command)
+                gate.last = command.copy()
+                changed += guard.changed
+            assert (np.abs(command - last) <= robot.action.acceleration * PERIOD + 1e-6).all()
+            loop.order(command)
+            _wait(loop)
+    return loop.least, changed
+
+
+def _wait(loop: Loop) -> None:
+    """Until the next control cycle."""
+    if not loop.situation.on_sensor:
+        for _ in range(PERIOD_STEPS):
+            loop.step()
+        return
+    known = loop.message
+    for passed in range(1, math.ceil(LATEST * PERIOD_STEPS) + 1):
+        loop.step()
+        if passed >= SOONEST * PERIOD_STEPS and loop.message is not known:
+            return
