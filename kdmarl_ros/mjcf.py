@@ -12,7 +12,8 @@ TIMESTEP = 0.005
 SEEN_GROUP = 0
 """Geom group of what a lidar sees: chassis, pillars and walls; wheels, casters and floor are in ``HIDDEN_GROUP``."""
 HIDDEN_GROUP = 3
-FLOOR = "floor"
+FLOOR = "arena:floor"
+"""Names of all but the chassis have a colon, which no robot's name can have: a robot may be called ``floor``."""
 
 WALL_HEIGHT = 0.5
 # Thin, because a wall segment of the swarm file is a line to the training simulator and to the judge.
@@ -112,17 +113,17 @@ def _arena(world: World) -> str:
     half_x, half_y, thick = world.size[0] / 2, world.size[1] / 2, ARENA_HALF_THICKNESS
     sides = [(half_x + thick, 0.0, thick, half_y + 2 * thick), (0.0, half_y + thick, half_x, thick)]
     boxes = [
-        _box(f"wall/side_{index}_{sign:+d}", sign * x, sign * y, half_length, half_width, 0.0)
+        _box(f"wall:side_{index}_{sign:+d}", sign * x, sign * y, half_length, half_width, 0.0)
         for index, (x, y, half_length, half_width) in enumerate(sides)
         for sign in (-1, 1)
     ]
     for index, (x1, y1, x2, y2) in enumerate(world.walls):
         half_length = max(math.hypot(x2 - x1, y2 - y1) / 2, WALL_HALF_THICKNESS)
         yaw = math.atan2(y2 - y1, x2 - x1)
-        boxes.append(_box(f"wall/{index}", (x1 + x2) / 2, (y1 + y2) / 2, half_length, WALL_HALF_THICKNESS, yaw))
+        boxes.append(_box(f"wall:{index}", (x1 + x2) / 2, (y1 + y2) / 2, half_length, WALL_HALF_THICKNESS, yaw))
     for index, (x, y, radius) in enumerate(world.discs):
         boxes.append(
-            f'<geom name="pillar/{index}" type="cylinder" size="{radius} {WALL_HEIGHT / 2}" '
+            f'<geom name="pillar:{index}" type="cylinder" size="{radius} {WALL_HEIGHT / 2}" '
             f'pos="{x} {y} {WALL_HEIGHT / 2}"/>'
         )
     return "\n    ".join(boxes)
@@ -144,8 +145,8 @@ def _robot(robot: Robot, robot_type: RobotType) -> str:
     half_height = (robot_type.height - bottom) / 2
     wheels = "".join(
         f"""
-      <body name="{name}/{side}_wheel" pos="0 {sign * drive.half_track} {wheel}">
-        <joint name="{name}/{side}_wheel" axis="0 1 0" armature="{drive.rotor_inertia}"/>
+      <body name="{name}:{side}_wheel" pos="0 {sign * drive.half_track} {wheel}">
+        <joint name="{name}:{side}_wheel" axis="0 1 0" armature="{drive.rotor_inertia}"/>
         <geom class="wheel" size="{wheel} {0.1 * radius} {wheel}" mass="{0.05 * drive.mass}"/>
       </body>"""
         for side, sign in (("left", 1), ("right", -1))
@@ -155,7 +156,7 @@ def _robot(robot: Robot, robot_type: RobotType) -> str:
         for sign in (1, -1)
     )
     return f"""
-    <body name="{name}" pos="{x} {y} 0" euler="0 0 {yaw}">
+    <body name="{name}:body" pos="{x} {y} 0" euler="0 0 {yaw}">
       <freejoint name="{name}"/>
       <geom name="{name}" type="cylinder" size="{radius} {half_height}" pos="0 0 {bottom + half_height}"
             mass="{0.86 * drive.mass}"/>
@@ -165,6 +166,6 @@ def _robot(robot: Robot, robot_type: RobotType) -> str:
 
 def _motors(robot: Robot, drive: Drive) -> str:
     return "".join(
-        f'<velocity joint="{robot.name}/{side}_wheel" kv="{drive.gain}" forcerange="{-drive.torque} {drive.torque}"/>'
+        f'<velocity joint="{robot.name}:{side}_wheel" kv="{drive.gain}" forcerange="{-drive.torque} {drive.torque}"/>'
         for side in ("left", "right")
     )

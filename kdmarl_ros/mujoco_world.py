@@ -75,7 +75,7 @@ class MujocoWorld:
             raise KdmarlError(f"{swarm.path}: MuJoCo cannot build this world ({error}); check its sizes") from None
         self._data = mujoco.MjData(self._model)
         self._steps = 0
-        self._bodies = [self._model.body(robot.name).id for robot in self.robots]
+        self._bodies = [self._model.body(f"{robot.name}:body").id for robot in self.robots]
         joints = [self._model.joint(robot.name) for robot in self.robots]
         self._pose_start = [int(joint.qposadr[0]) for joint in joints]
         self._velocity_start = [int(joint.dofadr[0]) for joint in joints]
@@ -173,7 +173,7 @@ class MujocoWorld:
         return self._measure(index, rays, self._cast(index, rays).reshape(-1, RAYS_IN_A_CONE).min(axis=1))
 
     def contacts(self) -> list[tuple[str, str]]:
-        """Pairs that touch now, sorted: a robot, and a robot or a part of the arena (``wall/…``, ``pillar/…``)."""
+        """Pairs that touch now, sorted: a robot, and a robot or a part of the arena (``wall:…``, ``pillar:…``)."""
         touching = set()
         for geoms in self._data.contact.geom:
             names = [self._model.geom(geom).name for geom in geoms]

@@ -15,6 +15,7 @@ from kdmarl_core.runtime import Controller, Policy
 
 PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
+SIMULATOR = "simulator"
 ROBOT_NODE = "policy"
 """Name of a robot's node, in the namespace of the robot."""
 
@@ -40,9 +41,10 @@ class Processes(str, Enum):
 class Process:
     """One process of the plan.
 
-    ``executable`` is a console script of this package and the name of its module, ``node`` the node's name in
-    ``namespace``; ``respawn`` says whether it is started again when it dies. Of a process with several robots ``node``,
-    ``namespace`` and ``parameters`` are empty, and ``robots`` holds the parameters of each one's node.
+    ``name`` is for people and the only one of its kind in the plan. ``executable`` is a console script of this package
+    and the name of its module, ``node`` the node's name in ``namespace``; ``respawn`` says whether it is started again
+    when it dies. Of a process with several robots ``node``, ``namespace`` and ``parameters`` are empty, and ``robots``
+    holds the parameters of each one's node.
     """
 
     name: str
@@ -139,7 +141,7 @@ def make_plan(
 
 def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
     return Process(
-        name=robot.name,
+        name=robot.name if robot.name not in (JUDGE, SIMULATOR) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
         node=ROBOT_NODE,
         namespace=f"/{robot.name}",
@@ -168,7 +170,7 @@ def _host(robots: list[Process]) -> Process:
         namespace="",
         parameters={},
         respawn=True,
-        robots={robot.name: robot.parameters for robot in robots},
+        robots={robot.namespace.strip("/"): robot.parameters for robot in robots},
     )
 
 
@@ -183,9 +185,9 @@ def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
 
 def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
     return Process(
-        name="simulator",
+        name=SIMULATOR,
         executable="simulator_node",
-        node="simulator",
+        node=SIMULATOR,
         namespace="/",
         parameters={
             "swarm": str(swarm.path),

@@ -13,12 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import rclpy
-from rclpy.exceptions import InvalidNamespaceException
 from rclpy.logging import get_logger
 from rclpy.utilities import remove_ros_args
-from rclpy.validate_namespace import validate_namespace
 
-from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract import KdmarlError, check_name
 from kdmarl_ros.plan import ROBOT_NODE
 from kdmarl_ros.policy_node import PolicyNode
 from kdmarl_ros.process import initialise
@@ -41,7 +39,7 @@ def run_robots(robots: list[str], stop: StopSignal) -> int:
 
 def _keep_alive(stop: StopSignal, robot: str) -> int:
     """Run one robot, and again after an error of ours, as a process of its own would be started again."""
-    logger = get_logger(f"{robot}.{ROBOT_NODE}")
+    logger = get_logger(f"{robot}.{ROBOT_NODE}".replace("/", "."))  # as the node's own
     restarts = Restarts()
     while not stop.wait(0.0):
         try:
@@ -86,10 +84,7 @@ def _names(arguments: list[str]) -> list[str]:
     for robot in robots:
         if robots.count(robot) > 1:
             raise KdmarlError(f"robot '{robot}' is named more than once; give each name once")
-        try:
-            validate_namespace(f"/{robot}")
-        except InvalidNamespaceException:
-            raise KdmarlError(f"'{robot}' cannot be a namespace; use letters, digits and _ in a robot's name") from None
+        check_name(robot)
     return robots
 
 

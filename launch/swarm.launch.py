@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, TypeVar
+from typing import Any, List, TypeVar  # noqa: UP035
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
@@ -112,7 +112,7 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
     node = Node(
         package=PACKAGE,
         executable=process.executable,
-        exec_name=process.name,
+        exec_name=process.name.strip("/").replace("/", "."),  # launch may call a file by it
         **(_several(process) if process.robots else _one(process)),
         respawn=process.respawn,
         respawn_delay=RESPAWN_DELAY,
@@ -129,12 +129,17 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
 
 def _one(process: Process) -> dict[str, Any]:
     """Name and parameters of the one node of a process."""
-    # Said to be text, else a robot type called "on" would arrive as a boolean.
-    parameters = {
-        name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
-        for name, value in process.parameters.items()
-    }
+    parameters = {name: _value(value) for name, value in process.parameters.items()}
     return {"name": process.node, "namespace": process.namespace, "parameters": [parameters]}
+
+
+def _value(value: Any) -> Any:
+    """A parameter; text is said to be text, else a robot or a type called "On" would arrive as a boolean."""
+    if isinstance(value, str):
+        return ParameterValue(value, value_type=str)
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return ParameterValue(value, value_type=List[str])  # noqa: UP006 - launch does not take list[str] for it
+    return value
 
 
 def _several(process: Process) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.manifest import Manifest, mismatches
+from kdmarl_core.contract.names import check_name
 from kdmarl_core.contract.readings import Readings, Scan
 from kdmarl_core.contract.robots import RobotType, load_robot_types
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, Discrete
@@ -22,6 +23,7 @@ __all__ = [
     "Term",
     "World",
     "action_mask",
+    "check_name",
     "history_length",
     "load_robot_types",
     "load_swarm",

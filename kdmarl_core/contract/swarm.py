@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.contract.errors import KdmarlError, naming
 from kdmarl_core.contract.files import load_yaml, resolve
+from kdmarl_core.contract.names import check_name
 from kdmarl_core.contract.robots import RobotType, load_robot_types
 from kdmarl_core.contract.spaces import Number, Positive
 
@@ -26,7 +26,7 @@ class Robot(_Part, frozen=True, kw_only=True):
     """One robot of the swarm."""
 
     name: str
-    """its ROS namespace (REP-144: lower case, digits and underscores)"""
+    """its ROS namespace, such as ``scout_1`` or ``fleet/TB3_1``, without the slash in front"""
     type: str
     pose: tuple[float, float, float]
     """start x, y [m] and yaw [rad] in the swarm's frame"""
@@ -195,10 +195,8 @@ def _check_names(swarm: Swarm) -> None:
     seen: set[str] = set()
     for index, robot in enumerate(swarm.robots):
         where = f"{swarm.path}: $.robots[{index}]"
-        if not re.fullmatch(r"[a-z](_?[a-z0-9])*", robot.name):
-            raise KdmarlError(
-                f"{where}: name '{robot.name}' is no ROS name; use lower case, digits and single underscores"
-            )
+        with naming(where):
+            check_name(robot.name)
         if robot.name in seen:
             raise KdmarlError(f"{where}: a robot named '{robot.name}' already exists; give each robot its own name")
         seen.add(robot.name)

@@ -49,7 +49,7 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
     ("edit", "message"),
     [
         (lambda d: d["robots"][1].update(name="scout_1"), r"robots\[1\]: a robot named 'scout_1' already exists"),
-        (lambda d: d["robots"][0].update(name="Scout-1"), "'Scout-1' is no ROS name"),
+        (lambda d: d["robots"][0].update(name="Scout-1"), r"robots\[0\]: name 'Scout-1' cannot be a ROS namespace"),
         (lambda d: d["robots"][0].update(type="tank"), "type 'tank' is not in robot_types"),
         (lambda d: d["robots"][0].update(type="mini"), "type 'mini' is not in policies"),
         (lambda d: d["robots"][0].update(gaol=[0, 0]), "unknown key 'gaol'; did you mean 'goal'"),

@@ -55,6 +55,16 @@ def test_a_judged_run(tmp_path, world, processes, exit_code):
     assert alive(str(tmp_path)) == []
 
 
+def test_names_that_yaml_or_a_file_system_would_take_for_something_else(tmp_path):
+    names = ["On", "Null", "fleet/TB3_1"]
+    robots = [robot(name, "mini", (-2.0, row, 0.0), (-1.0, row)) for row, name in enumerate(names)]
+    path = write_swarm(tmp_path, robots, world=EMPTY)
+    completed = launch(path, "duration:=5", "lockstep:=true", "real_time_factor:=0", f"output:={tmp_path}/out")
+    assert completed.returncode == 0, completed.stdout
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [one["name"] for one in summary["robots"]] == names
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

@@ -178,7 +178,7 @@ def test_a_robot_that_keeps_failing_is_given_up_and_the_others_go_on(team, polic
     [
         ([], "no robot is named; give names"),
         (["r1", "/r1"], "robot 'r1' is named more than once; give each name once"),
-        (["r-1"], "'r-1' cannot be a namespace; use letters, digits and _ in a robot's name"),
+        (["r-1"], "name 'r-1' cannot be a ROS namespace; use letters, digits and _"),
     ],
 )
 def test_bad_names_are_one_sentence_and_exit_code_two(robots, sentence):

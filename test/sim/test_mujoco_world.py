@@ -176,8 +176,8 @@ def test_robots_touch_walls_pillars_and_each_other_and_stop_there():
             world.command(one.name, 0.4, 0.0)
         world.step(0.1)
     contacts = world.contacts()
-    assert ("east", "wall/side_0_+1") in contacts
-    assert ("pillar", "pillar/0") in contacts
+    assert ("east", "wall:side_0_+1") in contacts
+    assert ("pillar", "pillar:0") in contacts
     assert ("left", "right") in contacts
     assert world.odometry("east").x == pytest.approx(4.0 - 0.18, abs=0.01)
     assert world.odometry("pillar").x == pytest.approx(1.0 - 0.3 - 0.18, abs=0.01)
@@ -185,6 +185,19 @@ def test_robots_touch_walls_pillars_and_each_other_and_stop_there():
     assert world.odometry("left").x > -0.7
     gap = math.dist(world.odometry("left")[:2], world.odometry("right")[:2])
     assert gap == pytest.approx(0.30 + 0.12, abs=0.01)
+
+
+def test_any_name_of_ros_does_for_a_robot():
+    """Also those that MuJoCo has itself, or that our own parts of the model had."""
+    names = ["world", "floor", "fleet", "fleet/Left_wheel", "fleet/left_wheel", "wall/0", "pillar/0"]
+    robots = [robot(name, "mini", (-3.0, row - 3.0, 0.0)) for row, name in enumerate(names)]
+    world = MujocoWorld(make_swarm(robots, discs=[(3.0, 0.0, 0.3)], walls=[(3.0, 2.0, 3.5, 2.0)]))
+    for row, name in enumerate(names):
+        world.command(name, 0.3, 0.0)
+        assert world.odometry(name).y == pytest.approx(row - 3.0)
+    world.step(0.4)
+    assert all(world.odometry(name).x > -2.97 for name in names)
+    assert world.contacts() == []
 
 
 def record(seed):
