@@ -24,6 +24,9 @@ from kdmarl_ros.qos import ORDER_QOS, SENSOR_QOS, Endpoint
 FUTURE_TOLERANCE = 200_000_000
 """How far a stamp may lie ahead of our clock [ns]: clocks of two hosts never agree fully."""
 
+YEAR = 365 * 24 * 3600 * 1_000_000_000
+"""[ns]; simulated time begins at zero, and wall time is decades later."""
+
 ORDERS = {"goal_pose": "a goal", "targets": "targets"}
 """Topics that say where to go, and what they give: not measured, so they never go stale."""
 
@@ -110,7 +113,9 @@ class _Latest:
                 Cause.STALE, f"nothing on {self.endpoint.topic} for {silent / 1e9:.2f} s; {self.hint}check the sensor"
             )
         stamp = self.message.header.stamp
-        age = now - (stamp.sec * 1_000_000_000 + stamp.nanosec)
+        stamped = stamp.sec * 1_000_000_000 + stamp.nanosec
+        self._require_same_time(now, stamped)
+        age = now - stamped
         if age > timeout:
             raise Fault(
                 Cause.STALE,
@@ -119,6 +124,22 @@ class _Latest:
         if age < -FUTURE_TOLERANCE:
             raise Fault(
                 Cause.FUTURE, f"{self.topic} was stamped {-age / 1e9:.2f} s in the future; check that the clocks agree"
+            )
+
+    def _require_same_time(self, now: int, stamped: int) -> None:
+        """Refuse a stamp of simulated time where this node runs on wall time, and the other way round."""
+        is_simulated = self._clock.ros_time_is_active
+        if stamped < YEAR <= now and not is_simulated:
+            raise Fault(
+                Cause.STALE,
+                f"{self.topic} is stamped in simulated time ({stamped / 1e9:.1f} s), this node runs on wall time; "
+                "start it with use_sim_time (sim 'external'), or set the clock of the sensor's computer",
+            )
+        if now < YEAR <= stamped and is_simulated:
+            raise Fault(
+                Cause.FUTURE,
+                f"{self.topic} is stamped in wall time, this node runs on simulated time ({now / 1e9:.1f} s); set "
+                "use_sim_time where it is published, or give sim 'none'",
             )
 
 

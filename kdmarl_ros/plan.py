@@ -24,8 +24,20 @@ class Simulator(str, Enum):
     """What makes the robots' sensors and moves them."""
 
     MUJOCO = "mujoco"
+    EXTERNAL = "external"
+    """another program does, which also publishes ``/clock``"""
     NONE = "none"
-    """the robots are real, or another program simulates them"""
+    """nothing: the robots are real, or all stamps are of wall time"""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the plan starts it."""
+        return self is Simulator.MUJOCO
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether time is that of ``/clock``."""
+        return self is not Simulator.NONE
 
 
 class Processes(str, Enum):
@@ -105,7 +117,7 @@ def make_plan(
 
     Args:
         swarm: as :func:`load_checked_swarm` gives it.
-        simulator: what to simulate with. With a simulator all nodes run on simulated time.
+        simulator: what to simulate with. With one, ours or not, all nodes run on simulated time.
         processes: whether the robots share one.
         real_time_factor: simulated over real time; 0 is as fast as possible.
         lockstep: let simulated time wait for the robots' commands.
@@ -117,29 +129,38 @@ def make_plan(
     Raises:
         KdmarlError: the arguments do not fit each other or the swarm.
     """
-    simulated = simulator is not Simulator.NONE
     if not 0 <= real_time_factor <= 100:
         raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
     if not 0 <= duration < math.inf:
         raise KdmarlError(f"duration is {duration:g} s; give 0 (until stopped) or more")
     if not 0 <= seed < 2**31:
         raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
-    if lockstep and not simulated:
-        raise KdmarlError("lockstep needs a simulator; give sim 'mujoco' or leave lockstep out")
-    if simulated and swarm.world is None:
-        raise KdmarlError(f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots")
+    if lockstep and not simulator.is_ours:
+        raise KdmarlError(
+            f"lockstep needs a simulator of ours, sim is '{simulator.value}'; give sim 'mujoco' or leave lockstep out"
+        )
+    if real_time_factor != 1.0 and not simulator.is_ours:
+        raise KdmarlError(
+            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}': no simulator of ours runs; give "
+            "sim 'mujoco' or leave real_time_factor out"
+        )
+    if simulator.is_ours and swarm.world is None:
+        raise KdmarlError(
+            f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots, 'external' for "
+            "those of another simulator"
+        )
     judged = bool(duration or output)
-    plan = [_robot(swarm, robot, simulated) for robot in swarm.robots]
+    plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
     if processes is Processes.HOST:
         plan = [_host(plan)]
-    if simulated:
+    if simulator.is_ours:
         plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
     if judged:
-        plan.insert(0, _judge(swarm, simulated, duration, Path(output or Path("runs") / swarm.name)))
+        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name)))
     return plan
 
 
-def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
+def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
     return Process(
         name=robot.name if robot.name not in (JUDGE, SIMULATOR) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
@@ -153,10 +174,10 @@ def _robot(swarm: Swarm, robot: Robot, simulated: bool) -> Process:
             "goal_frame": swarm.frame,
             "sensor_timeout": float(swarm.defaults.sensor_timeout),
             "stamped_commands": swarm.defaults.stamped_commands,
-            "scan_guard": not simulated if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
+            "scan_guard": not simulator.is_ours if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
             "trigger": swarm.defaults.trigger,
             "autostart": True,
-            "use_sim_time": simulated,
+            "use_sim_time": simulator.has_clock,
         },
         respawn=True,
     )
@@ -201,7 +222,7 @@ def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int,
     )
 
 
-def _judge(swarm: Swarm, simulated: bool, duration: float, output: Path) -> Process:
+def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) -> Process:
     return Process(
         name=JUDGE,
         executable="judge_node",
@@ -212,7 +233,7 @@ def _judge(swarm: Swarm, simulated: bool, duration: float, output: Path) -> Proc
             "robots": [robot.name for robot in swarm.robots],
             "duration": float(duration),
             "output": str(output.resolve()),
-            "use_sim_time": simulated,
+            "use_sim_time": simulator.has_clock,
         },
         respawn=False,
     )

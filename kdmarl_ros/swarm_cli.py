@@ -26,7 +26,9 @@ bench_app = typer.Typer(add_completion=False)
 @app.command()
 def swarm(
     file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
-    sim: Annotated[Simulator, typer.Option(help="Simulator; none for real robots.")] = Simulator.MUJOCO,
+    sim: Annotated[
+        Simulator, typer.Option(help="Simulator; external: another one that publishes /clock; none: real robots.")
+    ] = Simulator.MUJOCO,
     processes: Annotated[
         Processes, typer.Option(help="One process for each robot, or one for all robots of this host.")
     ] = Processes.ROBOT,

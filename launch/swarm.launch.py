@@ -39,7 +39,8 @@ def generate_launch_description() -> LaunchDescription:
                 "sim",
                 default_value=Simulator.MUJOCO.value,
                 choices=[simulator.value for simulator in Simulator],
-                description="simulator; none for real robots. With a simulator all nodes use simulated time",
+                description="simulator; external for another one that publishes /clock, none for real robots. With a "
+                "simulator, ours or not, all nodes use simulated time",
             ),
             DeclareLaunchArgument(
                 "processes",

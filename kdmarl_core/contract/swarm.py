@@ -53,7 +53,7 @@ class Defaults(_Part, frozen=True, kw_only=True):
     stamped_commands: bool = False
     """publish TwistStamped instead of Twist"""
     scan_guard: bool | None = None
-    """stop short of what the robot's own sensors see; None: with real robots, not in simulation"""
+    """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
     trigger: Literal["timer", "sensor"] = "timer"
     """what starts a control cycle: the clock, or a sensor's new message"""
 

@@ -27,6 +27,8 @@ def swarm(tmp_path):
         ({"duration": 1.0}, ["judge", "simulator", *NAMES]),
         ({"output": "there"}, ["judge", "simulator", *NAMES]),
         ({"simulator": Simulator.NONE, "duration": 1.0}, ["judge", *NAMES]),
+        ({"simulator": Simulator.EXTERNAL}, NAMES),
+        ({"simulator": Simulator.EXTERNAL, "duration": 1.0}, ["judge", *NAMES]),
     ],
 )
 def test_processes(swarm, options, names):
@@ -54,9 +56,16 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
 
 @pytest.mark.parametrize(
     ("simulator", "said", "guarded"),
-    [("mujoco", None, False), ("none", None, True), ("mujoco", True, True), ("none", False, False)],
+    [
+        ("mujoco", None, False),
+        ("external", None, True),
+        ("none", None, True),
+        ("mujoco", True, True),
+        ("external", False, False),
+        ("none", False, False),
+    ],
 )
-def test_real_robots_are_guarded_unless_the_file_says_otherwise(tmp_path, simulator, said, guarded):
+def test_robots_that_we_do_not_simulate_are_guarded_unless_the_file_says_otherwise(tmp_path, simulator, said, guarded):
     swarm = load_checked_swarm(write_swarm(tmp_path, defaults={"scan_guard": said}), [])
     robots = [process for process in make_plan(swarm, simulator=Simulator(simulator)) if process.is_robot]
     assert [process.parameters["scan_guard"] for process in robots] == [guarded] * len(NAMES)
@@ -114,7 +123,10 @@ def test_output_is_named_after_the_swarm_unless_given(swarm, tmp_path, monkeypat
         ({"duration": float("inf")}, "duration is inf"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**31}, "seed is 2147483648"),
-        ({"simulator": Simulator.NONE, "lockstep": True}, "lockstep needs a simulator"),
+        ({"simulator": Simulator.NONE, "lockstep": True}, "lockstep needs a simulator of ours, sim is 'none'"),
+        ({"simulator": Simulator.EXTERNAL, "lockstep": True}, "lockstep needs a simulator of ours, sim is 'external'"),
+        ({"simulator": Simulator.EXTERNAL, "real_time_factor": 0.0}, "real_time_factor is 0, sim is 'external'"),
+        ({"simulator": Simulator.NONE, "real_time_factor": 2.0}, "real_time_factor is 2, sim is 'none'"),
     ],
 )
 def test_what_does_not_fit_is_refused(swarm, options, words):
@@ -126,7 +138,8 @@ def test_a_swarm_without_a_world_is_not_simulated(tmp_path):
     swarm = load_checked_swarm(write_swarm(tmp_path, world=None), [])
     with pytest.raises(KdmarlError, match="no world"):
         make_plan(swarm)
-    assert len(make_plan(swarm, simulator=Simulator.NONE)) == len(NAMES)
+    for other in (Simulator.NONE, Simulator.EXTERNAL):
+        assert len(make_plan(swarm, simulator=other)) == len(NAMES)
 
 
 def test_the_command_line_keeps_the_types_of_parameters(swarm, tmp_path):
