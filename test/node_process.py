@@ -16,8 +16,10 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-DOMAIN = 1 + os.getpid() % 100
-"""ROS domain of this test process, so that test runs at one time do not meet."""
+from domain import take_domain
+
+DOMAIN = take_domain()
+"""ROS domain of this test process alone."""
 
 # Under nohup, processes would inherit that SIGHUP is ignored; a handler is not inherited.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

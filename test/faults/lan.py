@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-SWITCH = "kdmarl_lan"
-"""Namespace with the bridge; hosts are named after it."""
+SWITCH = f"kdmarl_lan_{os.getpid()}"
+"""Namespace with the bridge, of this process alone; hosts are named after it."""
 
 
 class Lan:

@@ -5,6 +5,7 @@ import pytest
 from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Velocity
 from robot_body import RobotBody
+from running import descendants
 from support import write_policy
 
 
@@ -13,6 +14,13 @@ def robot():
     robot = RobotBody()
     yield robot
     robot.close()
+
+
+@pytest.fixture
+def started():
+    """Call it for the processes that run since the test began, its own and those that they started; oldest first."""
+    before = set(descendants())
+    return lambda: [pid for pid in descendants() if pid not in before]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from node_process import DOMAIN
-from running import alive
 from sim_support import robot, write_swarm
 
 EMPTY = {"size": [8.0, 8.0]}
@@ -45,14 +44,14 @@ def launch(path, *arguments):
     [(EMPTY, "robot", 0), (BLOCKED, "robot", 1), (EMPTY, "host", 0)],
     ids=["passed", "missed", "passed in one process"],
 )
-def test_a_judged_run(tmp_path, world, processes, exit_code):
+def test_a_judged_run(started, tmp_path, world, processes, exit_code):
     path = write_swarm(tmp_path, [robot()], world=world)
     options = [f"processes:={processes}", "duration:=5", "lockstep:=true", "real_time_factor:=0"]
     completed = launch(path, *options, f"output:={tmp_path}/out")
     assert completed.returncode == exit_code, completed.stdout
     assert ("the run misses the swarm file's bars" in completed.stdout) == bool(exit_code)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["passed"] == (exit_code == 0)
-    assert alive(str(tmp_path)) == []
+    assert started() == []
 
 
 def test_names_that_yaml_or_a_file_system_would_take_for_something_else(tmp_path):

@@ -13,7 +13,6 @@ import pytest
 from kdmarl_ros import restarts, supervisor
 from kdmarl_ros.plan import Process
 from kdmarl_ros.supervisor import Supervisor
-from running import alive
 
 RUNS_ON = "import time; time.sleep(60)"
 IGNORES = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
@@ -148,7 +147,7 @@ def start(runner, folder):
 
 
 @pytest.fixture
-def runner(tmp_path):
+def runner(started, tmp_path):  # what was started before is no concern of the test
     """A supervisor in a process of its own, with one robot that obeys and one that does not."""
     with start(RUNNER, tmp_path) as popen:
         assert {popen.stdout.readline().strip() for _ in range(2)} == {"r1 up", "r2 up"}
@@ -159,24 +158,24 @@ def runner(tmp_path):
 @pytest.mark.parametrize(
     ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
 )
-def test_no_signal_leaves_anything_behind(runner, tmp_path, number, exit_code):
-    assert len(alive(str(tmp_path))) == 3
+def test_no_signal_leaves_anything_behind(started, runner, number, exit_code):
+    assert len(started()) == 4  # the runner, its guardian and two robots
     runner.send_signal(number)
     assert runner.wait(timeout=5) == exit_code
     deadline = time.monotonic() + (5 if number == signal.SIGKILL else 0)
-    while alive(str(tmp_path)) and time.monotonic() < deadline:
+    while started() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert alive(str(tmp_path)) == []
+    assert started() == []
 
 
-def test_a_second_ctrl_c_ends_the_patience(runner, tmp_path):
+def test_a_second_ctrl_c_ends_the_patience(started, runner):
     runner.send_signal(signal.SIGINT)
     time.sleep(0.3)
     start = time.monotonic()
     runner.send_signal(signal.SIGINT)
     assert runner.wait(timeout=5) == 130
     assert time.monotonic() - start < 1
-    assert alive(str(tmp_path)) == []
+    assert started() == []
 
 
 CHATTY = """
@@ -189,7 +188,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("reads_in_the_end", [True, False])
-def test_one_who_does_not_read_keeps_nobody_from_writing_and_ending(tmp_path, reads_in_the_end):
+def test_one_who_does_not_read_keeps_nobody_from_writing_and_ending(started, tmp_path, reads_in_the_end):
     popen = start(RUNNER.replace("IGNORES", "CHATTY"), tmp_path)
     try:
         deadline = time.monotonic() + 10
@@ -202,14 +201,14 @@ def test_one_who_does_not_read_keeps_nobody_from_writing_and_ending(tmp_path, re
             (count,) = re.findall(r"^r2 (\d+) lines were dropped here, since nobody read", output, re.MULTILINE)
             assert output.count("x" * 99) + int(count) == 30_000
         assert popen.wait(timeout=8) == 130
-        assert alive(str(tmp_path)) == []
+        assert started() == []
     finally:
         popen.kill()
         popen.communicate()
 
 
-def test_the_end_of_the_reader_ends_the_run(runner, tmp_path):
+def test_the_end_of_the_reader_ends_the_run(started, runner):
     runner.stdout.close()
-    os.kill(next(pid for pid in alive(str(tmp_path)) if pid != runner.pid), signal.SIGKILL)  # something to say
+    os.kill(started()[-1], signal.SIGKILL)  # a robot, so that there is something to say
     assert runner.wait(timeout=6) != 0
-    assert alive(str(tmp_path)) == []
+    assert started() == []

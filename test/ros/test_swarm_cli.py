@@ -18,7 +18,6 @@ from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Velocity
 from kdmarl_ros import swarm_cli
 from node_process import DOMAIN, Client
-from running import alive
 from sim_support import robot, write_swarm
 from support import write_policy
 
@@ -123,7 +122,7 @@ def swarm(path, *options):
 
 
 @pytest.mark.parametrize(("world", "exit_code"), [(EMPTY, 0), (BLOCKED, 1)], ids=["passed", "missed"])
-def test_a_judged_run(tmp_path, world, exit_code):
+def test_a_judged_run(started, tmp_path, world, exit_code):
     path = write_swarm(tmp_path, NEAR, world=world)
     options = ["--duration", "6", "--lockstep", "--real-time-factor", "0", "--output", str(tmp_path / "out")]
     with swarm(path, *options) as popen:
@@ -131,7 +130,7 @@ def test_a_judged_run(tmp_path, world, exit_code):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["passed"] == (exit_code == 0)
     assert (tmp_path / "out" / "tracks.png").stat().st_size > 1000
-    assert alive(str(tmp_path)) == []
+    assert started() == []
 
 
 def test_a_judged_run_with_targets(tmp_path):
@@ -171,12 +170,7 @@ def operator():
     operator.close()
 
 
-def pid_of(name, path):
-    (pid,) = set(alive(f"__ns:=/{name}")) & set(alive(str(path.parent)))
-    return pid
-
-
-def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(tmp_path, operator):
+def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(started, tmp_path, operator):
     path = write_swarm(tmp_path, FAR, world=EMPTY)
     for name in ("scout_1", "mini_1"):
         operator.listen(Twist, f"/{name}/cmd_vel", 10)
@@ -185,14 +179,15 @@ def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(tmp_path, operator):
             assert operator.until(lambda name=name: operator.is_active(name), 30)
             assert operator.until(lambda name=name: operator.on(f"/{name}/cmd_vel"), 30)
 
-        first, other = pid_of("mini_1", path), pid_of("scout_1", path)
-        os.kill(first, signal.SIGKILL)
-        assert operator.until(lambda: str(first) not in map(str, alive("__ns:=/mini_1")), 5)
+        *others, mini = started()
+        assert len(others) == 4  # the command, its guardian, the simulator and the other robot
+        os.kill(mini, signal.SIGKILL)
+        assert operator.until(lambda: mini not in started(), 5)
         operator.heard.clear()
         assert operator.until(lambda: operator.is_active("mini_1"), 30)
         assert operator.until(lambda: any(twist.linear.x > 0 for twist in operator.on("/mini_1/cmd_vel")), 10)
-        assert pid_of("mini_1", path) != first
-        assert pid_of("scout_1", path) == other
+        assert started()[:-1] == others
+        assert started()[-1] != mini
         assert operator.on("/scout_1/cmd_vel")
 
         start = time.monotonic()
@@ -200,13 +195,13 @@ def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(tmp_path, operator):
         assert operator.until(lambda: popen.poll() is not None, 5)
         assert popen.returncode == 130
         assert time.monotonic() - start < 5
-    assert alive(str(tmp_path)) == []
+    assert started() == []
     assert (tmp_path / "log").read_text().startswith("runs until Ctrl-C; with --duration 60 it is judged")
     for name in ("scout_1", "mini_1"):
         assert operator.on(f"/{name}/cmd_vel")[-1] == Twist()
 
 
-def test_killed_robots_of_one_process_are_active_again_within_three_seconds(tmp_path, operator):
+def test_killed_robots_of_one_process_are_active_again_within_three_seconds(started, tmp_path, operator):
     """They drive as soon as the middleware has connected them anew, which may take it longer."""
     path = write_swarm(tmp_path, FAR, world=EMPTY)
     for name in ("scout_1", "mini_1"):
@@ -217,8 +212,7 @@ def test_killed_robots_of_one_process_are_active_again_within_three_seconds(tmp_
 
     with swarm(path, "--processes", "host") as popen:
         assert operator.until(lambda: drives("scout_1") and drives("mini_1"), 30)
-        (first,) = alive("kdmarl_ros.policy_host")
-        os.kill(first, signal.SIGKILL)
+        os.kill(started()[-1], signal.SIGKILL)
         activated = r"policy /.*, sha256 \w{12}\n"
         assert operator.until(lambda: len(re.findall(activated, (tmp_path / "log").read_text())) == 4, 3.0)
         operator.heard.clear()
@@ -228,16 +222,16 @@ def test_killed_robots_of_one_process_are_active_again_within_three_seconds(tmp_
         popen.send_signal(signal.SIGINT)
         assert operator.until(lambda: popen.poll() is not None, 5)
         assert popen.returncode == 130
-    assert alive(str(tmp_path)) == []
+    assert started() == []
     for name in ("scout_1", "mini_1"):
         assert operator.on(f"/{name}/cmd_vel")[-1] == Twist()
 
 
-def test_robots_stop_even_if_the_runner_is_killed(tmp_path, operator):
+def test_robots_stop_even_if_the_runner_is_killed(started, tmp_path, operator):
     path = write_swarm(tmp_path, FAR, world=EMPTY)
     operator.listen(Twist, "/scout_1/cmd_vel", 10)
     with swarm(path) as popen:
         assert operator.until(lambda: any(twist.linear.x > 0 for twist in operator.on("/scout_1/cmd_vel")), 30)
         popen.kill()
-        assert operator.until(lambda: not alive(str(tmp_path)), 5)
+        assert operator.until(lambda: not started(), 5)
     assert operator.on("/scout_1/cmd_vel")[-1] == Twist()
