@@ -1,0 +1,35 @@
+"""Stands in for ROS 2's ``launch``, which PyPI lacks: the few classes that our launch file uses, with their signatures.
+
+What mypy checks the launch file against, and what its tests run it with. Nothing here starts anything.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Iterable
+
+
+class LaunchDescriptionEntity:
+    """What a launch description consists of."""
+
+
+class LaunchContext:
+    """What is known while launching."""
+
+    def __init__(self, *, argv: Iterable[str] | None = None, noninteractive: bool = False) -> None:
+        self.launch_configurations: dict[str, str] = {}
+        """the arguments' values"""
+        self.asyncio_loop: AbstractEventLoop
+        """runs by the time events are handled"""
+
+
+class LaunchDescription(LaunchDescriptionEntity):
+    """What to launch."""
+
+    def __init__(
+        self,
+        initial_entities: Iterable[LaunchDescriptionEntity] | None = None,
+        *,
+        deprecated_reason: str | None = None,
+    ) -> None:
+        self.entities = list(initial_entities or ())
