@@ -16,7 +16,8 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.runtime import Controller, UnsafeCommandError
 from kdmarl_ros.diagnostics import ERROR, OK, WARN, Diagnostics
 from kdmarl_ros.faults import WAITS, Cause, Fault
-from kdmarl_ros.inputs import Inputs, arrival_time
+from kdmarl_ros.inputs import Inputs
+from kdmarl_ros.latest import arrival_time
 
 RESUME_CYCLES = 3
 """Good control cycles in a row after which a stopped robot moves again, at the soonest."""
