@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.runtime import Controller, UnsafeCommandError
+from kdmarl_core.runtime import Controller, TooOldError, UnsafeCommandError
 from kdmarl_ros.diagnostics import ERROR, OK, WARN, Diagnostics
 from kdmarl_ros.faults import WAITS, Cause, Fault
 from kdmarl_ros.inputs import Inputs
@@ -24,6 +24,9 @@ RESUME_CYCLES = 3
 
 LATE_CYCLES = 3
 """Late control cycles in a row that stop the robot."""
+
+CLOCK_STEP = 200_000_000
+"""By which wall time and the steady clock may differ between two looks at them [ns]; more is a clock that was set."""
 
 SOONEST, LATEST = 0.75, 1.4
 """From one control cycle to the next that a sensor starts, and to the one that the timer starts for want of it
@@ -127,11 +130,15 @@ class ControlLoop:
         self.controller, self.inputs = controller, inputs
         self._listen()
         if active and reason:
-            self._stand()
-            self._wait(reason)
+            self.pause(reason)
         if retime:
             self._start_timer()
             self._wind_watchdog(1.0)
+
+    def pause(self, reason: str) -> None:
+        """Stand, and drive on from there once the inputs are seen to be good."""
+        self._stand()
+        self._wait(reason)
 
     def trust_clock(self, trouble: str) -> None:
         """Stand while ``trouble`` says what is wrong with the last message on ``/clock``; drive on when it is empty.
@@ -156,6 +163,8 @@ class ControlLoop:
             self._check_deadline()
         except Fault as fault:
             self._halt(fault)
+        except TooOldError as error:
+            self._halt(Fault(Cause.STALE, str(error)))
         except UnsafeCommandError as error:
             self._halt(Fault(Cause.OUTPUT, f"{error}; replace the policy file"))
         except KdmarlError as error:
@@ -250,13 +259,16 @@ class ControlLoop:
         steady = time.monotonic_ns()
         if now != seen:
             self._clock_seen = (now, steady)
-        if now < seen:  # to zero, too
+        # Wall time goes as the steady clock does, unless somebody sets it.
+        stepped = 0 if self._clock.ros_time_is_active or not seen else (now - seen) - (steady - seen_at)
+        if now < seen or abs(stepped) > CLOCK_STEP:  # to zero, too
             self.inputs.clear()
             self._begin_waiting()
             self._start_timer()
-            raise Fault(
-                Cause.CLOCK_JUMPED_BACK, f"ROS time jumped back by {(seen - now) / 1e9:.2f} s; waiting for new inputs"
-            )
+            by = abs(stepped or now - seen) / 1e9
+            if stepped > 0:
+                raise Fault(Cause.CLOCK_JUMPED_AHEAD, f"the clock was set ahead by {by:.2f} s; waiting for new inputs")
+            raise Fault(Cause.CLOCK_JUMPED_BACK, f"ROS time jumped back by {by:.2f} s; waiting for new inputs")
         if now == 0:
             raise Fault(Cause.WAITING, "waiting for /clock")
         if seen == 0:  # simulated time has come up: what arrived before has no time of arrival

@@ -10,6 +10,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from kdmarl_core.runtime import Policy, ScanGuard
+from kdmarl_ros.commands import Commands
 from kdmarl_ros.faults import WAITS, Cause
 from kdmarl_ros.qos import Endpoint
 
@@ -20,6 +21,7 @@ class Diagnostics:
     """State of one robot, published once a second and whenever it changes.
 
     Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``endpoints`` to tell QoS trouble of,
+    ``commands`` to tell whether anybody listens to,
     ``cycles`` (commands given), ``guarded_cycles`` (of these, changed by the guard), ``stops`` by cause, and
     ``compute_time`` of the last cycle [s].
     """
@@ -33,6 +35,7 @@ class Diagnostics:
         self.policy: Policy | None = None
         self.guard: ScanGuard | None = None
         self.endpoints: list[Endpoint] = []
+        self.commands: Commands | None = None
         self.cycles = 0
         self.guarded_cycles = 0
         self.stops: Counter[Cause] = Counter()
@@ -46,11 +49,17 @@ class Diagnostics:
         if at_once:
             self._publish()
 
+    def renew(self) -> None:
+        """Say the same, at once: who listens has changed."""
+        self._publish()
+
     def _publish(self) -> None:
         level, message = self._state
         values = self._values()
         if level == OK and values["incompatible_qos"]:
             level, message = WARN, f"{message}, but with an incompatible QoS: {values['incompatible_qos']}"
+        elif level == OK and self.commands and (unheard := self.commands.unheard()):
+            level, message = WARN, f"{message}, but {unheard}"
         status = DiagnosticStatus(
             level=level,
             name=f"{self._robot}: policy",

@@ -15,10 +15,17 @@ from kdmarl_core.contract import KdmarlError, Readings, Term
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors, Velocity
+from kdmarl_core.runtime.scan_guard import ages
 from kdmarl_ros.faults import Cause, Fault
 from kdmarl_ros.latest import ORDERS, Latest
-from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets
+from kdmarl_ros.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets, turn_time
 from kdmarl_ros.qos import Endpoint
+
+SEEING = (Lidar, RangeSensors)
+"""Terms that look at distances."""
+
+FIRST_TURN = 0.5
+"""Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
 
 
 def required_topics(terms: list[Term]) -> dict[str, type]:
@@ -82,6 +89,7 @@ class Inputs:
         except KdmarlError:
             self.destroy()
             raise
+        self._sight = {kind: max((t.range for t in terms if isinstance(t, kind)), default=0.0) for kind in SEEING}
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
 
@@ -114,7 +122,7 @@ class Inputs:
     def clear(self) -> None:
         """Forget what the sensors said; goals and targets stand."""
         for latest in self._sensors:
-            latest.message = None
+            latest.clear()
 
     def check(self, now: int, arrival_now: int) -> None:
         """See that every sensor's message is there and fresh.
@@ -146,16 +154,29 @@ class Inputs:
                 goal = to_goal(self._order("goal_pose", odometry), odometry, motion)
             if "targets" in self._latest:
                 targets = to_targets(self._order("targets", odometry), odometry, motion)
+        scan = self._latest.get("scan")
         return Readings(
-            scan=to_scan(self._latest["scan"].message) if "scan" in self._latest else None,
-            ranges=to_ranges([latest.message for latest in self._ranges]) if self._ranges else None,
+            scan=to_scan(scan.message, self._sight[Lidar]) if scan else None,
+            ranges=to_ranges([latest.message for latest in self._ranges], self._sight[RangeSensors])
+            if self._ranges
+            else None,
             goal=goal,
             velocity=velocity,
             neighbors=to_neighbors(self._latest["neighbors"].message, base_frame)
             if "neighbors" in self._latest
             else None,
             targets=targets,
+            age=self._age(now, arrival_now),
+            time=arrival_now / 1e9,
         )
+
+    def _age(self, now: int, arrival_now: int) -> tuple[float, float]:
+        """Of the distances that were measured: no less and no more than [s]."""
+        found = [ages(*latest.since(now, arrival_now), turn=0.0) for latest in self._ranges]
+        if (scan := self._latest.get("scan")) is not None:
+            interval = min(self.timeout, FIRST_TURN) if scan.interval is None else scan.interval
+            found.append(ages(*scan.since(now, arrival_now), turn_time(scan.message, interval)))
+        return (min(age[0] for age in found), max(age[1] for age in found)) if found else (0.0, 0.0)
 
     def _order(self, topic: str, odometry: Odometry) -> Any:
         """What was received last on ``topic``, else the first message."""

@@ -17,6 +17,7 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.subscription import Subscription
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,7 @@ from kdmarl_core.contract import KdmarlError, Robot, load_swarm
 from kdmarl_ros.judgement import Judgement, Track, judge
 from kdmarl_ros.parameters import read_names, read_parameter
 from kdmarl_ros.process import run, spinning
+from kdmarl_ros.qos import type_name
 
 try:
     from kdmarl_ros.tracks_figure import save_tracks
@@ -82,27 +84,38 @@ class JudgeNode(Node):
         self._now = -math.inf
         self._heard = time.monotonic()
         self._commanded = False
+        self._command_subscriptions: dict[str, Subscription] = {}
         self._stray: dict[str, tuple[float, str]] = {}
         """robot → since when there is nothing but stray odometry of it [s, steady clock], and what is wrong"""
         for robot in self._swarm.robots:
             self._subscribe(robot)
 
     def _subscribe(self, robot: Robot) -> None:
-        stamped = self._swarm.defaults.stamped_commands
-
-        def note_command(message: Twist | TwistStamped) -> None:
-            twist = message.twist if stamped else message
-            self._commanded = self._commanded or bool(twist.linear.x or twist.angular.z)
-
         self.create_subscription(
             Odometry,
             f"{robot.name}/odom",
             lambda message: self._note_odometry(robot.name, message),
             qos_profile_sensor_data,
         )
-        self.create_subscription(
-            TwistStamped if stamped else Twist, f"{robot.name}/cmd_vel", note_command, QoSProfile(depth=1)
-        )
+
+    def _follow_commands(self) -> None:
+        """Listen to the robots' commands, as the type that each publishes."""
+        for robot in self._swarm.robots:
+            topic = f"/{robot.name}/cmd_vel"
+            types = {info.topic_type for info in self.get_publishers_info_by_topic(topic)}
+            kind = next((kind for kind in (TwistStamped, Twist) if type_name(kind) in types), None)
+            subscription = self._command_subscriptions.get(robot.name)
+            if kind is None or (subscription and subscription.msg_type is kind):
+                continue
+            if subscription:
+                self.destroy_subscription(subscription)
+            self._command_subscriptions[robot.name] = self.create_subscription(
+                kind, topic, self._note_command, QoSProfile(depth=1)
+            )
+
+    def _note_command(self, message: Twist | TwistStamped) -> None:
+        twist = message.twist if isinstance(message, TwistStamped) else message
+        self._commanded = self._commanded or bool(twist.linear.x or twist.angular.z)
 
     def _note_odometry(self, name: str, message: Odometry) -> None:
         self._heard = time.monotonic()
@@ -185,6 +198,8 @@ class JudgeNode(Node):
     def _pause(self) -> None:
         """Let messages come in between two looks at them."""
         time.sleep(0.02)
+        if not self._commanded:
+            self._follow_commands()
         for since, wrong in list(self._stray.values()):
             if time.monotonic() - since > STRAY_TIMEOUT:
                 raise KdmarlError(

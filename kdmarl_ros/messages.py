@@ -24,6 +24,10 @@ MAX_POSES = 1_000
 """... poses of one message: more would take longer than a control cycle may."""
 
 
+SAME_SIGHT = 0.999
+"""Share of the range that a policy was trained for which a sensor has to have: drivers round."""
+
+
 class Motion(NamedTuple):
     """Where a robot is and how it moves."""
 
@@ -39,20 +43,25 @@ class Motion(NamedTuple):
     """[rad/s]"""
 
 
-def to_scan(message: LaserScan) -> Scan:
+def to_scan(message: LaserScan, sight: float = 0.0) -> Scan:
     """A scan whose ``ranges`` share the message's memory.
 
+    Args:
+        message: of the lidar.
+        sight: how far it has to see [m].
+
     Raises:
-        Fault: it has too many beams, its limits make no sense, or too many beams are invalid.
+        Fault: it has too many beams, its limits make no sense, it sees less far, or too many beams are invalid.
     """
     ranges = np.frombuffer(message.ranges, np.float32)
     if ranges.size > MAX_BEAMS:
         raise _malformed(f"scan has {ranges.size} beams, at most {MAX_BEAMS} are taken; thin it out in the driver")
-    if not 0 <= message.range_min < message.range_max < math.inf:
+    if not 0 <= message.range_min < message.range_max:  # NaN as well; a range_max of inf is one that nobody knows
         raise _malformed(
             f"scan has range_min {message.range_min:g} and range_max {message.range_max:g} m; "
             "set 0 <= range_min < range_max in the lidar driver"
         )
+    _require_sight("scan", message.range_max, sight)
     # inf (nothing seen) is valid and -inf (too close) too; NaN and distances below range_min say nothing.
     valid = np.count_nonzero(ranges >= message.range_min) + np.count_nonzero(ranges == -np.inf)
     if ranges.size - valid > MAX_INVALID * ranges.size:
@@ -60,17 +69,49 @@ def to_scan(message: LaserScan) -> Scan:
     return Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
 
 
-def to_ranges(messages: list[Range]) -> np.ndarray:
+def turn_time(message: LaserScan, interval: float) -> float:
+    """From a scan's first beam to its last [s].
+
+    Args:
+        message: that may say so by ``time_increment``, or by ``scan_time``, which is no less.
+        interval: from the scan before [s], for a message that says neither.
+    """
+    said = message.time_increment * (len(message.ranges) - 1)
+    return next((time for time in (said, message.scan_time) if time > 0), interval)
+
+
+def to_ranges(messages: list[Range], sight: float = 0.0) -> np.ndarray:
     """Distances of single sensors, (sensors,) float32 [m].
 
+    What lies beyond ``max_range`` is inf, nothing seen. What lies below ``min_range`` is -inf, too near to measure,
+    unless it is 0: sensors that have failed to measure say that, which reads as NaN.
+
+    Args:
+        messages: one of each sensor.
+        sight: how far each has to see [m].
+
     Raises:
-        Fault: too many are NaN.
+        Fault: one sees less far, or too many say nothing.
     """
-    ranges = np.array([message.range for message in messages], np.float32)
+    for index, message in enumerate(messages):
+        _require_sight(f"range_{index}", message.max_range, sight)
+    ranges, nearest, farthest = np.array(
+        [(message.range, message.min_range, message.max_range) for message in messages], np.float32
+    ).T
+    failed = (ranges <= 0) & (ranges < nearest) & (ranges != -np.inf)
+    ranges = np.where(ranges < nearest, np.where(failed, np.nan, -np.inf), np.where(ranges > farthest, np.inf, ranges))
     invalid = int(np.isnan(ranges).sum())
     if invalid > MAX_INVALID * ranges.size:
-        raise _malformed(f"{invalid} of {ranges.size} range sensors give NaN; check them")
-    return ranges
+        raise _malformed(f"{invalid} of {ranges.size} range sensors give NaN, or 0 below their min_range; check them")
+    return ranges.astype(np.float32)
+
+
+def _require_sight(topic: str, farthest: float, sight: float) -> None:
+    if not farthest >= sight * SAME_SIGHT:  # NaN as well
+        raise _malformed(
+            f"{topic} sees {farthest:g} m far, the policy was trained to see {sight:g} m; set the sensor's greatest "
+            "range in its driver, or give a policy that was trained for this sensor"
+        )
 
 
 def to_motion(message: Odometry) -> Motion:

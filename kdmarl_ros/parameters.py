@@ -11,9 +11,12 @@ from rclpy.parameter import Parameter
 
 from kdmarl_core.contract import KdmarlError
 
+ANY = "any type"
+"""Given as the limits of a parameter that may be text or something else."""
+
 
 def read_parameter(
-    node: Node, name: str, default: Any, description: str, within: tuple[float, float] | None = None
+    node: Node, name: str, default: Any, description: str, within: tuple[float, float] | str | None = None
 ) -> Any:
     """Declare a read-only parameter and return its value.
 
@@ -22,12 +25,14 @@ def read_parameter(
         name: of the parameter.
         default: its value when none is given, or a ``Parameter.Type`` for no value (None).
         description: for ``ros2 param describe``.
-        within: lowest and highest value of a number.
+        within: lowest and highest value of a number, or ``ANY``.
 
     Raises:
         KdmarlError: the value given is of another type or out of range.
     """
-    descriptor = ParameterDescriptor(description=description, read_only=True)
+    descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=within == ANY)
+    if within == ANY:
+        within = None
     if within and isinstance(default, float):
         descriptor.floating_point_range = [FloatingPointRange(from_value=within[0], to_value=within[1])]
     elif within:

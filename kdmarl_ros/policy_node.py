@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any
 
 import rclpy
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Twist, TwistStamped
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -21,13 +20,13 @@ from rosgraph_msgs.msg import Clock
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
+from kdmarl_ros.commands import AUTO, Commands
 from kdmarl_ros.control_loop import LATEST, ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.inputs import Inputs, required_topics
-from kdmarl_ros.parameters import read_parameter
+from kdmarl_ros.parameters import ANY, read_parameter
 from kdmarl_ros.plan import ROBOT_NODE
 from kdmarl_ros.process import initialise
-from kdmarl_ros.qos import COMMAND_QOS, Endpoint
 from kdmarl_ros.restarts import BAD_INPUT
 from kdmarl_ros.signals import StopSignal
 
@@ -75,7 +74,9 @@ class PolicyNode(LifecycleNode):
         self._timeout = read_parameter(
             self, "sensor_timeout", 0.5, "age at which an input stops the robot [s]", (0.05, 10.0)
         )
-        self._stamped = read_parameter(self, "stamped_commands", False, "command by TwistStamped instead of Twist")
+        stamped = read_parameter(
+            self, "stamped_commands", AUTO, "command by TwistStamped instead of Twist; auto: as is subscribed to", ANY
+        )
         self._scan_guard = read_parameter(
             self, "scan_guard", False, "stop short of what the robot's own lidar or range sensors see"
         )
@@ -83,10 +84,8 @@ class PolicyNode(LifecycleNode):
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
 
         self._diagnostics = Diagnostics(self)
-        self._command_endpoint = Endpoint(self, "cmd_vel", COMMAND_QOS, is_publisher=True)
-        self._commands = self._command_endpoint.make(
-            self.create_lifecycle_publisher, TwistStamped if self._stamped else Twist
-        )
+        self._commands = Commands(self, stamped, self._diagnostics.renew)
+        self._diagnostics.commands = self._commands
         self._loop: ControlLoop | None = None
         """None while unconfigured"""
         self._orders: dict[str, Any] = {}
@@ -138,6 +137,7 @@ class PolicyNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the gate and start the control loop."""
+        self._commands.activate()
         super().on_activate(state)
         if self._loop:
             self._loop.start()
@@ -146,6 +146,7 @@ class PolicyNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the robot and close the gate."""
         self._stop("inactive")
+        self._commands.deactivate()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -170,7 +171,7 @@ class PolicyNode(LifecycleNode):
             self._release("shut down")
             end = time.monotonic() + ARRIVAL_TIME
             # Bit by bit: the call keeps all threads waiting, and other robots of this process have to stop, too.
-            while driving and time.monotonic() < end and not self._commands.wait_for_all_acked(Duration(nanoseconds=1)):
+            while driving and time.monotonic() < end and not self._commands.arrived():
                 time.sleep(0.01)
         finally:
             self.destroy_node()
@@ -201,19 +202,13 @@ class PolicyNode(LifecycleNode):
     def _tell_of(self, controller: Controller | None, inputs: Inputs | None) -> None:
         self._diagnostics.policy = controller.policy if controller else None
         self._diagnostics.guard = controller.guard if controller else None
-        self._diagnostics.endpoints = [self._command_endpoint, *(inputs.endpoints if inputs else [])]
+        self._diagnostics.endpoints = [self._commands.endpoint, *(inputs.endpoints if inputs else [])]
 
     def _publish(self, linear: float, angular: float) -> None:
         """Command a forward speed [m/s] and a yaw rate [rad/s]."""
-        twist = Twist()
-        twist.linear.x, twist.angular.z = linear, angular
-        if not self._stamped:
-            self._commands.publish(twist)
-            return
-        message = TwistStamped(twist=twist)
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = f"{self.get_namespace()}/base_link".lstrip("/")
-        self._commands.publish(message)
+        self._commands.publish(linear, angular)
+        if (linear or angular) and self._commands.look() and self._loop:
+            self._loop.pause("standing before commands of another type, which the base subscribes to")
 
     def _read_trigger(self) -> bool:
         """Whether a sensor's new message starts a control cycle."""

@@ -48,21 +48,24 @@ class Endpoint:
         self._is_publisher = is_publisher
         self._parameters = f"qos_overrides.{self.topic}.{'publisher' if is_publisher else 'subscription'}"
         self._policy = ""
+        self._type = ""
+        self._has_events = True
 
-    def make(self, create: Callable[..., Any], kind: type, *callback: Callable[[Any], None]) -> Any:
+    def make(self, create: Callable[..., Any], kind: type, *callback: Callable[..., None]) -> Any:
         """The publisher or subscription that ``create``, a function of the node, makes for messages of type ``kind``.
 
         Raises:
             KdmarlError: an override does not fit.
         """
         events = PublisherEventCallbacks if self._is_publisher else SubscriptionEventCallbacks
+        self._type = type_name(kind)
         try:
-            return create(
+            made = create(
                 kind,
                 self._name,
                 *callback,
                 self._qos,
-                event_callbacks=events(incompatible_qos=self._note),
+                event_callbacks=events(incompatible_qos=self._note, use_default_callbacks=False),
                 qos_overriding_options=QoSOverridingOptions(OVERRIDABLE, callback=_check_depth),
             )
         except (RuntimeError, InvalidQosOverridesError, InvalidParameterTypeException) as error:
@@ -70,13 +73,37 @@ class Endpoint:
                 f"one of the parameters '{self._parameters}.*' does not fit ({error}); give reliability (reliable, "
                 "best_effort), durability (volatile, transient_local) or depth (1 or more)"
             ) from None
+        self._has_events = bool(made.event_handlers)  # rclpy leaves out those that the middleware does not have
+        return made
 
     def incompatible(self) -> str:
         """Name of the policy that keeps somebody on the topic from talking with us; empty if all that are there fit."""
         # The middleware tells of those that come, not of those that go: what it told is checked against who is there.
-        if not self._policy or all(map(self._fits, self._others())):
+        if self._has_events and not self._policy:
             return ""
-        return self._policy
+        reasons = [reason for info in self._infos() if (reason := self._conflict(info))]
+        if not reasons:
+            return ""
+        return self._policy or ("durability" if "local" in reasons[0] else "reliability")
+
+    def wrong_type(self) -> str:
+        """Type of another than our messages that somebody on the topic gives or takes; empty if all have ours."""
+        return next((info.topic_type for info in self._infos() if info.topic_type != self._type), "")
+
+    def trouble(self) -> str:
+        """What keeps somebody on the topic from talking with us; empty if nothing does."""
+        if wrong := self.wrong_type():
+            return f"the type {wrong} instead of {self._type}"
+        policy = self.incompatible()
+        return f"an incompatible QoS ({policy})" if policy else ""
+
+    def others(self) -> list[str]:
+        """Full names of the nodes on the other side of the topic."""
+        return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in self._infos())
+
+    def types(self) -> set[str]:
+        """Types of message on the other side of the topic."""
+        return {info.topic_type for info in self._infos()}
 
     def _note(self, event: Any) -> None:
         self._policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
@@ -86,14 +113,21 @@ class Endpoint:
             f"'{self._parameters}.{self._policy}'"
         )
 
-    def _others(self) -> list[Any]:
+    def _infos(self) -> list[Any]:
         if self._is_publisher:
             return self._node.get_subscriptions_info_by_topic(self.topic)
         return self._node.get_publishers_info_by_topic(self.topic)
 
-    def _fits(self, other: Any) -> bool:
+    def _conflict(self, other: Any) -> str:
+        """What rclpy says of the other's QoS if it does not fit; else empty."""
         pair = (self._qos, other.qos_profile) if self._is_publisher else (other.qos_profile, self._qos)
-        return qos_check_compatible(*pair)[0] != QoSCompatibility.ERROR
+        compatibility, reason = qos_check_compatible(*pair)
+        return reason.lower() if compatibility == QoSCompatibility.ERROR else ""
+
+
+def type_name(kind: type) -> str:
+    """Full name of a message's type, such as ``geometry_msgs/msg/Twist``."""
+    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
 
 
 def _check_depth(qos: QoSProfile) -> SetParametersResult:

@@ -25,6 +25,9 @@ DOMAIN = take_domain()
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
+EXTRA: dict[str, str] = {}
+"""Environment of the processes that are started while it holds something."""
+
 _NUMBERS = itertools.count(1)
 
 
@@ -60,13 +63,14 @@ def module_process(module: str, arguments: list[str], output: IO[str] | None = N
 
 @contextmanager
 def python_process(arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run Python with ``arguments``; the rest as for :func:`node_process`."""
+    """Run Python with ``arguments``, in the environment with ``EXTRA``; the rest as for :func:`node_process`."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env={
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),
             "PYTHONUNBUFFERED": "1",
+            **EXTRA,
         },
         stdout=output or subprocess.PIPE,
         stderr=subprocess.STDOUT,

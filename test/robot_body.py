@@ -6,6 +6,7 @@ import array
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Twist
@@ -33,7 +34,8 @@ class RobotBody(Client):
 
     Attributes: ``commands`` as (time of arrival, forward speed, yaw rate), ``diagnostics`` as (level, message, values),
     ``sent`` with the time of the last message by topic, ``lateness``, the longest that sensor messages were late since
-    it was set to zero [s], and ``edits``, which change (or, returning None, withhold) messages by topic.
+    it was set to zero [s], ``edits``, which change (or, returning None, withhold) messages by topic, ``offset`` of its
+    clock [s], and ``twins``, publishers which say the same as those of their topics.
     """
 
     def __init__(self, command_type: type = Twist, namespace: str = "/r1", topics: tuple[str, ...] = ()) -> None:
@@ -43,10 +45,13 @@ class RobotBody(Client):
         self.sent: dict[str, float] = {}
         self.lateness = 0.0
         self.edits: dict[str, Edit] = {}
+        self.offset = 0.0
+        self.twins: dict[str, Any] = {}
         self.sim_time: float | None = None
         self.clock_runs = True
         self._name = namespace.strip("/")
         self._ticked = 0.0
+        self._ear: Any = None
         node = self.node
         topics = topics or ("scan", "odom", *(f"range_{index}" for index in range(8)))
         self._publishers = {
@@ -55,7 +60,8 @@ class RobotBody(Client):
         }
         self.goals = node.create_publisher(PoseStamped, f"{namespace}/goal_pose", 1)
         self.targets = node.create_publisher(PoseArray, f"{namespace}/targets", 1)
-        node.create_subscription(command_type, f"{namespace}/cmd_vel", self._command, 10)
+        self._command_topic = f"{namespace}/cmd_vel"
+        self.listen_to(command_type)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnose, 10)
         self._change = node.create_client(ChangeState, f"{namespace}/policy/change_state")
         self._get = node.create_client(GetState, f"{namespace}/policy/get_state")
@@ -75,12 +81,28 @@ class RobotBody(Client):
             if message is not None:
                 self.sent[topic] = time.monotonic()
                 publisher.publish(message)
+                if topic in self.twins:
+                    self.twins[topic].publish(message)
 
-    def offer(self, topic: str, qos: QoSProfile) -> None:
-        """Publish ``topic`` with another quality of service from now on."""
+    def offer(self, topic: str, qos: QoSProfile, kind: type | None = None) -> None:
+        """Publish ``topic`` with another quality of service from now on, or nothing but a claim to be of ``kind``."""
         old = self._publishers[topic]
-        self._publishers[topic] = self.node.create_publisher(_kind(topic), old.topic_name, qos)
+        name = old.topic_name
         self.node.destroy_publisher(old)
+        self._publishers[topic] = self.node.create_publisher(kind or _kind(topic), name, qos)
+        if kind:
+            self.edits[topic] = lambda message: None
+
+    def double(self, topic: str, qos: QoSProfile) -> None:
+        """Publish ``topic`` by a second publisher, too, from when that is connected."""
+        twin = self.node.create_publisher(_kind(topic), self._publishers[topic].topic_name, qos)
+        assert self.until(twin.get_subscription_count, 5)
+        self.twins[topic] = twin
+
+    def single(self) -> None:
+        """Every topic has but one publisher again."""
+        while self.twins:
+            self.node.destroy_publisher(self.twins.popitem()[1])
 
     def simulate_time(self, start: float) -> None:
         """Stamp by simulated time [s], and publish it as long as ``clock_runs``."""
@@ -99,7 +121,7 @@ class RobotBody(Client):
         self.node.create_timer(CLOCK_PERIOD, tick)
 
     def now(self) -> float:
-        return time.time() if self.sim_time is None else self.sim_time
+        return time.time() + self.offset if self.sim_time is None else self.sim_time
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -109,6 +131,12 @@ class RobotBody(Client):
         self.publish()
 
     # In
+
+    def listen_to(self, kind: type | None) -> None:
+        """Listen for commands of ``kind`` from now on; None not at all."""
+        if self._ear is not None:
+            self.node.destroy_subscription(self._ear)
+        self._ear = kind and self.node.create_subscription(kind, self._command_topic, self._command, 10)
 
     def _command(self, message) -> None:
         twist = getattr(message, "twist", message)

@@ -16,9 +16,10 @@ from queue import Empty, SimpleQueue
 import rclpy
 
 from faults.cases import CASES
-from faults.harness import MODELS, Case, Disturbed, Scene, run_trial
+from faults.harness import MODELS, Case, Disturbed, Scene, kind_of, make_scene, run_trial
 from faults.report import TITLE, Found, conditions, faults_section, holds, summarise
 from kdmarl_core.contract.pages import write_section
+from wall_clock import missing
 
 
 def main() -> int:
@@ -35,12 +36,12 @@ def main() -> int:
     command = f"make faults REPETITIONS={arguments.repetitions} MODEL={arguments.model}"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for sim_time in (False, True):
-            cases = [case for case in CASES if case.sim_time == sim_time]
-            scenes = [
-                Scene(Path(folder), arguments.model, sim_time, f"/{'sim' if sim_time else 'r'}{number + 1}")
-                for number in range(1 if sim_time else arguments.robots)  # there is but one /clock
-            ]
+        for kind, number in (("", arguments.robots), ("sets_clock", 1), ("sim_time", 1)):  # there is but one /clock
+            cases = [case for case in CASES if kind_of(case) == kind]
+            if kind == "sets_clock" and (reason := missing(arguments.model)):
+                print(f"left out: {', '.join(case.name for case in cases)}: {reason}", flush=True)
+                continue
+            scenes = [make_scene(Path(folder), arguments.model, kind, f"/{kind or 'r'}{n + 1}") for n in range(number)]
             found = measure(cases, arguments.repetitions, scenes)
             rows += [summarise(case, found[case.name]) for case in cases]
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {"models": {}}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import array
+import itertools
 import math
 import signal
 import time
 from collections.abc import Callable
+
+from geometry_msgs.msg import Twist, TwistStamped
+from sensor_msgs.msg import PointCloud2
 
 from faults.harness import (
     AGED,
@@ -188,6 +192,72 @@ def activated_without_clock(scene: Scene) -> float:
     return transition(ACTIVATE)(scene)
 
 
+def alternating(*frames: str) -> Edit:
+    """An edit that puts messages into the ``frames`` in turn."""
+    turns = itertools.cycle(frames)
+
+    def edit(message):
+        message.header.frame_id = next(turns)
+        return message
+
+    return edit
+
+
+def doubled(scene: Scene) -> float:
+    """A second lidar publishes on the topic of the first."""
+    scene.body.double("scan", RELIABLE)
+    now = time.monotonic()
+    scene.body.publish()
+    return now
+
+
+def single(scene: Scene) -> float:
+    """It does not any more."""
+    scene.body.single()
+    return time.monotonic()
+
+
+def mistyped(scene: Scene) -> float:
+    """The lidar is replaced by one that gives another type of message."""
+    begun = scene.body.sent["scan"]
+    scene.body.offer("scan", RELIABLE, PointCloud2)
+    return begun
+
+
+def retyped(scene: Scene) -> float:
+    """The lidar gives scans again."""
+    scene.body.edits.clear()
+    return offering(RELIABLE)(scene)
+
+
+def heard_as(kind: type | None) -> Step:
+    """The base listens for commands of ``kind``, or not at all."""
+
+    def inject(scene: Scene) -> float:
+        now = time.monotonic()
+        scene.body.listen_to(kind)
+        return now
+
+    return inject
+
+
+def clock_set(seconds: float) -> Step:
+    """The computer's clock is set, which is that of the sensors, too."""
+
+    def inject(scene: Scene) -> float:
+        offset = scene.wall_clock.offset + seconds
+        scene.wall_clock.set(offset)
+        scene.body.offset = offset
+        return time.monotonic()
+
+    return inject
+
+
+def nothing(scene: Scene) -> float:
+    """It mends itself."""
+    return time.monotonic()
+
+
 def _sensor(name: str, inject: Step, limit: float, counted: str, text: str) -> Case:
     return Case(name=name, inject=inject, recover=honest, limit=limit, counted=f"stops_{counted}", text=text)
 
@@ -253,6 +323,60 @@ CASES = [
         "malformed_input",
         "2 of 3 range sensors give NaN",
     ),
+    _malformed("range too short", "scan", "scan sees 2 m far, the policy was trained to see 3.5 m", range_max=2.0),
+    Case(
+        name="range_max infinite",
+        inject=spoilt(edited(range_max=INF), "scan"),
+        recover=honest,
+        limit=AGED,
+        harmless=True,
+    ),
+    _sensor(
+        "scan too old for the guard",
+        spoilt(edited(scan_time=2.0), "scan"),
+        AT_ONCE,
+        "stale_input",
+        "too old for the scan guard",
+    ),
+    _sensor(
+        "frame differs",
+        spoilt(alternating("front_lidar", "rear_lidar"), "scan"),
+        AGED,
+        "mixed_input",
+        "several devices in turn, in the frames 'front_lidar' and 'rear_lidar'",
+    ),
+    Case(
+        name="two publishers",
+        inject=doubled,
+        recover=single,
+        limit=AGED,
+        counted="stops_mixed_input",
+        text="scan comes from several publishers in turn",
+    ),
+    Case(
+        name="wrong type in",
+        inject=mistyped,
+        recover=retyped,
+        limit=AGED,
+        counted="stops_stale_input",
+        text="a publisher there has the type sensor_msgs/msg/PointCloud2 instead of sensor_msgs/msg/LaserScan",
+    ),
+    Case(
+        name="wrong type out",
+        inject=heard_as(TwistStamped),
+        recover=heard_as(Twist),
+        limit=AGED,
+        warns=True,
+        text="cmd_vel has the type geometry_msgs/msg/TwistStamped instead of geometry_msgs/msg/Twist",
+    ),
+    Case(
+        name="nobody listens",
+        inject=heard_as(None),
+        recover=heard_as(Twist),
+        limit=AGED,
+        warns=True,
+        text="nobody subscribes to /.*cmd_vel",
+    ),
     _malformed("odom position NaN", "odom", "not finite", pose__pose__position__x=NAN),
     _malformed("odom velocity infinite", "odom", "not finite", twist__twist__angular__z=INF),
     _malformed("odom velocity beyond float32", "odom", "not finite", twist__twist__linear__x=1e300),
@@ -285,6 +409,24 @@ CASES = [
     *(
         Case(name=number.name, inject=signalled(number), recover=started, limit=AT_ONCE, whole_process=True)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ),
+    Case(
+        name="wall clock +1 h",
+        inject=clock_set(3600.0),
+        recover=nothing,
+        limit=AT_ONCE,
+        counted="stops_clock_jumped_ahead",
+        text="the clock was set ahead by 3600",
+        sets_clock=True,
+    ),
+    Case(
+        name="wall clock -1 h",
+        inject=clock_set(-3600.0),
+        recover=nothing,
+        limit=AT_ONCE,
+        counted="stops_clock_jumped_back",
+        text="ROS time jumped back by 3600",
+        sets_clock=True,
     ),
     Case(
         name="clock stopped",

@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -20,6 +20,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 import onnx
+from geometry_msgs.msg import Twist
 from onnx import helper
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -30,6 +31,7 @@ from loopback import LOOPBACK
 from node_process import module_process, node_process
 from robot_body import RobotBody, place, places
 from support import write_policy
+from wall_clock import WallClock
 
 os.environ |= LOOPBACK  # for who runs this without pytest
 
@@ -102,10 +104,17 @@ MODELS: dict[str, Model] = {"process": one_process_each, "host": one_process}
 class Scene:
     """A robot that drives, until somebody breaks something.
 
-    Attributes: ``body``, ``process``, and the node's ``parameters``.
+    Attributes: ``body``, ``process``, the node's ``parameters``, and its ``wall_clock`` where it has one of its own.
     """
 
-    def __init__(self, folder: Path, model: str = "process", sim_time: bool = False, namespace: str = "/r1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: str = "process",
+        sim_time: bool = False,
+        namespace: str = "/r1",
+        wall_clock: WallClock | None = None,
+    ) -> None:
         """Prepare; :meth:`start` starts the node.
 
         Args:
@@ -113,7 +122,9 @@ class Scene:
             model: of ``MODELS``.
             sim_time: the body publishes ``/clock``, too.
             namespace: of the robot.
+            wall_clock: that the node has, and the body goes by.
         """
+        self.wall_clock = wall_clock
         self.body = RobotBody(namespace=namespace, topics=SENSORS)
         self.body.offer("scan", RELIABLE)
         if sim_time:
@@ -137,7 +148,9 @@ class Scene:
         self.body.spin(0.05)  # what the one before said last has come by then
         self.body.diagnostics.clear()
         log = self._stack.enter_context(self.log.open("a"))
-        self.process = self._stack.enter_context(self._model({self.namespace: self.parameters}, log))[self.namespace]
+        with self.wall_clock.worn() if self.wall_clock else nullcontext():
+            processes = self._stack.enter_context(self._model({self.namespace: self.parameters}, log))
+        self.process = processes[self.namespace]
 
     def heal(self) -> None:
         """Everything is well again, whatever was broken, with a new process."""
@@ -148,8 +161,10 @@ class Scene:
     def mend(self) -> None:
         """The body is well again."""
         self.body.edits.clear()
+        self.body.single()
         self.body.clock_runs = True
         self.body.offer("scan", RELIABLE)
+        self.body.listen_to(Twist)
         self.order_good()
 
     def order_good(self) -> None:
@@ -163,6 +178,17 @@ class Scene:
         self.body.close()
 
 
+def kind_of(case: Case) -> str:
+    """What a scene must be able to do for ``case``: "sim_time", "sets_clock", or nothing special."""
+    return next((kind for kind in ("sim_time", "sets_clock") if getattr(case, kind)), "")
+
+
+def make_scene(folder: Path, model: str, kind: str, namespace: str) -> Scene:
+    """A scene for cases of ``kind``."""
+    clock = WallClock(folder / f"{namespace.strip('/')}.clock") if kind == "sets_clock" else None
+    return Scene(folder, model, kind == "sim_time", namespace, clock)
+
+
 def robot_parameters(folder: Path) -> Parameters:
     """Parameters of a ``probe`` that drives by :func:`write_brittle_policy`, both written into ``folder``."""
     types = folder / "robots.yaml"
@@ -174,6 +200,8 @@ def robot_parameters(folder: Path) -> Parameters:
         "goal": list(GOOD_GOAL),
         "targets": list(AT_ROBOT),
         "sensor_timeout": TIMEOUT,
+        "scan_guard": True,
+        "stamped_commands": False,
     }
 
 
@@ -217,6 +245,12 @@ class Case:
     text: str = ""
     sim_time: bool = False
     """needs a scene that simulates time"""
+    sets_clock: bool = False
+    """needs a scene whose wall clock can be set"""
+    warns: bool = False
+    """does not stop the robot: only the diagnostics say ``text``, as a warning"""
+    harmless: bool = False
+    """changes nothing"""
     whole_process: bool = False
     """strikes everything in the node's process"""
 
@@ -226,7 +260,7 @@ class Trial:
     """What one fault took; all in seconds."""
 
     stop: float
-    """from the fault to the zero command's arrival"""
+    """from the fault to the zero command's arrival, or to the warning; NaN of what is harmless"""
     resume: float
     """from the end of the fault to the first command that moves the robot"""
     lateness: float
@@ -253,8 +287,9 @@ def run_trial(scene: Scene, case: Case) -> Trial:
     before = _counts(body)
     body.diagnostics.clear()
     body.lateness = 0.0
+    break_it = _warn if case.warns else _pass_over if case.harmless else _break
     try:
-        stop, lateness = _break(scene, case, before)
+        stop, lateness = break_it(scene, case, before)
     except AssertionError as error:
         others = [key for key, value in _counts(body).items() if key != case.counted and value > before[key]]
         if others:
@@ -282,6 +317,32 @@ def _break(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, flo
         expected = before | {case.counted: before[case.counted] + 1}
         assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"
     return stop, lateness
+
+
+def _warn(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
+    """Time to the warning, and the body's own lateness until then [s]."""
+    body = scene.body
+    broken = case.inject(scene)
+
+    def warned() -> bool:
+        return any(level == b"\x01" and re.search(case.text, message) for level, message, _ in body.diagnostics)
+
+    said = body.until(warned, 5)
+    stop = time.monotonic() - broken
+    assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
+    assert _counts(body) == before, f"counted {_counts(body)}, not {before}"
+    return stop, body.lateness
+
+
+def _pass_over(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
+    """See that the robot drives on."""
+    body = scene.body
+    broken = case.inject(scene)
+    body.spin(AGED + SILENCE)
+    assert not body.stops(broken), f"stands: {body.diagnostics[-1:]}"
+    assert len(body.moving(broken)) > AGED / PERIOD, "does not drive"
+    assert _counts(body) == before, f"counted {_counts(body)}, not {before}"
+    return math.nan, body.lateness
 
 
 def _counts(body: RobotBody) -> dict[str, int]:

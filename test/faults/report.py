@@ -25,7 +25,9 @@ message; the signal) to the arrival of the zero command, of which there must be 
 on*: from the end of the fault to the first command that moves the robot. All in ms, middleware and the harness
 included, and for signals the start of a new process. The limit is one and a half control periods, after the sensor
 timeout where it is that something does not come. The fault must be named and counted in `/diagnostics`, and no other.
-*Bad*: a stop beyond the limit, or anything else not as it must be.
+*Bad*: a stop beyond the limit, or anything else not as it must be. Where nobody listens, or only for another type, the
+robot drives on, and *stop* is the time until `/diagnostics` warns; an infinite `range_max` is taken, and changes
+nothing. Wall time is set for the node and its sensors together, by libfaketime.
 """
 MODEL_NAMES = {"process": "One process for each robot", "host": "One process for all robots of a host"}
 
@@ -155,7 +157,8 @@ def _table(rows: Sequence[dict]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        times = [f"{row[what].get(key, float('nan')):.0f}" for what in ("stop_ms", "resume_ms") for key in QUANTILES]
+        # What is harmless stops nobody.
+        times = [f"{row[what][key]:.0f}" if row[what] else "" for what in ("stop_ms", "resume_ms") for key in QUANTILES]
         bad = len(row["over"]) + len(row["failures"])
         lines.append(f"| {row['name']} | {row['limit_ms']} | {' | '.join(times)} | {bad or ''} |")
     return "\n".join(lines) + "\n"
@@ -165,6 +168,7 @@ QUANTILES = {"p50": 50, "p99": 99, "max": 100}
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
+    values = values[~np.isnan(values)]
     if not values.size:
         return {}
     return {name: round(float(np.percentile(values, percent)), 1) for name, percent in QUANTILES.items()}

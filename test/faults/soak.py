@@ -19,7 +19,7 @@ import numpy as np
 import rclpy
 
 from faults.cases import CASES
-from faults.harness import MODELS, Disturbed, Scene, run_trial
+from faults.harness import MODELS, Disturbed, Scene, kind_of, run_trial
 from faults.report import TITLE, conditions, soak_section
 from kdmarl_core.contract.pages import write_section
 from kdmarl_ros import usage
@@ -81,7 +81,9 @@ class _Breaker:
         self.failures: list[str] = []
         scene.process = process
         self._end = end
-        self._cases = [case for case in CASES if not case.sim_time and case.recover.__name__ != "started"]
+        self._cases = [
+            case for case in CASES if not kind_of(case) and not case.warns and case.recover.__name__ != "started"
+        ]
         if shared:
             self._cases = [case for case in self._cases if not case.whole_process]
         self.thread = threading.Thread(target=self._run)

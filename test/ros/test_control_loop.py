@@ -204,3 +204,21 @@ def test_the_wait_for_a_sensor_counts_from_the_start_of_a_cycle(run):
     run(1.5)
     loop.stop()
     assert np.median(np.diff([at for at, linear in commands if linear])) == pytest.approx(0.14, abs=0.025)
+
+
+@pytest.mark.parametrize(("step", "cause"), [(3600, Cause.CLOCK_JUMPED_AHEAD), (-3600, Cause.CLOCK_JUMPED_BACK)])
+def test_a_clock_that_is_set_stops_the_robot_once(run, step, cause):
+    """Here only the loop's look at the clock steps; test_wall_clock sets that of a whole process."""
+    commands, diagnostics, offset = Commands(), Diagnostics(run.node), [0]
+    loop = ControlLoop(run.node, Driver(), GoodInputs(), commands, diagnostics)
+    read = loop._now
+    loop._now = lambda: read() + offset[0]
+    loop.start()
+    run(0.4)
+    assert not loop.standing
+    offset[0] = round(step * 1e9)
+    run(0.6)
+    assert diagnostics.stops == {cause: 1}
+    assert not loop.standing
+    assert commands.gap() < 0.4
+    loop.stop()

@@ -4,10 +4,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, Twist
 from nav_msgs.msg import Odometry
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan
 
 from kdmarl_core.contract.terms import Goal, Velocity
+from kdmarl_ros.qos import Endpoint
 from node_process import Client, node_process
 from support import ROBOT_TYPES, write_policy
 
@@ -50,7 +52,7 @@ def says(client, message, incompatible):
 def offered(client, topic, is_publisher):
     """QoS of the robot's own endpoint on ``topic``, as others see it."""
     ask = client.node.get_publishers_info_by_topic if is_publisher else client.node.get_subscriptions_info_by_topic
-    assert client.until(lambda: ask(topic))
+    assert client.until(lambda: len(ask(topic)) == 1, 30)  # those of nodes that were killed before are gone by then
     return ask(topic)[0].qos_profile
 
 
@@ -115,3 +117,21 @@ def test_an_override_of_the_command_that_is_none_ends_the_node(policy, topic, na
 def test_an_override_of_a_sensor_that_is_none_leaves_it_unconfigured(client, policy):
     with node(policy, **{"qos_overrides./r1/scan.subscription.durability": 5}):
         says(client, "unconfigured: one of the parameters 'qos_overrides./r1/scan.subscription.*' does not fit", "")
+
+
+def test_a_middleware_without_these_events_is_no_fault_of_the_user(client, monkeypatch):
+    """Whether a publisher fits is then seen from what the graph says."""
+
+    def refuse(*_, **__):
+        raise rclpy_implementation.UnsupportedEventTypeError("not supported")
+
+    monkeypatch.setattr("rclpy.event_handler.EventHandler.__init__", refuse)
+    asked = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+    endpoint = Endpoint(client.node, "scan", asked)
+    subscription = endpoint.make(client.node.create_subscription, LaserScan, print)
+    monkeypatch.undo()
+    assert endpoint.trouble() == ""
+    lidar = client.node.create_publisher(LaserScan, "scan", BEST_EFFORT)
+    assert client.until(lambda: endpoint.trouble() == "an incompatible QoS (reliability)")
+    client.node.destroy_publisher(lidar)
+    client.node.destroy_subscription(subscription)
