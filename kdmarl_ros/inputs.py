@@ -27,6 +27,9 @@ SEEING = (Lidar, RangeSensors)
 FIRST_TURN = 0.5
 """Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
 
+TOPICS = ("scan", "odom", "neighbors", *ORDERS, *(f"range_{index}" for index in range(64)))
+"""All that any policy may need; robot types have 64 range sensors at most."""
+
 
 def required_topics(terms: list[Term]) -> dict[str, type]:
     """Topics, relative to the robot's namespace, that the terms need: name → message type.

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from kdmarl_core.contract import KdmarlError, Robot, load_swarm
 from kdmarl_ros.judgement import Judgement, Track, judge
-from kdmarl_ros.parameters import read_names, read_parameter
+from kdmarl_ros.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.process import run, spinning
 from kdmarl_ros.qos import type_name
 
@@ -68,6 +68,7 @@ class JudgeNode(Node):
             self, "duration", 0.0, "length of the run in ROS time [s]; 0 is until SIGINT", (0.0, 1e6)
         )
         output = read_parameter(self, "output", Parameter.Type.STRING, "directory for summary.json and tracks.png")
+        refuse_unknown(self)
         for name, value in (("swarm", path), ("output", output)):
             if not value:
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")

@@ -23,8 +23,8 @@ from kdmarl_core.runtime import Controller, Policy
 from kdmarl_ros.commands import AUTO, Commands
 from kdmarl_ros.control_loop import LATEST, ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
-from kdmarl_ros.inputs import Inputs, required_topics
-from kdmarl_ros.parameters import ANY, read_parameter
+from kdmarl_ros.inputs import TOPICS, Inputs, required_topics
+from kdmarl_ros.parameters import ANY, read_parameter, refuse_unknown
 from kdmarl_ros.plan import ROBOT_NODE
 from kdmarl_ros.process import initialise
 from kdmarl_ros.restarts import BAD_INPUT
@@ -46,7 +46,7 @@ class PolicyNode(LifecycleNode):
             options: of :class:`rclpy.node.Node`, for more than one robot in a process.
 
         Raises:
-            KdmarlError: a parameter has another type, is out of range or no QoS override.
+            KdmarlError: a parameter has another type, is out of range, no QoS override, or none of ours.
         """
         super().__init__(ROBOT_NODE, **options)
         try:
@@ -82,6 +82,7 @@ class PolicyNode(LifecycleNode):
         )
         self._on_sensor = self._read_trigger()
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
+        refuse_unknown(self, TOPICS, ["cmd_vel"])
 
         self._diagnostics = Diagnostics(self)
         self._commands = Commands(self, stamped, self._diagnostics.renew)

@@ -19,7 +19,7 @@ from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_ros.markers import SwarmMarkers
 from kdmarl_ros.mujoco_world import MujocoWorld
 from kdmarl_ros.pace import Pace
-from kdmarl_ros.parameters import read_names, read_parameter
+from kdmarl_ros.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.process import run, spinning
 from kdmarl_ros.simulated_robot import SimulatedRobot
 
@@ -62,6 +62,7 @@ class SimulatorNode(Node):
             self, "observer", "", "node that must subscribe to every robot's odom before time moves; none if empty"
         )
         seed = read_parameter(self, "seed", 0, "seed of the sensor noise", (0, 2**31 - 1))
+        refuse_unknown(self)
         if not path:
             raise KdmarlError("parameter 'swarm' is not set; give the path of a swarm file")
         swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked

@@ -86,9 +86,10 @@ def one_process_each(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator
 @contextmanager
 def one_process(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator[dict[str, Popen[str]]]:
     """All robots of a host in one process, with one more that never hears anything."""
+    idle = {name: value for name, value in next(iter(robots.values())).items() if not name.startswith("qos_overrides.")}
     nodes = {
         f"{namespace}/policy": {"ros__parameters": parameters}
-        for namespace, parameters in {**robots, IDLE: next(iter(robots.values()))}.items()
+        for namespace, parameters in {**robots, IDLE: idle}.items()
     }
     with NamedTemporaryFile("w", suffix=".yaml") as file:
         json.dump(nodes, file, default=str)  # which is YAML, too
