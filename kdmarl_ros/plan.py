@@ -176,7 +176,7 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "stamped_commands": swarm.defaults.stamped_commands,
             "scan_guard": not simulator.is_ours if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
             "trigger": swarm.defaults.trigger,
-            "autostart": True,
+            "autostart": swarm.defaults.autostart,
             "use_sim_time": simulator.has_clock,
         },
         respawn=True,

@@ -56,6 +56,8 @@ class Defaults(_Part, frozen=True, kw_only=True):
     """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
     trigger: Literal["timer", "sensor"] = "timer"
     """what starts a control cycle: the clock, or a sensor's new message"""
+    autostart: bool = True
+    """drive as soon as the node runs; False leaves its lifecycle to somebody else, such as Nav2's lifecycle manager"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):

@@ -71,6 +71,14 @@ def test_robots_that_we_do_not_simulate_are_guarded_unless_the_file_says_otherwi
     assert [process.parameters["scan_guard"] for process in robots] == [guarded] * len(NAMES)
 
 
+@pytest.mark.parametrize("processes", Processes)
+def test_the_file_may_leave_the_lifecycle_to_somebody_else(tmp_path, processes):
+    swarm = load_checked_swarm(write_swarm(tmp_path, defaults={"autostart": False}), [])
+    for process in make_plan(swarm, processes=processes):
+        if process.is_robot:
+            assert not any(given["autostart"] for given in process.robots.values() or [process.parameters])
+
+
 def test_one_process_for_all_robots_gives_each_the_same_parameters(swarm, tmp_path):
     alone = {process.name: process.parameters for process in make_plan(swarm, duration=1) if process.is_robot}
     judge, simulator, robots = make_plan(swarm, duration=1, processes=Processes.HOST)
