@@ -12,15 +12,23 @@ NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEM
 PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo bench faults soak fuzz guard clean
+.PHONY: help setup test test-ros test-core lint format demo bench faults soak fuzz guard clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
 
+ROS_TESTS = test/ros test/faults
+
 test: setup lint ## lint, then run all tests
-	$(NO_ROS) .venv/bin/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ros test-core
+
+test-ros:
+	$(NO_ROS) .venv/bin/python -m pytest $(ROS_TESTS)
+
+test-core: # beside those of ROS, which wait more than they work, and whose times count
+	$(NO_ROS) nice -n 19 .venv/bin/python -m pytest $(addprefix --ignore=,$(ROS_TESTS))
 
 lint: setup ## ruff, mypy and the import rules
 	.venv/bin/ruff check .

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Twist
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -165,6 +166,12 @@ class RobotBody(Client):
         """Wait for motion that begins from now on."""
         since = time.monotonic()
         return self.until(lambda: len(self.moving(since)) >= 3, timeout)
+
+    def commands_come_to(self, expected, timeout: float = 15.0) -> bool:
+        """Wait for the command ``expected`` (forward speed, yaw rate)."""
+        return self.until(
+            lambda: self.commands and np.allclose(self.commands[-1][1:], expected, rtol=1e-4, atol=0), timeout
+        )
 
     def says(self, text: str, timeout: float = 10.0) -> bool:
         return self.until(lambda: any(text in message for _, message, _ in self.diagnostics), timeout)

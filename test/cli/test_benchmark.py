@@ -18,7 +18,7 @@ def run(*arguments):
     app(["benchmark", *map(str, arguments)], standalone_mode=False)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_smoke(tmp_path, monkeypatch, capsys):
     results = tmp_path / "smoke.json"
     places = ["--output", results, "--runs", tmp_path / "runs"]

@@ -5,13 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import pytest
 import torch
 
-from kdmarl_core.cli import evaluation, stages
+from kdmarl_core.cli import evaluation, main, stages
 from kdmarl_core.cli.config import load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.envs.base import STUDENT
@@ -34,13 +37,25 @@ ASSIGNMENTS = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]
 OVERRIDES = [part for assignment in ASSIGNMENTS for part in ("--set", assignment)]
 
 
-def kdmarl(*arguments, cwd=None, blocked=()) -> subprocess.CompletedProcess:
-    """Run the command; ``blocked`` modules cannot be imported."""
+def process(*arguments, blocked=()) -> subprocess.CompletedProcess:
+    """Run the command as users do; ``blocked`` modules cannot be imported."""
     block = "".join(f"sys.modules[{name!r}] = None;" for name in blocked)
     program = f"import sys; {block} from kdmarl_core.cli import main; sys.argv[0] = 'kdmarl'; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
+
+
+def kdmarl(*arguments) -> subprocess.CompletedProcess:
+    """Run the command in this process, where everything is imported."""
+    with (
+        patch.object(sys, "argv", ["kdmarl", *map(str, arguments)]),
+        redirect_stdout(StringIO()) as out,
+        redirect_stderr(StringIO()) as err,
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
 
 
 def check(done: subprocess.CompletedProcess) -> str:
@@ -53,9 +68,9 @@ def run(tmp_path_factory) -> Path:
     """A run folder with a trained expert, students and policy files."""
     folder = tmp_path_factory.mktemp("run")
     here = ["--output", folder / "run", *OVERRIDES]
-    check(kdmarl("train", CONFIG, *here))
-    check(kdmarl("distill", CONFIG, *here))
-    out = check(kdmarl("export", CONFIG, *here, "--models", folder / "models"))
+    check(process("train", CONFIG, *here))
+    check(process("distill", CONFIG, *here))
+    out = check(process("export", CONFIG, *here, "--models", folder / "models"))
     assert "differs from its network by at most" in out
     assert re.search(r"mini: 2,\d+ MACs, over its budget of 2,000 MACs in .*robots.yaml; kdmarl plan finds sizes", out)
     assert "scout: " not in out  # within its budget
@@ -194,9 +209,9 @@ def test_what_was_not_trained_directly_on_this_task_is_refused(run, tmp_path):
 def test_inspect_needs_no_training_libraries(tmp_path):
     path = write_policy(tmp_path / "p.onnx", "scout")
     blocked = ("torch", "onnx", "numba", "safetensors", "tensorboard", "rclpy")
-    out = check(kdmarl("inspect", path, blocked=blocked))
+    out = check(process("inspect", path, blocked=blocked))
     assert "goal_seeker_scout" in out
-    done = kdmarl("train", CONFIG, blocked=("torch",))
+    done = process("train", CONFIG, blocked=("torch",))
     assert done.returncode == 2
     assert done.stderr == "kdmarl: 'torch' is not installed; this command needs: pip install 'kdmarl_ros[train]'\n"
 
@@ -229,8 +244,9 @@ def test_inspect_shows_what_a_file_says_and_does_nothing_else(tmp_path):
         (["bench", "envs", "--vmas", "/nowhere/python", "--seconds", "0.1", "--rounds", "1"], "cannot be started"),
     ],
 )
-def test_bad_input_ends_with_one_sentence(tmp_path, arguments, message):
-    done = kdmarl(*arguments, cwd=tmp_path)
+def test_bad_input_ends_with_one_sentence(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    done = kdmarl(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -77,7 +77,8 @@ def test_what_a_callback_destroys_is_not_served_though_it_was_ready(node):
             node.destroy_timer(timers.pop())
 
     timers += [node.create_timer(0.05, call), node.create_timer(0.05, call)]
-    time.sleep(0.1)  # both are ready at once
+    while not all(timer.is_ready() for timer in timers):  # both at once
+        time.sleep(0.01)
     serve(node, 0.3)
     assert len(calls) == 1
 

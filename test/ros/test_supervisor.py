@@ -31,9 +31,20 @@ def process(name, script):
     )
 
 
+class Lines(list):
+    """What the supervisor shows, as (name, line)."""
+
+    def show(self, name, line):
+        self.append((name, line))
+        self.on_line(name, line)
+
+    def on_line(self, name, line):
+        """For tests that wait for a line."""
+
+
 @pytest.fixture
 def lines():
-    return []
+    return Lines()
 
 
 @pytest.fixture
@@ -42,9 +53,7 @@ def run(monkeypatch, lines):
         supervisor, "command", lambda process, _folder: [sys.executable, "-S", "-c", process.parameters["script"]]
     )
     monkeypatch.setattr(restarts, "FIRST_DELAY", 0.02)
-    return lambda **scripts: Supervisor(
-        [process(name, script) for name, script in scripts.items()], lambda name, line: lines.append((name, line))
-    ).run()
+    return lambda **scripts: Supervisor([process(name, script) for name, script in scripts.items()], lines.show).run()
 
 
 @pytest.mark.parametrize(("judgement", "exit_code"), [(0, 0), (1, 1), (2, 2), (3, 1)])
@@ -81,9 +90,21 @@ def test_what_dies_is_started_again(run, lines, tmp_path, name):
     assert lines[:2] == 2 * [(name, "ended with exit code 7; starting it again in 0.0 s")]
 
 
-def test_a_robot_that_keeps_dying_is_given_up_and_the_others_go_on(run, lines):
-    judge = "import time; time.sleep(1.5)"
-    assert run(r1="raise SystemExit(1)", r2=RUNS_ON, judge=judge) == 0
+WAITS_FOR = """
+import pathlib, time
+while not all(pathlib.Path(path).exists() for path in PATHS):
+    time.sleep(0.01)
+"""
+
+
+def waits_for(*paths):
+    """A script that ends when there are files at all ``paths``."""
+    return WAITS_FOR.replace("PATHS", repr([str(path) for path in paths]))
+
+
+def test_a_robot_that_keeps_dying_is_given_up_and_the_others_go_on(run, lines, tmp_path):
+    lines.on_line = lambda name, line: "stays down" in line and (tmp_path / "down").touch()
+    assert run(r1="raise SystemExit(1)", r2=RUNS_ON, judge=waits_for(tmp_path / "down")) == 0
     assert ("r1", "ended with exit code 1; it died 5 times in 10 s, so it stays down: see its lines above") in lines
 
 
@@ -117,11 +138,14 @@ def test_robots_end_first_and_stubborn_ones_are_killed(run, tmp_path):
             open(PATH, "a").write(NAME + " ")
             raise SystemExit
         signal.signal(signal.SIGINT, end)
+        open(PATH + NAME, "w").close()
         time.sleep(60)
     """).replace("PATH", repr(str(ends)))
     start = time.monotonic()
     scripts = {name: script.replace("NAME", repr(name)) for name in ("simulator", "r1")}
-    assert run(**scripts, r2=IGNORES, judge="import time; time.sleep(0.5)") == 0
+    stubborn = IGNORES.replace("time.sleep", f"open('{ends}r2', 'w').close(); time.sleep")
+    judge = waits_for(*(f"{ends}{name}" for name in ("simulator", "r1", "r2")))
+    assert run(**scripts, r2=stubborn, judge=judge) == 0
     assert ends.read_text().split() == ["r1", "simulator"]
     assert time.monotonic() - start < 5.5
 
@@ -169,8 +193,10 @@ def test_no_signal_leaves_anything_behind(started, runner, number, exit_code):
 
 
 def test_a_second_ctrl_c_ends_the_patience(started, runner):
+    everyone = len(started())
     runner.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    while len(started()) == everyone:  # until the robot that obeys has ended
+        time.sleep(0.01)
     start = time.monotonic()
     runner.send_signal(signal.SIGINT)
     assert runner.wait(timeout=5) == 130
