@@ -27,7 +27,7 @@ from support import REPOSITORY, write_policy
 
 CONFIG = REPOSITORY / "config/navigation.yaml"
 TINY = {
-    "expert.envs": 4, "expert.steps": 10, "expert.iterations": 20, "expert.actor.hidden": [16],
+    "expert.envs": 4, "expert.steps": 10, "expert.iterations": 20, "expert.ppo.epochs": 1, "expert.actor.hidden": [16],
     "expert.critic.hidden": [16], "distill.rounds": 2, "distill.envs": 4, "distill.steps": 5, "distill.updates": 5,
     "distill.final_updates": 5, "distill.polish.rounds": 1, "distill.students.mini.hidden": [32, 32],
     "task.max_steps": 20,    "evaluate.episodes": 6, "evaluate.envs": 3,
