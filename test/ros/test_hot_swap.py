@@ -60,6 +60,8 @@ def test_under_the_scan_guard_a_policy_that_brakes_less_stands_first(robot, poli
     lazy = write_policy(tmp_path / "lazy.onnx", action=action)
     with policy_process(policy, scan_guard="true", goal="[1.0, 9.0]"):
         assert robot.drives()
+        assert robot.until(lambda: robot.diagnostics[-1][1] == "driving")
+        before = robot.stop_counts()  # at the start it may have waited for its first scan
         since = time.monotonic()
         assert robot.set_policy(lazy).successful
         assert robot.says("standing before the new policy drives, which brakes less or looks less often")
@@ -67,7 +69,7 @@ def test_under_the_scan_guard_a_policy_that_brakes_less_stands_first(robot, poli
         assert robot.set_policy(policy).successful
         assert robot.drives()
         assert len(robot.stops(since)) == 1
-        assert set(robot.stop_counts().values()) == {"0"}
+        assert robot.stop_counts() == before
 
 
 def test_a_policy_whose_inputs_have_a_bad_qos_override_is_refused(robot, policy, tmp_path):
