@@ -286,5 +286,6 @@ def commit(folder: Path) -> str:
 
 
 def _git(folder: Path, *command: str) -> str:
-    whole = ["git", "-C", str(folder), *command]
+    # Without that option, git writes what it has learnt of the files into its index.
+    whole = ["git", "--no-optional-locks", "-C", str(folder), *command]
     return subprocess.run(whole, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
