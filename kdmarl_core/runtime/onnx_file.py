@@ -46,11 +46,15 @@ OPERATORS = frozenset(" ".join((_ELEMENTWISE, _LINEAR, _OVER_AXES, _SHAPE_CHANGI
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _ITEM_SIZES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
-_DTYPES = {1: "float32", 7: "int64", 9: "bool", 6: "int32", 10: "float16", 11: "float64"}
+DTYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "text", 9: "bool",
+    10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
+}  # fmt: skip
+"""Names of element types by their numbers."""
 
 # Fields by number, as in onnx.proto; those left out are refused: training_info, functions and configuration of
 # a model, sparse initializers and claims about inner values (value_info) of a graph, subgraphs of an attribute,
-# segments, strings and external data of a tensor.
+# segments and strings of a tensor.
 _MODEL = {
     1: "ir_version",
     2: "producer_name",
@@ -106,6 +110,7 @@ _TENSOR = {
     10: "double_data",
     11: "uint64_data",
     12: "doc_string",
+    13: "external_data",
     14: "data_location",
 }
 _VALUE = {1: "name", 2: "type", 3: "doc_string", 4: "metadata_props"}
@@ -208,7 +213,7 @@ def _check_node(node: Message) -> None:
 def _check_tensor(tensor: Message) -> None:
     """Dense numbers that lie in the file, exactly as many as the shape says."""
     name = f"tensor '{tensor.text(8)}'"
-    if tensor.integer(14) != 0:
+    if tensor.has(13) or tensor.integer(14) != 0:
         raise WireError(f"{name} has its data in another file; keep all data inside")
     kind = tensor.integer(2)
     if kind not in _ITEM_SIZES:
@@ -253,7 +258,7 @@ def _tensor_type(type_: Message, name: str) -> TensorType:
             raise WireError(f"'{name}' has a dimension that is not fixed")
         shape.append(dimension.integer(1))
     kind = tensor.integer(1)
-    return TensorType(_DTYPES.get(kind, f"type {kind}"), tuple(shape))
+    return TensorType(DTYPES.get(kind, f"type {kind}"), tuple(shape))
 
 
 def _metadata(model: Message) -> dict[str, str]:

@@ -12,6 +12,7 @@ from kdmarl_core.contract import Discrete, KdmarlError, Manifest
 from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.contract.manifest import METADATA_KEY
 from kdmarl_core.runtime.cost import check_cost, first_line, open_session, quiet_options
+from kdmarl_core.runtime.foreign import describe_foreign
 from kdmarl_core.runtime.onnx_file import OnnxFile, TensorType, read_onnx
 
 MAX_BYTES = 16 * 2**20
@@ -125,12 +126,23 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def _check(data: bytes, source: str) -> tuple[Manifest, OnnxFile]:
-    file = read_onnx(data, source)
+    try:
+        file = read_onnx(data, source)
+    except KdmarlError:
+        _refuse_foreign(data, source)
+        raise
     if METADATA_KEY not in file.metadata:
+        _refuse_foreign(data, source)
         raise KdmarlError(f"{source}: holds no kdmarl manifest; make policy files with 'kdmarl export'")
     manifest = Manifest.from_json(file.metadata[METADATA_KEY], f"{source}: manifest")
     _check_interface(file, manifest, source)
     return manifest, file
+
+
+def _refuse_foreign(data: bytes, source: str) -> None:
+    """Another project's network is refused as what it is, not for the first rule of ours that it breaks."""
+    if description := describe_foreign(data):
+        raise KdmarlError(f"{source}: {description}") from None
 
 
 def _check_interface(file: OnnxFile, manifest: Manifest, source: str) -> None:

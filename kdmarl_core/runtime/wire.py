@@ -48,7 +48,7 @@ class Message:
         self._known = known
         self._budget = budget
         self._fields: dict[int, list[tuple[int, int | memoryview]]] = {}
-        for number, wire_type, value in _fields(data, budget):
+        for number, wire_type, value in split(data, budget):
             if number not in known:
                 raise WireError(f"{name} holds field {number}, which a policy file may not")
             self._fields.setdefault(number, []).append((wire_type, value))
@@ -118,8 +118,12 @@ class Message:
         return value  # type: ignore[return-value]
 
 
-def _fields(data: memoryview, budget: Budget) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Split one message into (field number, wire type, value)."""
+def split(data: memoryview, budget: Budget) -> Iterator[tuple[int, int, int | memoryview]]:
+    """The fields of one message, each as (field number, wire type, value).
+
+    Raises:
+        WireError: it is not well-formed, or has more fields than the budget.
+    """
     position = 0
     while position < len(data):
         budget.spend()

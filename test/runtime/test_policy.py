@@ -218,7 +218,7 @@ BROKEN = {
     "control flow": (control_flow, "'If' is not allowed"),
     "subgraph": (allowed_operator_with_subgraph, "field 6"),
     "function": (local_function, "field 25"),
-    "external data": (external_data, "field 13"),
+    "external data": (external_data, "in another file"),
     "external location": (lambda m: setattr(m.graph.initializer[0], "data_location", 1), "in another file"),
     "sparse tensor": (lambda m: m.graph.sparse_initializer.add(), "field 15"),
     "huge tensor": (huge_constant, "at most"),
