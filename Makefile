@@ -9,10 +9,13 @@ ROBOTS ?= 8
 RUNS ?= 100000
 # A sourced ROS distribution would mix its Python packages and libraries with those of the environments made here.
 NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
-PIP_INSTALL = -m pip install --disable-pip-version-check --constraint constraints.txt
+# For speed: modules are compiled when they are first imported, and what comes without a wheel is built by the
+# setuptools that is there already.
+PIP_INSTALL = -m pip install --disable-pip-version-check --no-compile --no-build-isolation
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-ros test-core lint format demo bench faults soak fuzz guard clean
+.PHONY: help setup test test-ros test-core lint format demo bench faults soak fuzz guard lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -62,15 +65,38 @@ bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and r
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET FASTDDS_DEFAULT_PROFILES_FILE=test/loopback.xml \
 	  .venv-demo/bin/kdmarl-swarm bench config/swarms/crossing.yaml --robots 1,4,16,32 --simulate 60,60,300,60 --output docs/results/bench.json
 
+lock: ## renew locks/ from setup.py and constraints.txt (UPGRADE=--upgrade: with the newest of what those leave open)
+	$(PYTHON) -m venv .venv-lock
+	$(NO_ROS) .venv-lock/bin/python $(PIP_INSTALL) --constraint constraints.txt uv
+	mkdir -p locks
+	for version in 3.10 3.11 3.12 3.13; do \
+	  $(COMPILE) --all-extras --output-file locks/setup-$$version.txt && \
+	  sed -i -E '/^(torch|triton|cuda-.*|nvidia-.*)==/d' locks/setup-$$version.txt && \
+	  $(COMPILE) --extra ros --extra sim --constraint locks/setup-$$version.txt --output-file locks/demo-$$version.txt \
+	  || exit 1; \
+	done
+	rm -r .venv-lock
+
+COMPILE = $(NO_ROS) .venv-lock/bin/uv pip compile setup.py --quiet --no-header --no-annotate --no-python-downloads \
+	  --python-version $$version --python-platform x86_64-manylinux_2_28 --constraint constraints.txt $(UPGRADE)
+
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-demo build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf .venv .venv-demo .venv-lock build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	  .import_linter_cache .hypothesis
 
-.venv/stamp: EXTRAS = ros,sim,train,smax,dev
-.venv-demo/stamp: EXTRAS = ros,sim
+# pip installs what the lock says and resolves nothing. Only torch is left to it: what else that needs depends on
+# whether pip finds the CUDA build, as on PyPI, or the one for CPUs.
+.venv/stamp: TORCH = torch
+.venv/stamp: locks/setup-$(PYTHON_VERSION).txt
+.venv-demo/stamp: locks/demo-$(PYTHON_VERSION).txt
+.venv/stamp .venv-demo/stamp: LOCK = $(filter locks/%,$^)
 .venv/stamp .venv-demo/stamp: setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "'$(PYTHON)' is no Python 3.10 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
-	$(NO_ROS) $(@D)/bin/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]'
+	$(NO_ROS) $(@D)/bin/python $(PIP_INSTALL) --constraint constraints.txt pip setuptools
+	$(NO_ROS) $(@D)/bin/python $(PIP_INSTALL) --no-deps --requirement $(LOCK)
+	$(if $(TORCH),$(NO_ROS) $(@D)/bin/python $(PIP_INSTALL) --constraint constraints.txt --constraint $(LOCK) $(TORCH))
+	$(NO_ROS) $(@D)/bin/python $(PIP_INSTALL) --no-deps --editable .
 	@touch $@
+
+locks/%.txt:
+	@echo "'$(PYTHON)' is no Python 3.10 to 3.13; name one: make PYTHON=python3.12 ..." >&2; exit 2

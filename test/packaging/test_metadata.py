@@ -2,12 +2,10 @@
 
 import ast
 import importlib
-import os
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -22,18 +20,6 @@ NAMES = {
 }
 """Imported modules whose requirement has another name, or comes with another one."""
 ROBOT = ("kdmarl_core/contract", "kdmarl_core/runtime", "kdmarl_ros")
-
-
-@pytest.fixture(scope="module")
-def distribution():
-    importlib.import_module("setuptools")  # gives distutils on Python 3.12
-    run_setup = importlib.import_module("distutils.core").run_setup
-    before = os.getcwd()
-    os.chdir(REPOSITORY)
-    try:
-        return run_setup("setup.py", stop_after="init")
-    finally:
-        os.chdir(before)
 
 
 def required(distribution, *extras):
