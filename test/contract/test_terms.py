@@ -138,7 +138,10 @@ def test_terms_are_batched_over_leading_dimensions():
     got = observe(terms, readings)
     assert got.shape == (4, 3, observation_size(terms))
     assert got.dtype == np.float32
-    one = Readings(readings.scan._replace(ranges=readings.scan.ranges[2, 1]), *(r[2, 1] for r in readings[1:-1]))
+    one = Readings(
+        readings.scan._replace(ranges=readings.scan.ranges[2, 1]),
+        *(r[2, 1] for r in readings[1 : Readings._fields.index("history")]),
+    )
     np.testing.assert_array_equal(observe(terms, one), got[2, 1])
 
 
