@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.ros_environment import check_environment
 from kdmarl_ros.restarts import BAD_INPUT
 
 COMPILER = "rosidl_generator_py.generate_py_impl"
@@ -53,15 +54,25 @@ def initialise(args: list[str] | None) -> None:
     The environment has its way where it sets ``FASTDDS_BUILTIN_TRANSPORTS``.
 
     Raises:
-        KdmarlError: the --ros-args are bad.
+        KdmarlError: the --ros-args or the environment are bad.
     """
+    check_environment(os.environ)
     os.environ.setdefault(*UDP_ONLY)
     sys.modules.setdefault(COMPILER, None)  # type: ignore[arg-type]  # an import of it fails
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # a private type of rclpy for bad --ros-args
         reason = str(error).partition(", at ")[0]
-        raise KdmarlError(f"ROS cannot start: {reason}; check the --ros-args") from None
+        raise KdmarlError(f"ROS cannot start: {reason}; {_remedy(reason)}") from None
+
+
+def _remedy(reason: str) -> str:
+    """What to look at when ROS does not start, by what it says."""
+    if "parse" in reason or "argument" in reason:
+        return "check the --ros-args"
+    if "logging" in reason:
+        return "set ROS_LOG_DIR to a folder that can be written"
+    return "check the environment variables of ROS (ROS_*, RMW_*)"
 
 
 @contextmanager

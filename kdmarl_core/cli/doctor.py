@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
@@ -21,13 +23,16 @@ from rich.text import Text
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.checksums import SUMS, read_sums
 from kdmarl_core.contract.errors import printable
+from kdmarl_core.contract.manifest import require_sensed
+from kdmarl_core.contract.ros_environment import LOGS, domain, log_folder, require_writable
+from kdmarl_core.contract.spaces import require_diff_drive
+from kdmarl_core.contract.team_terms import Targets
+from kdmarl_core.contract.terms import Goal
 from kdmarl_core.runtime import Controller, Policy
+from kdmarl_core.runtime.controller import SENSOR_SPACING
 
 NEEDED = ("numpy", "msgspec", "onnxruntime", "PyYAML", "rich", "typer")
 OPTIONAL = {"mujoco": "simulation", "torch": "training"}
-DOMAINS = range(233)
-"""Values of ROS_DOMAIN_ID that DDS has ports for; above 101, Linux may have given the ports away."""
-
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -56,18 +61,17 @@ def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
 
 def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Iterator[Finding]:
     yield from _software()
-    yield _domain(os.environ.get("ROS_DOMAIN_ID", ""))
+    yield from _attempt(partial(_domain, os.environ))
     yield _transport(os.environ)
-    yield _writable(Path("runs"), "what runs write")
-    home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-    yield _writable(Path(os.environ.get("ROS_LOG_DIR") or home / "log"), "logs of nodes")
+    yield from _attempt(partial(_writable, Path("runs"), "what runs write"))
+    yield from _attempt(partial(_logs, os.environ))
     loaded: dict[Path, Policy] = {}
     if swarm_path is None:
         files = sorted(models.glob("*.onnx"))
         if not files:
             yield Finding("fail", f"{models} has no policy files; name a swarm file, or their folder by --models")
             return
-        loads = [_attempt(partial(_load, path, loaded)) for path in files]
+        loads = [finding for path in files for finding in _attempt(partial(_look, path, loaded))]
         yield from _folder(models, loaded)
         yield from loads
         return
@@ -76,27 +80,61 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
     except KdmarlError as error:
         yield Finding("fail", str(error))
         return
-    yield Finding("ok", f"{swarm_path}: {len(swarm.robots)} robots")
+    world = "" if swarm.world else ", and no world to simulate: for real robots (sim none)"
+    yield Finding("ok", f"{swarm_path}: {len(swarm.robots)} robots{world}")
     used = sorted({robot.type for robot in swarm.robots})
-    fits = [_attempt(partial(_fit, swarm, robot_type, loaded)) for robot_type in used]
+    fits = [finding for robot_type in used for finding in _attempt(partial(_fit, swarm, robot_type, loaded))]
     for folder in sorted({swarm.policies[robot_type].parent for robot_type in used}):
         yield from _folder(folder, loaded)
     yield from fits
 
 
-def _attempt(check: Callable[[], str]) -> Finding:
+def _attempt(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a check finds; one that is broken off by an error fails with its sentence."""
     try:
-        return Finding("ok", check())
+        yield from check()
     except KdmarlError as error:
-        return Finding("fail", str(error))
+        yield Finding("fail", str(error))
 
 
-def _fit(swarm: Swarm, robot_type: str, loaded: dict[Path, Policy]) -> str:
-    """See that a type's policy can be loaded and is for that type."""
-    path = swarm.policies[robot_type]
+def _fit(swarm: Swarm, robot_type: str, loaded: dict[Path, Policy]) -> Iterator[Finding]:
+    """Put a type's policy on a robot as its node does, and see that the file tells the robot where to go."""
+    path, settings = swarm.policies[robot_type], swarm.defaults
     text = _load(path, loaded)
-    Controller(loaded[path], robot_type, swarm.robot_types[robot_type])
-    return f"{text}, fits {robot_type}"
+    spacing = SENSOR_SPACING if settings.trigger == "sensor" else 1.0
+    put = partial(Controller, loaded[path], robot_type, swarm.robot_types[robot_type], spacing=spacing)
+    put(scan_guard=bool(settings.scan_guard))
+    yield Finding("ok", f"{text}, fits {robot_type}")
+    if settings.scan_guard is None:  # on with real robots, off in simulation
+        try:
+            put(scan_guard=True)
+        except KdmarlError as error:
+            level: Literal["warn", "fail"] = "warn" if swarm.world else "fail"
+            yield Finding(level, f"{robot_type}: on real robots (sim none) the node says: {error}")
+    terms = loaded[path].manifest.observation
+    if any(isinstance(term, Goal) for term in terms) and swarm.targets:
+        yield _waiting(swarm, robot_type, "goal_pose", "a goal, and the swarm has targets; give the robots goals")
+    if any(isinstance(term, Targets) for term in terms) and not (swarm.targets or swarm.landmarks):
+        yield _waiting(swarm, robot_type, "targets", "targets, and the swarm has none; give it targets or landmarks")
+
+
+def _waiting(swarm: Swarm, robot_type: str, topic: str, why: str) -> Finding:
+    return Finding(
+        "warn", f"{swarm.path}: each {robot_type} stands until something comes on {topic}: its policy needs {why}"
+    )
+
+
+def _look(path: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
+    """See that a policy can be loaded, and whether any robot could run it."""
+    text = _load(path, loaded)
+    manifest = loaded[path].manifest
+    try:
+        require_diff_drive(manifest.action, str(path))
+        require_sensed(manifest.observation, str(path))
+    except KdmarlError as error:
+        yield Finding("warn", f"{text}, for simulation only: {error}")
+    else:
+        yield Finding("ok", text)
 
 
 def _load(path: Path, loaded: dict[Path, Policy]) -> str:
@@ -111,13 +149,22 @@ def _software() -> Iterator[Finding]:
     for name in NEEDED:
         found = _version(name)
         yield Finding("ok", f"{name} {found}") if found else Finding("fail", f"{name} is missing; pip install {name}")
-    if find_spec("rclpy"):
-        yield Finding("ok", f"rclpy {_version('rclpy') or _version('ros-rclpy') or 'of unknown version'}")
-    else:
-        remedy = "source a ROS distribution, or pip install 'kdmarl_ros[ros]'"
-        yield Finding("warn", f"rclpy is missing, no node can run; {remedy}")
+    yield _rclpy()
     for name, use in OPTIONAL.items():
         yield Finding("ok", f"{name} {_version(name) or 'is not here'}, needed for {use} only")
+
+
+def _rclpy() -> Finding:
+    """Import what nodes begin with, in a process of its own: ROS ends one whose middleware is not there."""
+    if not find_spec("rclpy"):
+        remedy = "source a ROS distribution, or pip install 'kdmarl_ros[ros]'"
+        return Finding("warn", f"rclpy is missing, no node can run; {remedy}")
+    tried = subprocess.run([sys.executable, "-c", "import rclpy.node"], capture_output=True, text=True)
+    if tried.returncode:
+        said = tried.stderr.strip().splitlines()[-1:] or [f"exit code {tried.returncode}"]
+        remedy = "check RMW_IMPLEMENTATION, and that one ROS distribution is sourced"
+        return Finding("fail", f"rclpy cannot be imported, so no node can run: {said[0][:300]}; {remedy}")
+    return Finding("ok", f"rclpy {_version('rclpy') or _version('ros-rclpy') or 'of unknown version'}")
 
 
 def _version(name: str) -> str | None:
@@ -127,14 +174,14 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _domain(value: str) -> Finding:
-    if not value:
-        return Finding("warn", "ROS_DOMAIN_ID is not set, so everybody's robots on this network meet in 0; set one")
-    if not value.isdecimal() or int(value) not in DOMAINS:
-        return Finding("fail", f"ROS_DOMAIN_ID is '{value}'; give {DOMAINS[0]} to {DOMAINS[-1]}")
-    if 101 < int(value) < 215:
-        return Finding("warn", f"ROS_DOMAIN_ID is {value}, whose ports other programs may have; give 0 to 101")
-    return Finding("ok", f"ROS_DOMAIN_ID is {value}")
+def _domain(environment: Mapping[str, str]) -> Iterator[Finding]:
+    number = domain(environment)
+    if number is None:
+        yield Finding("warn", "ROS_DOMAIN_ID is not set, so everybody's robots on this network meet in 0; set one")
+    elif 101 < number < 215:
+        yield Finding("warn", f"ROS_DOMAIN_ID is {number}, whose ports other programs may have; give 0 to 101")
+    else:
+        yield Finding("ok", f"ROS_DOMAIN_ID is {number}")
 
 
 def _transport(environment: Mapping[str, str]) -> Finding:
@@ -143,8 +190,8 @@ def _transport(environment: Mapping[str, str]) -> Finding:
     if "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
         return Finding("ok", f"RMW_IMPLEMENTATION is {environment['RMW_IMPLEMENTATION']}")
     delays = "messages come up to 0.3 s late when nodes come and go"
-    if environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST":
-        text = f"ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST, with which Fast DDS uses shared memory and {delays}"
+    if local := _local(environment):
+        text = f"{local}, with which Fast DDS uses shared memory and {delays}"
         return Finding("warn", f"{text}; unset it where robots drive")
     if not chosen.startswith("UDP"):
         text = f"FASTDDS_BUILTIN_TRANSPORTS is {chosen or 'not set'}, so drivers on Fast DDS use shared memory"
@@ -152,12 +199,24 @@ def _transport(environment: Mapping[str, str]) -> Finding:
     return Finding("ok", f"FASTDDS_BUILTIN_TRANSPORTS is {chosen}")
 
 
-def _writable(folder: Path, use: str) -> Finding:
-    """See that files can be made in ``folder``, or in the nearest folder above it that exists."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return Finding("ok", f"{folder} can be written ({use})")
-    return Finding("fail", f"{folder} cannot be written ({use}); change the permissions of {there}")
+def _local(environment: Mapping[str, str]) -> str:
+    """What keeps nodes to this computer, as ROS reads it; empty if nothing does."""
+    if environment.get("ROS_LOCALHOST_ONLY") == "1":
+        return "ROS_LOCALHOST_ONLY is 1"
+    name = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+    chosen = environment.get(name, "")
+    if chosen in ("", "SUBNET", "OFF", "SYSTEM_DEFAULT"):
+        return ""
+    return f"{name} is LOCALHOST" if chosen == "LOCALHOST" else f"{name} is {chosen}, which ROS takes for LOCALHOST"
+
+
+def _logs(environment: Mapping[str, str]) -> Iterator[Finding]:
+    yield from _writable(log_folder(environment), LOGS)
+
+
+def _writable(folder: Path, use: str) -> Iterator[Finding]:
+    require_writable(folder, use)
+    yield Finding("ok", f"{folder} can be written ({use})")
 
 
 def _folder(folder: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:

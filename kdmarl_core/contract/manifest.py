@@ -10,8 +10,10 @@ import numpy as np
 from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.files import decode_json
 from kdmarl_core.contract.robots import LidarSensor, RangeSensorRing, RobotType
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
-from kdmarl_core.contract.terms import Lidar, RangeSensors, Term, observation_size
+from kdmarl_core.contract.team_terms import Neighbors
+from kdmarl_core.contract.terms import Lidar, PreviousAction, RangeSensors, Term, observation_size
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "kdmarl"
@@ -172,6 +174,26 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
         if isinstance(term, RangeSensors):
             found += _ring_mismatches(term, robot.sensors.range_sensors)
     return found
+
+
+def require_sensed(terms: list[Term], who: str) -> None:
+    """See that a robot's own topics can give what a policy observes.
+
+    Raises:
+        KdmarlError: only a simulator gives a term, or none of them needs a topic.
+    """
+    for term in terms:
+        if isinstance(term, Neighbors) and term.motion:
+            raise KdmarlError(
+                f"{who}: the policy's neighbors term has motion: true, which only simulation gives; retrain"
+            )
+        if isinstance(term, Vector | ActionMask):
+            name = type(term).__struct_config__.tag
+            raise KdmarlError(f"{who}: the policy has the {name} term, which only its own simulator gives; retrain")
+    if all(isinstance(term, PreviousAction) for term in terms):
+        raise KdmarlError(
+            f"{who}: the policy observes nothing but its own previous_action; retrain with a sensor's term"
+        )
 
 
 def _lidar_mismatches(term: Lidar, lidar: LidarSensor | None) -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, history_length, mismatches, observe
+from kdmarl_core.contract.manifest import require_sensed
 from kdmarl_core.contract.spaces import require_diff_drive
 from kdmarl_core.contract.terms import Lidar, RangeSensors
 from kdmarl_core.runtime.policy import Policy
@@ -17,6 +18,9 @@ from kdmarl_core.runtime.scan_guard import ScanGuard
 
 ROUNDING = 1e-3
 """How far a policy's output may lie outside its action space, as a share of that: more is no rounding error."""
+
+SENSOR_SPACING = 1.4
+"""Longest regular time from one cycle to the next where a sensor starts them [periods]."""
 
 
 class Controller:
@@ -36,6 +40,7 @@ class Controller:
             KdmarlError: the policy is not for this robot, or sees nothing to guard by; says all that does not fit.
         """
         action = require_diff_drive(policy.manifest.action, str(policy.path))
+        require_sensed(policy.manifest.observation, str(policy.path))
         if found := mismatches(policy.manifest, robot_type, robot):
             raise KdmarlError(f"{policy.path}: {'; '.join(found)}; give this robot a policy of its own type")
         self.policy = policy

@@ -4,12 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kdmarl_core.cli.doctor import doctor as look
+from kdmarl_core.contract import Discrete, KdmarlError
 from kdmarl_core.contract.checksums import SUMS, note_sum
+from kdmarl_core.contract.manifest import require_sensed
+from kdmarl_core.contract.simulator_terms import ActionMask, Vector
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
+from kdmarl_core.runtime.controller import SENSOR_SPACING
 from sim_support import write_swarm
 from support import write_policy
 
@@ -90,7 +98,18 @@ def test_trouble_is_told_with_its_remedy(tmp_path, swarm, trouble, level, words)
 
 
 @pytest.mark.parametrize(
-    ("value", "level"), [("", "warn"), ("0", "ok"), ("101", "ok"), ("150", "warn"), ("233", "fail"), ("-1", "fail")]
+    ("value", "level"),
+    [
+        ("", "warn"),
+        ("0", "ok"),
+        ("101", "ok"),
+        ("150", "warn"),
+        ("233", "fail"),
+        ("-1", "fail"),
+        ("010", "fail"),
+        ("²", "fail"),
+        ("1" * 5000, "fail"),
+    ],
 )
 def test_the_ros_domain(tmp_path, swarm, value, level):
     found = doctor(swarm, cwd=tmp_path, ROS_DOMAIN_ID=value)
@@ -103,13 +122,113 @@ def test_the_ros_domain(tmp_path, swarm, value, level):
         ({}, "ok", "FASTDDS_BUILTIN_TRANSPORTS is UDPv4"),
         ({"FASTDDS_BUILTIN_TRANSPORTS": ""}, "warn", "is not set, so drivers on Fast DDS use shared memory"),
         ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, "warn", "set it to UDPv4"),
-        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "localhost"}, "warn", "unset it where robots drive"),
-        ({"FASTDDS_BUILTIN_TRANSPORTS": "", "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, "ok", "is rmw_zenoh_cpp"),
+        (
+            {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+            "warn",
+            "is LOCALHOST, with which Fast DDS uses shared memory",
+        ),
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "local"}, "warn", "is local, which ROS takes for LOCALHOST"),
+        ({"ROS_LOCALHOST_ONLY": "1"}, "warn", "unset it where robots drive"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "", "RMW_IMPLEMENTATION": "rmw_none_cpp"}, "ok", "is rmw_none_cpp"),
+        ({"RMW_IMPLEMENTATION": "rmw_none_cpp"}, "fail", "rclpy cannot be imported, so no node can run: "),
     ],
 )
 def test_the_transport(tmp_path, swarm, environment, level, words):
     found = doctor(swarm, cwd=tmp_path, **environment)
     assert any(words in text for text in found[level]), found
+
+
+def edited(swarm, **changes):
+    swarm.write_text(yaml.safe_dump(yaml.safe_load(swarm.read_text()) | changes))
+
+
+def see(swarm, *terms):
+    """Let the carriers' policy observe other terms."""
+    note_sum(write_policy(swarm.parent / "carrier.onnx", "carrier", observation=list(terms)))
+
+
+BLIND = (Goal(range=5.0), Velocity())
+GUARD = "carrier.onnx: observes no lidar and no range sensors; turn scan_guard off"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "level", "words"),
+    [
+        (lambda s: see(s, *BLIND), "warn", f"carrier: on real robots (sim none) the node says: {{folder}}/{GUARD}"),
+        (lambda s: [see(s, *BLIND), edited(s, world=None)], "fail", f"the node says: {{folder}}/{GUARD}"),
+        (lambda s: [see(s, *BLIND), edited(s, defaults={"scan_guard": True})], "fail", f"{{folder}}/{GUARD}"),
+        (lambda s: see(s, PreviousAction()), "fail", "observes nothing but its own previous_action"),
+        (lambda s: see(s, Goal(5.0), Neighbors(2, 4.0, motion=True)), "fail", "motion: true, which only simulation"),
+        (lambda s: see(s, Goal(5.0), Vector(18)), "fail", "the vector term, which only its own simulator gives"),
+        (lambda s: see(s, Lidar(sectors=36, range=99.0)), "fail", "needs a lidar that sees 99 m far"),
+        (lambda s: see(s, Targets(count=2, range=8.0)), "warn", "each carrier stands until something comes on targets"),
+        (lambda s: edited(s, world=None), "ok", "6 robots, and no world to simulate: for real robots"),
+    ],
+)
+def test_says_of_a_swarm_what_its_nodes_will_say(tmp_path, swarm, trouble, level, words):
+    trouble(swarm)
+    found = doctor(swarm, cwd=tmp_path)
+    assert any(words.format(folder=tmp_path) in text for text in found[level]), found
+    assert [bool(found[other]) for other in ("warn", "fail")] == [other == level for other in ("warn", "fail")], found
+
+
+def test_a_guard_that_is_off_needs_no_sensors(tmp_path, swarm):
+    see(swarm, *BLIND)
+    edited(swarm, defaults={"scan_guard": False})
+    found = doctor(swarm, cwd=tmp_path)
+    assert found["warn"] == found["fail"] == []
+
+
+def test_cycles_that_a_sensor_starts_come_as_late_as_in_the_node():
+    from kdmarl_ros.control_loop import LATEST
+
+    assert SENSOR_SPACING == LATEST
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        [Velocity()], [PreviousAction()], [PreviousAction(), PreviousAction()], [PreviousAction(), Goal(5.0)],
+        [Neighbors(2, 4.0)], [Goal(5.0), Neighbors(2, 4.0, motion=True)], [Velocity(), Vector(3)],
+        [Velocity(), ActionMask(3)], [Targets(count=2, range=8.0)], [Lidar(sectors=4, range=2.0)],
+    ],
+)  # fmt: skip
+def test_terms_are_refused_as_by_the_node(terms):
+    from kdmarl_ros.inputs import required_topics
+
+    said = []
+    for refuse in (required_topics, partial(require_sensed, who="p.onnx")):
+        try:
+            refuse(terms)
+        except KdmarlError as error:
+            said.append(str(error).removeprefix("p.onnx: "))
+        else:
+            said.append("")
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("action", "observation", "why"),
+    [(Discrete(n=5), None, "action space is discrete"), (None, [Goal(5.0), Vector(18)], "the vector term")],
+)
+def test_policies_that_no_robot_can_run_are_told(tmp_path, action, observation, why):
+    note_sum(write_policy(tmp_path / "p.onnx", action=action, observation=observation))
+    (line,) = (text for text in doctor("--models", tmp_path, cwd=tmp_path)["warn"] if "SHA256SUMS" not in text)
+    assert "for simulation only: " in line
+    assert why in line
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, "HOME is not set, and ROS writes logs of nodes to ~/.ros/log; set HOME, or ROS_LOG_DIR"),
+        ({"HOME": "/dev/null"}, "/dev/null/.ros/log cannot be written (logs of nodes); /dev/null is no folder"),
+        ({"ROS_LOG_DIR": "/dev/null/logs"}, "/dev/null/logs cannot be written (logs of nodes)"),
+    ],
+)
+def test_the_folder_of_logs(tmp_path, swarm, environment, words):
+    found = doctor(swarm, cwd=tmp_path, **{"HOME": "", "ROS_HOME": "", "ROS_LOG_DIR": "", **environment})
+    assert any(words in text for text in found["fail"]), found
 
 
 def test_without_a_swarm_the_folder_of_models_is_checked(tmp_path, swarm):
