@@ -51,7 +51,7 @@ class Defaults(_Part, frozen=True, kw_only=True):
     sensor_timeout: Annotated[float, msgspec.Meta(ge=0.05, le=10)] = 0.5
     """age at which an input stops the robot [s]"""
     stamped_commands: bool | Literal["auto"] = "auto"
-    """publish TwistStamped instead of Twist"""
+    """publish TwistStamped instead of Twist; auto: as is subscribed to"""
     scan_guard: bool | None = None
     """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
     trigger: Literal["timer", "sensor"] = "timer"
