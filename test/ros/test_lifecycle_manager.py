@@ -8,6 +8,7 @@ it waits for the node's ``change_state``, calls it with the transition's number,
 import itertools
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from geometry_msgs.msg import Twist
@@ -17,7 +18,6 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from node_process import Client, module_process
 from policy_process import policy_process
 from robot_body import RobotBody
-from running import alive
 from sim_support import robot as robot_of
 from sim_support import write_swarm
 
@@ -155,7 +155,7 @@ def test_a_node_that_cannot_start_fails_the_manager(body, name, tmp_path):
 
 
 @pytest.mark.parametrize("processes", ["robot", "host"])
-def test_the_robots_of_a_swarm_file(tmp_path, processes):
+def test_the_robots_of_a_swarm_file(tmp_path, processes, started):
     """One of them dies: it is back, unconfigured, and stands until somebody brings it up."""
     robots = [robot_of(f"fleet/R1_{processes}", "mini", (-3.0, 0.0, 0.0), (3.0, 0.0))]
     robots += [robot_of(f"r2_{processes}", "mini", (-3.0, 2.0, 0.0), (3.0, 2.0))]
@@ -185,10 +185,10 @@ def test_the_robots_of_a_swarm_file(tmp_path, processes):
             assert manager.resume()
             assert drive(*topics)
             word = "policy_host\0fleet/R1_host" if processes == "host" else "__ns:=/fleet/R1_robot"
-            (pid,) = alive(word)
+            (pid,) = [pid for pid in started() if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
             os.kill(pid, signal.SIGKILL)
             assert client.until(lambda: "starting it again" in (tmp_path / "log").read_text())
-            assert client.until(lambda: pid not in alive(str(tmp_path)))
+            assert client.until(lambda: pid not in started())
             lost = names if processes == "host" else names[:1]
             for name in lost:
                 assert manager.state_of_a_new_process(name) == State.PRIMARY_STATE_UNCONFIGURED
