@@ -14,6 +14,7 @@ from rclpy.timer import Timer
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.runtime import Controller, TooOldError, UnsafeCommandError
+from kdmarl_core.runtime.controller import SENSOR_SPACING
 from kdmarl_ros.diagnostics import ERROR, OK, WARN, Diagnostics
 from kdmarl_ros.faults import WAITS, Cause, Fault
 from kdmarl_ros.inputs import Inputs
@@ -28,7 +29,7 @@ LATE_CYCLES = 3
 CLOCK_STEP = 200_000_000
 """By which wall time and the steady clock may differ between two looks at them [ns]; more is a clock that was set."""
 
-SOONEST, LATEST = 0.75, 1.4
+SOONEST, LATEST = 0.75, SENSOR_SPACING
 """From one control cycle to the next that a sensor starts, and to the one that the timer starts for want of it
 [periods]."""
 

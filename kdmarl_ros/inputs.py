@@ -12,7 +12,6 @@ from rclpy.node import Node
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Readings, Term
-from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors, Velocity
 from kdmarl_core.runtime.scan_guard import ages
@@ -34,8 +33,7 @@ TOPICS = ("scan", "odom", "neighbors", *ORDERS, *(f"range_{index}" for index in 
 def required_topics(terms: list[Term]) -> dict[str, type]:
     """Topics, relative to the robot's namespace, that the terms need: name → message type.
 
-    Raises:
-        KdmarlError: no topic can give what a term needs, or there is none.
+    The terms are those of a :class:`~kdmarl_core.runtime.Controller`, which takes none that no topic can give.
     """
     topics: dict[str, type] = {}
     for term in terms:
@@ -52,15 +50,8 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
                     topics["neighbors"] = PoseArray
             case Velocity():
                 topics["odom"] = Odometry
-            case Neighbors(motion=True):
-                raise KdmarlError("the policy's neighbors term has motion: true, which only simulation gives; retrain")
             case Neighbors():
                 topics |= {"odom": Odometry, "neighbors": PoseArray}  # odom names the frame that they are in
-            case Vector() | ActionMask():
-                name = type(term).__struct_config__.tag
-                raise KdmarlError(f"the policy has the {name} term, which only its own simulator gives; retrain")
-    if not topics:
-        raise KdmarlError("the policy observes nothing but its own previous_action; retrain with a sensor's term")
     return topics
 
 
@@ -78,7 +69,7 @@ class Inputs:
                 one the robot waits for that topic.
 
         Raises:
-            KdmarlError: no topic can give what a term needs, or a QoS override does not fit.
+            KdmarlError: a QoS override does not fit.
         """
         self.timeout = timeout
         self._timeout_ns = round(timeout * 1e9)

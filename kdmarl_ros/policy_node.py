@@ -20,8 +20,9 @@ from rosgraph_msgs.msg import Clock
 
 from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
+from kdmarl_core.runtime.controller import SENSOR_SPACING
 from kdmarl_ros.commands import AUTO, Commands
-from kdmarl_ros.control_loop import LATEST, ControlLoop
+from kdmarl_ros.control_loop import ControlLoop
 from kdmarl_ros.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.inputs import TOPICS, Inputs, required_topics
 from kdmarl_ros.parameters import ANY, read_parameter, refuse_unknown
@@ -247,10 +248,8 @@ class PolicyNode(LifecycleNode):
                 f"robot_type '{self._robot_type}' is not in {self._robot_types} ({', '.join(sorted(types))}); "
                 "add it there"
             )
-        spacing = LATEST if self._on_sensor else 1.0
-        controller = Controller(Policy.load(path), self._robot_type, types[self._robot_type], self._scan_guard, spacing)
-        required_topics(controller.terms)  # refuses terms that no topic can feed
-        return controller
+        spacing = SENSOR_SPACING if self._on_sensor else 1.0
+        return Controller(Policy.load(path), self._robot_type, types[self._robot_type], self._scan_guard, spacing)
 
     def _validate_policy(self, parameters: list[Parameter]) -> SetParametersResult:
         """Load a new policy beside the one that drives; refuse the parameter if it cannot be used."""

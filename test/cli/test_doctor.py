@@ -4,20 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kdmarl_core.cli.doctor import doctor as look
-from kdmarl_core.contract import Discrete, KdmarlError
+from kdmarl_core.contract import Discrete
 from kdmarl_core.contract.checksums import SUMS, note_sum
-from kdmarl_core.contract.manifest import require_sensed
-from kdmarl_core.contract.simulator_terms import ActionMask, Vector
+from kdmarl_core.contract.simulator_terms import Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
-from kdmarl_core.runtime.controller import SENSOR_SPACING
 from sim_support import write_swarm
 from support import write_policy
 
@@ -177,34 +174,6 @@ def test_a_guard_that_is_off_needs_no_sensors(tmp_path, swarm):
     edited(swarm, defaults={"scan_guard": False})
     found = doctor(swarm, cwd=tmp_path)
     assert found["warn"] == found["fail"] == []
-
-
-def test_cycles_that_a_sensor_starts_come_as_late_as_in_the_node():
-    from kdmarl_ros.control_loop import LATEST
-
-    assert SENSOR_SPACING == LATEST
-
-
-@pytest.mark.parametrize(
-    "terms",
-    [
-        [Velocity()], [PreviousAction()], [PreviousAction(), PreviousAction()], [PreviousAction(), Goal(5.0)],
-        [Neighbors(2, 4.0)], [Goal(5.0), Neighbors(2, 4.0, motion=True)], [Velocity(), Vector(3)],
-        [Velocity(), ActionMask(3)], [Targets(count=2, range=8.0)], [Lidar(sectors=4, range=2.0)],
-    ],
-)  # fmt: skip
-def test_terms_are_refused_as_by_the_node(terms):
-    from kdmarl_ros.inputs import required_topics
-
-    said = []
-    for refuse in (required_topics, partial(require_sensed, who="p.onnx")):
-        try:
-            refuse(terms)
-        except KdmarlError as error:
-            said.append(str(error).removeprefix("p.onnx: "))
-        else:
-            said.append("")
-    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(
