@@ -201,6 +201,7 @@ def scan(*, ahead=np.inf, elsewhere=np.inf):
         (scan(ahead=0.01), False),  # below range_min: too near to be measured well
         (scan(ahead=0.25), False),
         (scan(ahead=-np.inf), False),  # too close to measure
+        (Readings(Scan(np.array([0.25, np.inf]), math.pi, math.pi, 0.05, 3.5)), False),  # two beams see half each
         (Readings(ranges=np.full(8, np.inf)), True),
         (Readings(ranges=np.full(8, np.nan)), True),
         (Readings(ranges=np.array([0.2, *[np.inf] * 7])), False),
