@@ -15,23 +15,21 @@ PIP_INSTALL = -m pip install --disable-pip-version-check --no-compile --no-build
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-ros test-core lint format demo bench faults soak fuzz guard lock clean
+.PHONY: help setup test test-ros test-faults test-core lint format demo bench faults soak fuzz guard lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
 
-ROS_TESTS = test/ros test/faults
-
 test: setup lint ## lint, then run all tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-ros test-core
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-ros test-faults test-core
 
-test-ros:
-	$(NO_ROS) .venv/bin/python -m pytest $(ROS_TESTS)
+test-ros test-faults:
+	$(NO_ROS) .venv/bin/python -m pytest $(@:test-%=test/%)
 
-test-core: # beside those of ROS, which wait more than they work, and whose times count
-	$(NO_ROS) nice -n 19 .venv/bin/python -m pytest $(addprefix --ignore=,$(ROS_TESTS))
+test-core: # next to those of ROS, which wait more than they work, and whose times count
+	$(NO_ROS) nice -n 19 .venv/bin/python -m pytest --ignore=test/ros --ignore=test/faults
 
 lint: setup ## ruff, mypy and the import rules
 	.venv/bin/ruff check .

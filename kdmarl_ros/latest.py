@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ FUTURE_TOLERANCE = 200_000_000
 YEAR = 365 * 24 * 3600 * 1_000_000_000
 """[ns]; simulated time begins at zero, and wall time is decades later."""
 
-TURN = 1_000_000_000
-"""Within which two changes of who speaks on a topic, back to one who has spoken before, are two in turn [ns]."""
+RETURNS, WITHIN = 3, 600_000_000
+"""So many changes of who speaks on a topic, back to one who has spoken before, within so long [ns] are several that
+speak in turn. A device that is started again, or says another frame for a while, changes once or twice."""
 
 MAX_SOURCES = 16
 """Of one topic that are remembered."""
@@ -56,7 +58,7 @@ class Latest:
         """who sent the message, and of what frame"""
         self._sources: set[tuple[Any, ...]] = set()
         """all that have been heard"""
-        self._returned = -TURN
+        self._returns: deque[int] = deque(maxlen=RETURNS)
         """when one came back after another [ns]"""
         self._mixed: tuple[int, str] | None = None
         """when two were heard in turn [ns], and what they are"""
@@ -79,12 +81,11 @@ class Latest:
         # Not every middleware tells who sent a message.
         source = (str(info.get("publisher_gid")), message.header.frame_id, getattr(message, "child_frame_id", ""))
         if source != self._source:
-            # A device may be started again, or say another frame for a while: once is no turn.
             if source in self._sources and self._source is not None:
                 now = arrival_time(self._clock)
-                if now - self._returned < TURN:
+                self._returns.append(now)
+                if len(self._returns) == RETURNS and now - self._returns[0] <= WITHIN:
                     self._mixed = now, self._describe(source, self._source)
-                self._returned = now
             if len(self._sources) > MAX_SOURCES:
                 self._sources.clear()
             self._sources.add(source)

@@ -35,8 +35,8 @@ class RobotBody(Client):
 
     Attributes: ``commands`` as (time of arrival, forward speed, yaw rate), ``diagnostics`` as (level, message, values),
     ``sent`` with the time of the last message by topic, ``lateness``, the longest that sensor messages were late since
-    it was set to zero [s], ``edits``, which change (or, returning None, withhold) messages by topic, ``offset`` of its
-    clock [s], and ``twins``, publishers which say the same as those of their topics.
+    it was set to zero [s], ``edits``, which change (or, returning None, withhold) messages by topic, and ``offset`` of
+    its clock [s].
     """
 
     def __init__(self, command_type: type = Twist, namespace: str = "/r1", topics: tuple[str, ...] = ()) -> None:
@@ -47,7 +47,7 @@ class RobotBody(Client):
         self.lateness = 0.0
         self.edits: dict[str, Edit] = {}
         self.offset = 0.0
-        self.twins: dict[str, Any] = {}
+        self._twin: Any = None
         self.sim_time: float | None = None
         self.clock_runs = True
         self._name = namespace.strip("/")
@@ -82,8 +82,6 @@ class RobotBody(Client):
             if message is not None:
                 self.sent[topic] = time.monotonic()
                 publisher.publish(message)
-                if topic in self.twins:
-                    self.twins[topic].publish(message)
 
     def offer(self, topic: str, qos: QoSProfile, kind: type | None = None) -> None:
         """Publish ``topic`` with another quality of service from now on, or nothing but a claim to be of ``kind``."""
@@ -95,15 +93,27 @@ class RobotBody(Client):
             self.edits[topic] = lambda message: None
 
     def double(self, topic: str, qos: QoSProfile) -> None:
-        """Publish ``topic`` by a second publisher, too, from when that is connected."""
-        twin = self.node.create_publisher(_kind(topic), self._publishers[topic].topic_name, qos)
-        assert self.until(twin.get_subscription_count, 5)
-        self.twins[topic] = twin
+        """Publish ``topic`` by a second publisher, too, from when that is connected, half a period after the first."""
+        self._twin = self.node.create_publisher(_kind(topic), self._publishers[topic].topic_name, qos)
+        assert self.until(self._twin.get_subscription_count, 5)
+        ticked = self._ticked
+        self.until(lambda: self._ticked > ticked, 5)
+        self.spin(SENSOR_PERIOD / 2)
+
+        def publish() -> None:
+            message = sensor_message(topic)
+            stamp(message, self.now())
+            fill(topic, message, self._name)
+            self._twin.publish(message)
+
+        self._twin_timer = self.node.create_timer(SENSOR_PERIOD, publish)
 
     def single(self) -> None:
         """Every topic has but one publisher again."""
-        while self.twins:
-            self.node.destroy_publisher(self.twins.popitem()[1])
+        if self._twin is not None:
+            self.node.destroy_timer(self._twin_timer)
+            self.node.destroy_publisher(self._twin)
+            self._twin = None
 
     def simulate_time(self, start: float) -> None:
         """Stamp by simulated time [s], and publish it as long as ``clock_runs``."""

@@ -148,8 +148,8 @@ class Watch:
 
 def _is_scan_valid(scan: LaserScan) -> bool:
     ranges = np.frombuffer(scan.ranges, np.float32)
-    numbers = [scan.angle_min, scan.angle_increment, scan.range_min, scan.range_max]
-    if not ranges.size or not np.isfinite(numbers).all() or scan.range_min >= scan.range_max:
+    numbers = [scan.angle_min, scan.angle_increment, scan.range_min]
+    if not ranges.size or not np.isfinite(numbers).all() or not max(scan.range_min, 3.49) < scan.range_max:
         return False
     all_around = ranges.size * abs(scan.angle_increment) > 2 * math.pi - 0.1
     return all_around and np.count_nonzero(ranges >= scan.range_min) >= ranges.size / 2

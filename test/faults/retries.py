@@ -21,9 +21,9 @@ class Retries:
         try:
             trial()
         except AssertionError as error:
+            heal()  # the trials that follow are not to suffer from this one
             if not self.left:
                 raise
             self.left -= 1
             warnings.warn(f"tried once more ({self.left} retries left), after: {error}", stacklevel=2)
-            heal()
             trial()

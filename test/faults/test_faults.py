@@ -1,4 +1,4 @@
-"""Every fault of the table, a few times each; ``make faults`` measures them in earnest."""
+"""Every fault of the table, once in each process model; ``make faults`` measures them in earnest."""
 
 import pytest
 
@@ -7,7 +7,6 @@ from faults.harness import MODELS, kind_of, make_scene, run_trial
 from faults.retries import Retries
 from wall_clock import missing
 
-REPETITIONS = 2
 SLACK = 0.05
 """for the scheduling of two busy processes [s]"""
 RETRIES = Retries(3)
@@ -41,9 +40,7 @@ def test_stops_the_robot_once_in_time_says_why_and_lets_it_drive_on(scenes, case
     if case.sets_clock and (reason := missing(model)):
         pytest.skip(reason)
     scene = scenes(case)
-    repetitions = 1 if case.name in ("SIGINT", "SIGTERM", "SIGHUP") else REPETITIONS
-    for _ in range(repetitions):
-        RETRIES.run(lambda: judge(scene, case), scene.heal)
+    RETRIES.run(lambda: judge(scene, case), scene.heal)
 
 
 def judge(scene, case):

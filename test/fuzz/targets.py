@@ -297,7 +297,7 @@ def _wrong_scan(scan: LaserScan) -> list[str]:
     wrong = []
     if not 0 < ranges.size <= 10_000:
         wrong.append("no beams, or too many")
-    if not 0 <= scan.range_min < scan.range_max < math.inf:
+    if not 0 <= scan.range_min < scan.range_max:
         wrong.append("no limits")
     angles = [scan.angle_min, scan.angle_increment * (ranges.size - 1)]
     if not np.isfinite(angles).all() or np.abs(angles).max() > 100:
