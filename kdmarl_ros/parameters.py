@@ -85,7 +85,7 @@ def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: It
             continue
         known = _like(name, ours, common) if name.startswith(QOS) else declared
         raise KdmarlError(
-            f"parameter '{name}' is none of node {node.get_fully_qualified_name()}'s; {did_you_mean(name, known)}"
+            f"node {node.get_fully_qualified_name()} has no parameter '{name}'; {did_you_mean(name, known)}"
         )
 
 

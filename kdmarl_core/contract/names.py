@@ -26,7 +26,7 @@ def check_name(name: str) -> None:
     publishes is one word behind its name, and its node's services are two, so that no two robots share a topic.
 
     Raises:
-        KdmarlError: it is no namespace, or too long for what stands behind it.
+        KdmarlError: it is not a namespace, or too long for what stands behind it.
     """
     if len(name) > MAX_NAME:
         raise KdmarlError(

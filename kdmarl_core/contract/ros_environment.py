@@ -68,6 +68,6 @@ def require_writable(folder: Path, use: str) -> None:
     """
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir():
-        raise KdmarlError(f"{folder} cannot be written ({use}); {there} is no folder, name another")
+        raise KdmarlError(f"{folder} cannot be written ({use}); {there} is not a folder, name another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise KdmarlError(f"{folder} cannot be written ({use}); change the permissions of {there}")

@@ -191,7 +191,7 @@ def test_policies_that_no_robot_can_run_are_told(tmp_path, action, observation, 
     ("environment", "words"),
     [
         ({}, "HOME is not set, and ROS writes logs of nodes to ~/.ros/log; set HOME, or ROS_LOG_DIR"),
-        ({"HOME": "/dev/null"}, "/dev/null/.ros/log cannot be written (logs of nodes); /dev/null is no folder"),
+        ({"HOME": "/dev/null"}, "/dev/null/.ros/log cannot be written (logs of nodes); /dev/null is not a folder"),
         ({"ROS_LOG_DIR": "/dev/null/logs"}, "/dev/null/logs cannot be written (logs of nodes)"),
     ],
 )

@@ -41,7 +41,7 @@ def test_all_that_a_start_needs(tmp_path):
     check_environment({"HOME": str(tmp_path)})
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".ros").touch()
-    with pytest.raises(KdmarlError, match=r"/.ros/log cannot be written \(logs of nodes\); .*/.ros is no folder"):
+    with pytest.raises(KdmarlError, match=r"/.ros/log cannot be written \(logs of nodes\); .*/.ros is not a folder"):
         check_environment({"HOME": str(tmp_path)})
     with pytest.raises(KdmarlError, match="ROS_DOMAIN_ID"):
         check_environment({"HOME": "/", "ROS_DOMAIN_ID": "none"})

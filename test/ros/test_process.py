@@ -26,7 +26,10 @@ def test_a_node_does_without_the_compiler_of_messages():
     ("change", "words"),
     [
         ({}, "HOME is not set, and ROS writes logs of nodes to ~/.ros/log; set HOME, or ROS_LOG_DIR to another folder"),
-        ({"ROS_LOG_DIR": "/dev/null/logs"}, "/dev/null/logs cannot be written (logs of nodes); /dev/null is no folder"),
+        (
+            {"ROS_LOG_DIR": "/dev/null/logs"},
+            "/dev/null/logs cannot be written (logs of nodes); /dev/null is not a folder",
+        ),
         ({"ROS_LOG_DIR": "/proc/logs"}, "/proc/logs"),
         ({"HOME": "/tmp", "ROS_DOMAIN_ID": "233"}, "ROS_DOMAIN_ID is '233'; give 0 to 232"),
         (

@@ -42,7 +42,7 @@ def refused(process):
 )
 def test_the_nearest_known_name_is_told(policy, name, remedy):
     with policy_process(policy, **{name: True}) as process:
-        assert refused(process).startswith(f"parameter '{name}' is none of node /r1/policy's; {remedy}")
+        assert refused(process).startswith(f"node /r1/policy has no parameter '{name}'; {remedy}")
 
 
 def test_what_ros_itself_declares_and_topics_that_a_policy_may_need_are_known(robot, policy):
@@ -84,7 +84,7 @@ def test_a_file_for_all_nodes_counts_as_given_to_this_one(policy, tmp_path):
     file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"scan_gaurd": True}}}))
     arguments = [*ros_arguments({"__ns": "/r1", "policy": policy}), "--params-file", str(file)]
     with module_process("policy_node", arguments) as process:
-        assert "'scan_gaurd' is none of node /r1/policy's; did you mean 'scan_guard'?" in refused(process)
+        assert "node /r1/policy has no parameter 'scan_gaurd'; did you mean 'scan_guard'?" in refused(process)
 
 
 def test_of_several_robots_in_a_process_the_mistaken_one_stays_out(policy, tmp_path):
@@ -101,7 +101,7 @@ def test_of_several_robots_in_a_process_the_mistaken_one_stays_out(policy, tmp_p
             assert process.poll() is None
         finally:
             body.close()
-    assert "r2: parameter 'scan_gard' is none of node /r2/policy's; did you mean" in (tmp_path / "log").read_text()
+    assert "r2: node /r2/policy has no parameter 'scan_gard'; did you mean" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_simulator_and_judge_do_the_same(tmp_path, module, name, remedy):
     if module == "simulator_node":
         arguments = ros_arguments({"swarm": path, name: 1})
     with module_process(module, arguments) as process:
-        assert f"parameter '{name}' is none of node /{module.removesuffix('_node')}'s; {remedy}" in refused(process)
+        assert f"node /{module.removesuffix('_node')} has no parameter '{name}'; {remedy}" in refused(process)
