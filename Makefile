@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install --disable-pip-version-check --no-compile --no-build
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-ros test-faults test-core lint format demo bench faults soak fuzz guard lock clean
+.PHONY: help setup test test-core lint format demo bench faults soak fuzz guard lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,12 +23,15 @@ help: ## show this
 setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
 
 test: setup lint ## lint, then run all tests
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-ros test-faults test-core
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-part-1 test-part-2 test-core
 
-test-ros test-faults:
-	$(NO_ROS) .venv/bin/python -m pytest $(@:test-%=test/%)
+# Tests with ROS, in two parts that take about as long: they wait more than they work.
+PART_1 = test/faults test/ros/test_[a-l]*.py
+PART_2 = test/ros/test_[m-z]*.py
+test-part-%:
+	$(NO_ROS) .venv/bin/python -m pytest $(PART_$*)
 
-test-core: # next to those of ROS, which wait more than they work, and whose times count
+test-core: # at the lowest priority, since the times of those with ROS count
 	$(NO_ROS) nice -n 19 .venv/bin/python -m pytest --ignore=test/ros --ignore=test/faults
 
 lint: setup ## ruff, mypy and the import rules
