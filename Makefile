@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install --disable-pip-version-check --no-compile --no-build
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-core lint format demo bench faults soak fuzz guard lock clean
+.PHONY: help setup test lint format demo bench faults soak fuzz guard lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,16 +23,17 @@ help: ## show this
 setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
 
 test: setup lint ## lint, then run all tests
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-part-1 test-part-2 test-core
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-part-1 test-part-2 test-part-3 test-part-4
 
-# Tests with ROS, in two parts that take about as long: they wait more than they work.
+# All tests, in parts that take about as long. Those with ROS wait more than they work, and their times count; the
+# others run at the lowest priority.
 PART_1 = test/faults test/ros/test_[a-l]*.py
 PART_2 = test/ros/test_[m-z]*.py
+PART_3 = test/cli test/distill test/packaging
+PART_4 = test $(addprefix --ignore=,test/ros test/faults $(PART_3))
+test-part-3 test-part-4: NICE = nice -n 19
 test-part-%:
-	$(NO_ROS) .venv/bin/python -m pytest $(PART_$*)
-
-test-core: # at the lowest priority, since the times of those with ROS count
-	$(NO_ROS) nice -n 19 .venv/bin/python -m pytest --ignore=test/ros --ignore=test/faults
+	$(NO_ROS) $(NICE) .venv/bin/python -m pytest $(PART_$*)
 
 lint: setup ## ruff, mypy and the import rules
 	.venv/bin/ruff check .
