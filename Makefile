@@ -23,10 +23,10 @@ help: ## show this
 setup: .venv/stamp ## make .venv with everything to train, simulate, run and test
 
 test: setup lint ## lint, then run all tests
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-part-1 test-part-2 test-part-3 test-part-4
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-part-1 test-part-2 test-part-3 test-part-4
 
 # All tests, in parts that take about as long. Those with ROS wait more than they work, and their times count; the
-# others run at the lowest priority.
+# others run at the lowest priority, and no more than one of them next to those.
 PART_1 = test/faults test/ros/test_[a-l]*.py
 PART_2 = test/ros/test_[m-z]*.py
 PART_3 = test/cli test/distill test/packaging

@@ -18,6 +18,9 @@ AUTO = "auto"
 LOOK_EVERY = {False: 0.25, True: 1.0}
 """Between two looks at who subscribes, where nobody listens and where somebody does [s]."""
 
+STOP_TIME = 0.05
+"""Longest wait for the stop of whoever listened to the type so far to arrive [s]."""
+
 
 class Commands:
     """Publishes on ``cmd_vel``, as Twist or TwistStamped.
@@ -99,6 +102,9 @@ class Commands:
             return False
         if self._is_active and self._heard:
             self._publisher.publish(TwistStamped() if self._stamped else Twist())
+            end = time.monotonic() + STOP_TIME
+            while not self.arrived() and time.monotonic() < end:  # a publisher that is gone delivers nothing
+                time.sleep(0.005)
         self._node.destroy_lifecycle_publisher(self._publisher)
         self._stamped = stamped
         self._publisher = self._make()

@@ -61,7 +61,7 @@ def test_whoever_listened_before_is_stopped_when_a_base_wants_stamps(robot, poli
         assert robot.drives()
         heard = stamped_base()
         assert robot.until(lambda: len(heard()) > 3)
-        assert robot.commands[-1][1:] == (0.0, 0.0)
+        assert robot.until(lambda: robot.commands[-1][1:] == (0.0, 0.0), 2)
         assert heard()[0] == 0
         assert 0 < heard()[1] < 0.3
 

@@ -188,7 +188,7 @@ def test_a_killed_robot_comes_back_and_ctrl_c_ends_all(started, tmp_path, operat
         assert operator.until(lambda: any(twist.linear.x > 0 for twist in operator.on("/mini_1/cmd_vel")), 10)
         assert started()[:-1] == others
         assert started()[-1] != mini
-        assert operator.on("/scout_1/cmd_vel")
+        assert operator.until(lambda: operator.on("/scout_1/cmd_vel"), 10)
 
         start = time.monotonic()
         popen.send_signal(signal.SIGINT)
