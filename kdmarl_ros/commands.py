@@ -92,7 +92,7 @@ class Commands:
     def _choose(self) -> bool:
         """Take the type that is subscribed to, TwistStamped if both are; whether it is another than so far.
 
-        Whoever listened to the type so far is told to stop.
+        Whoever listened to the type so far gets a zero command.
         """
         if not self._automatic:
             return False

@@ -39,8 +39,8 @@ def describe_foreign(data: bytes) -> str | None:
         weights = [_fields(tensor, budget) for tensor in _blobs(graph, 5)]
         names = {_text(tensor, 8) for tensor in weights}
         inputs, outputs = (_values(graph, field, names, budget) for field in (11, 12))
-        beside = next((tensor for tensor in weights if _blobs(tensor, 13) or _number(tensor, 14)), None)
-        place = _location(beside, budget) if beside else ""
+        elsewhere = next((tensor for tensor in weights if _blobs(tensor, 13) or _number(tensor, 14)), None)
+        place = _location(elsewhere, budget) if elsewhere else ""
     except WireError:
         return None
     if 12 not in graph:

@@ -170,8 +170,8 @@ class ScanGuard:
         reach = np.hypot(*way)[:, None]
         along = way.T @ np.stack([np.cos(seen.angle), np.sin(seen.angle)])
         # What is too far for any place, be that in the direction of the arc that is nearest to it.
-        beside = np.where(seen.half < math.pi / 2, np.sin(seen.half), 2.0)
-        near = seen.distance < self._need + along.max(0) + reach.max() * beside
+        widest = np.where(seen.half < math.pi / 2, np.sin(seen.half), 2.0)
+        near = seen.distance < self._need + along.max(0) + reach.max() * widest
         if not near.any():
             return True
         distance, angle, half = (part[near] for part in seen)
