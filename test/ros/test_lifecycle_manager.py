@@ -112,16 +112,15 @@ def test_all_that_the_manager_does_with_one_robot(body, name, policy):
         assert body.drives()
         for stop, go in ((manager.pause, manager.resume), (manager.reset, manager.startup)):
             assert stop()
+            assert body.until(lambda: not any(body.commands[-1][1:]), 2)
             body.spin(0.2)
-            assert not any(body.commands[-1][1:])
             count = len(body.commands)
             body.spin(0.5)
             assert len(body.commands) == count
             assert go()
             assert body.drives()
         assert manager.shutdown() == [True] * 3
-        body.spin(0.2)
-        assert not any(body.commands[-1][1:])
+        assert body.until(lambda: not any(body.commands[-1][1:]), 2)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert body.until(lambda: process.poll() is not None, 5)

@@ -276,6 +276,7 @@ def test_signal_stops_the_robot_and_ends_the_node(robot, policy, number):
         process.send_signal(number)
         assert robot.until(lambda: process.poll() is not None, 5)
         assert time.monotonic() - since < 1
+        assert robot.until(lambda: not any(robot.commands[-1][1:]), 2)
         robot.spin(0.2)
         output = process.stdout.read()
     assert process.returncode == 0
