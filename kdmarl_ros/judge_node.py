@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from kdmarl_core.contract import KdmarlError, Robot, load_swarm
-from kdmarl_ros.judgement import Judgement, Track, judge
+from kdmarl_core.judge.judgement import Judgement, Track, judge
 from kdmarl_ros.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.process import run, spinning
 from kdmarl_ros.qos import type_name
 
 try:
-    from kdmarl_ros.tracks_figure import save_tracks
+    from kdmarl_core.judge.tracks_figure import save_tracks
 except ImportError as error:  # JudgeNode says so in one sentence
     save_tracks = None  # type: ignore[assignment]
     NO_FIGURE = str(error).partition("\n")[0]

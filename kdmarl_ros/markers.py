@@ -10,8 +10,8 @@ from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from kdmarl_core.contract import Robot, Swarm, World
-from kdmarl_ros.mujoco_world import MujocoWorld
-from kdmarl_ros.palette import type_colours
+from kdmarl_core.judge.palette import type_colours
+from kdmarl_core.mujoco.world import MujocoWorld
 
 WALL_HEIGHT = 0.3
 WALL_WIDTH = 0.05

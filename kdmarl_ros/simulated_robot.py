@@ -15,7 +15,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Robot, RobotType
-from kdmarl_ros.mujoco_world import MujocoWorld
+from kdmarl_core.mujoco.world import MujocoWorld
 
 CommandCallback = Callable[[str, float, float], None]
 

@@ -16,8 +16,8 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from kdmarl_core.contract import KdmarlError, load_swarm
+from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.markers import SwarmMarkers
-from kdmarl_ros.mujoco_world import MujocoWorld
 from kdmarl_ros.pace import Pace
 from kdmarl_ros.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.process import run, spinning

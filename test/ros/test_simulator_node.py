@@ -18,8 +18,8 @@ from sensor_msgs.msg import LaserScan, Range
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.markers import SwarmMarkers
-from kdmarl_ros.mujoco_world import MujocoWorld
 from node_process import Client, node_process
 from sim_support import make_swarm, robot, write_swarm
 

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from kdmarl_core.contract.swarm import Bars
-from kdmarl_ros.judgement import Track, clearances, collision_onsets, judge, resample
-from kdmarl_ros.tracks_figure import draw_tracks, save_tracks
+from kdmarl_core.judge.judgement import Track, clearances, collision_onsets, judge, resample
+from kdmarl_core.judge.tracks_figure import draw_tracks, save_tracks
 from sim_support import make_swarm, robot
 
 RADIUS = 0.18

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
-from kdmarl_ros.mjcf import FLOOR, SEEN_GROUP, TIMESTEP, drive_of, model_xml, scan_height
+from kdmarl_core.mujoco.mjcf import FLOOR, SEEN_GROUP, TIMESTEP, drive_of, model_xml, scan_height
 
 try:
     import mujoco

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
 from kdmarl_core.contract import Robot, Swarm, World
-from kdmarl_ros.judgement import Judgement, Track, clearances, collision_onsets, resample
-from kdmarl_ros.palette import type_colours
+from kdmarl_core.judge.judgement import Judgement, Track, clearances, collision_onsets, resample
+from kdmarl_core.judge.palette import type_colours
 
 OBSTACLE = "#9a9a9a"
 EDGE = "#404040"

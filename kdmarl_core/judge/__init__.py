@@ -1,0 +1,1 @@
+"""Judges a run from where its robots were: goals or targets, collisions, clearance, and their picture."""

@@ -1,0 +1,1 @@
+"""A swarm in MuJoCo: physics and sensors that share nothing with the training simulator."""
