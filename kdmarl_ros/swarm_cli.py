@@ -14,8 +14,8 @@ from rich.text import Text
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.errors import run_command
-from kdmarl_ros.plan import JUDGE, Processes, Simulator, load_checked_swarm, make_plan
-from kdmarl_ros.supervisor import Show, Supervisor
+from kdmarl_ros.swarm.plan import JUDGE, Processes, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.supervisor import Show, Supervisor
 
 STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 
@@ -97,8 +97,8 @@ def bench(
     Latency, CPU time, memory and start-up of both process models, beside a bare rclpy node with the same messages; and
     in the simulator, the real-time factor and missed deadlines.
     """
-    from kdmarl_ros import bench_report  # runners of swarms need no rclpy in their own process
-    from kdmarl_ros.bench import measure, write
+    from kdmarl_ros.bench import report as bench_report  # runners of swarms need no rclpy in their own process
+    from kdmarl_ros.bench.nodes import measure, write
 
     sizes = [int(part) for part in robots.split(",") if part.strip().isdigit() and 0 < int(part) < 100]
     if len(sizes) != len(robots.split(",")):

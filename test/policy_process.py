@@ -10,7 +10,7 @@ from pathlib import Path
 from node_process import python_process, ros_arguments
 from support import ROBOT_TYPES
 
-NODE = ("-m", "kdmarl_ros.policy_node")
+NODE = ("-m", "kdmarl_ros.robot.policy_node")
 
 TIMEOUT, PERIOD = 0.3, 0.1
 SLACK = 0.1

@@ -78,7 +78,7 @@ def one_process_each(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator
     """The default: every robot's node is a process of its own."""
     with ExitStack() as stack:
         yield {
-            namespace: stack.enter_context(node_process("policy_node", log, __ns=namespace, **parameters))
+            namespace: stack.enter_context(node_process("robot.policy_node", log, __ns=namespace, **parameters))
             for namespace, parameters in robots.items()
         }
 
@@ -95,7 +95,7 @@ def one_process(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator[dict
         json.dump(nodes, file, default=str)  # which is YAML, too
         file.flush()
         names = [namespace.strip("/") for namespace in (*robots, IDLE)]
-        with module_process("policy_host", [*names, "--ros-args", "--params-file", file.name], log) as process:
+        with module_process("robot.policy_host", [*names, "--ros-args", "--params-file", file.name], log) as process:
             yield dict.fromkeys(robots, process)
 
 

@@ -57,7 +57,7 @@ def _start(name: str) -> Popen[bytes]:
         "autostart": "true",
     }
     arguments = [item for key, value in parameters.items() for item in ("-p", f"{key}:={value}")]
-    command = [sys.executable, "-m", "kdmarl_ros.policy_node", "--ros-args", "-r", f"__ns:=/{name}", *arguments]
+    command = [sys.executable, "-m", "kdmarl_ros.robot.policy_node", "--ros-args", "-r", f"__ns:=/{name}", *arguments]
     return Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=sys.stderr, stderr=STDOUT)
 
 

@@ -24,7 +24,7 @@ from sensor_msgs.msg import LaserScan, Range
 
 from faults.harness import AGED, AT_ONCE, PERIOD, ROBOT_TYPES, SENSORS, TIMEOUT
 from kdmarl_core.contract import DiffDrive, load_robot_types
-from kdmarl_ros.signals import StopSignal
+from kdmarl_ros.node.signals import StopSignal
 
 KEPT = 20
 """Violations of one robot that are told in full."""

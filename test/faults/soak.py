@@ -22,7 +22,7 @@ from faults.cases import CASES
 from faults.harness import MODELS, Disturbed, Scene, kind_of, run_trial
 from faults.report import TITLE, conditions, soak_section
 from kdmarl_core.contract.pages import write_section
-from kdmarl_ros import usage
+from kdmarl_ros.bench import usage
 from node_process import DOMAIN
 from robot_body import ACTIVATE
 

@@ -16,7 +16,7 @@ from kdmarl_core.contract import Readings, RobotType, Scan
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.runtime import SafetyFilter, ScanGuard
 from kdmarl_core.runtime.scan_guard import MARGIN, ages
-from kdmarl_ros.control_loop import LATEST, SOONEST
+from kdmarl_ros.robot.control_loop import LATEST, SOONEST
 
 STEP = 0.005
 """[s]"""

@@ -95,7 +95,7 @@ def test_a_node(watched):
         "__ns": "/r1", "policy": REPOSITORY / "models/navigation_scout.onnx", "robot_type": "scout",
         "robot_types": ROBOT_TYPES, "goal": [2.0, 4.0], "autostart": True,
     })  # fmt: skip
-    command = watched.command("-m", "kdmarl_ros.policy_node", *arguments)
+    command = watched.command("-m", "kdmarl_ros.robot.policy_node", *arguments)
     process = subprocess.Popen(
         command,
         env=watched.environment,

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import kdmarl_core
+from kdmarl_ros.swarm.plan import MODULES
 from support import REPOSITORY
 
 NAMES = {
@@ -82,3 +83,9 @@ def test_console_scripts_exist(distribution):
     for line in distribution.entry_points["console_scripts"]:
         module, function = line.partition(" = ")[2].split(":")
         assert callable(getattr(importlib.import_module(module), function)), line
+
+
+def test_a_plan_knows_the_module_of_every_node(distribution):
+    scripts = dict(re.split(r"\s*=\s*", line) for line in distribution.entry_points["console_scripts"])
+    nodes = {name: target.partition(":")[0] for name, target in scripts.items() if name.endswith(("_node", "_host"))}
+    assert nodes == MODULES

@@ -1,0 +1,1 @@
+"""What policy nodes cost: `kdmarl-swarm bench`."""

@@ -1,0 +1,1 @@
+"""The node that judges a running swarm."""

@@ -1,0 +1,314 @@
+"""Watches a swarm run by the robots' odometry and judges it: progress, table, ``summary.json``, ``tracks.png``."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.subscription import Subscription
+from rich.console import Console
+from rich.table import Table
+
+from kdmarl_core.contract import KdmarlError, Robot, load_swarm
+from kdmarl_core.judge.judgement import Judgement, Track, judge
+from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
+from kdmarl_ros.node.process import run, spinning
+from kdmarl_ros.node.qos import type_name
+
+try:
+    from kdmarl_core.judge.tracks_figure import save_tracks
+except ImportError as error:  # JudgeNode says so in one sentence
+    save_tracks = None  # type: ignore[assignment]
+    NO_FIGURE = str(error).partition("\n")[0]
+
+ODOMETRY_TIMEOUT = 30.0
+"""Longest wait for odometry, at the start and later [s, steady clock]."""
+COMMAND_TIMEOUT = 60.0
+"""Longest wait for the first command once all robots give odometry [s, steady clock]."""
+STRAY = 30.0
+"""Stamps of a swarm's odometry that are further apart are not of one clock [s]."""
+REORDERED = 1.0
+"""Odometry of one robot that is older than what came before it by more was not just delivered late [s]."""
+STRAY_TIMEOUT = 3.0
+"""Longest time with nothing but stray odometry of a robot [s, steady clock]."""
+MOVED = 0.01
+"""A robot this far from where it was first seen has begun to move [m]."""
+PROGRESS_PERIOD = 5.0
+"""ROS time between two progress lines [s]."""
+
+
+class JudgeNode(Node):
+    """Records where every robot of a swarm is, from the first motion on.
+
+    Times are those of the odometry's stamps, which is ROS time.
+    """
+
+    def __init__(self) -> None:
+        """Read the parameters and subscribe.
+
+        Raises:
+            KdmarlError: a parameter or the swarm file does not fit, or the output cannot be written.
+        """
+        super().__init__("judge")
+        path = read_parameter(self, "swarm", Parameter.Type.STRING, "swarm file (YAML)")
+        names = read_names(self, "robots", "names of the robots to judge; empty for all")
+        self._duration = read_parameter(
+            self, "duration", 0.0, "length of the run in ROS time [s]; 0 is until SIGINT", (0.0, 1e6)
+        )
+        output = read_parameter(self, "output", Parameter.Type.STRING, "directory for summary.json and tracks.png")
+        refuse_unknown(self)
+        for name, value in (("swarm", path), ("output", output)):
+            if not value:
+                raise KdmarlError(f"parameter '{name}' is not set; give a path")
+        if save_tracks is None:
+            raise KdmarlError(f"matplotlib cannot be used ({NO_FIGURE}); pip install 'kdmarl_ros[sim]'")
+        swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
+        self._swarm = swarm.only(names) if names else swarm
+        self._output = Path(output)
+        _prepare(self._output)
+        self._rows: dict[str, list[tuple[float, float, float, float]]] = {
+            robot.name: [] for robot in self._swarm.robots
+        }
+        """robot → time [s], x, y [m], yaw [rad]"""
+        self._now = -math.inf
+        self._heard = time.monotonic()
+        self._commanded = False
+        self._command_subscriptions: dict[str, Subscription] = {}
+        self._stray: dict[str, tuple[float, str]] = {}
+        """robot → since when there is nothing but stray odometry of it [s, steady clock], and what is wrong"""
+        for robot in self._swarm.robots:
+            self._subscribe(robot)
+
+    def _subscribe(self, robot: Robot) -> None:
+        self.create_subscription(
+            Odometry,
+            f"{robot.name}/odom",
+            lambda message: self._note_odometry(robot.name, message),
+            qos_profile_sensor_data,
+        )
+
+    def _follow_commands(self) -> None:
+        """Listen to the robots' commands, as the type that each publishes."""
+        for robot in self._swarm.robots:
+            topic = f"/{robot.name}/cmd_vel"
+            types = {info.topic_type for info in self.get_publishers_info_by_topic(topic)}
+            kind = next((kind for kind in (TwistStamped, Twist) if type_name(kind) in types), None)
+            subscription = self._command_subscriptions.get(robot.name)
+            if kind is None or (subscription and subscription.msg_type is kind):
+                continue
+            if subscription:
+                self.destroy_subscription(subscription)
+            self._command_subscriptions[robot.name] = self.create_subscription(
+                kind, topic, self._note_command, QoSProfile(depth=1)
+            )
+
+    def _note_command(self, message: Twist | TwistStamped) -> None:
+        twist = message.twist if isinstance(message, TwistStamped) else message
+        self._commanded = self._commanded or bool(twist.linear.x or twist.angular.z)
+
+    def _note_odometry(self, name: str, message: Odometry) -> None:
+        self._heard = time.monotonic()
+        stamp, pose = message.header.stamp, message.pose.pose
+        seconds, q = stamp.sec + stamp.nanosec * 1e-9, pose.orientation
+        rows = self._rows[name]
+        old = bool(rows) and seconds < rows[-1][0] - REORDERED
+        if math.isfinite(self._now) and (old or abs(seconds - self._now) > STRAY):
+            wrong = f"/{name}/odom is stamped {seconds:.1f} s after stamps of {self._now:.1f} s"
+            self._stray.setdefault(name, (self._heard, wrong))
+            return
+        self._stray.pop(name, None)
+        yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
+        place = (pose.position.x, pose.position.y, yaw)
+        # Best-effort messages may come twice or out of order, and a broken localisation gives NaN.
+        if (not rows or seconds > rows[-1][0]) and all(map(math.isfinite, place)):
+            rows.append((seconds, *place))
+            self._now = max(self._now, seconds)
+
+    def watch(self) -> int:
+        """Watch a whole run, or until SIGINT; write what came of it and return the exit code.
+
+        Raises:
+            KdmarlError: the robots give no odometry, that of several clocks, or no commands, or the results
+                cannot be written.
+        """
+        start = None
+        try:
+            self._wait_for_odometry()
+            self._wait(lambda: self._commanded, COMMAND_TIMEOUT, "no robot was given a command to move")
+            start = self._first_motion()
+            _say(f"{len(self._swarm.robots)} robots are on their way")
+            self._watch_from(start)
+        except KeyboardInterrupt:
+            if start is None or self._now <= start:
+                raise KdmarlError("interrupted before the robots moved; there is nothing to judge") from None
+        end = min(self._now, start + self._duration) if self._duration else self._now
+        return self._finish(start, end)
+
+    def _first_motion(self) -> float:
+        """When the first robot left its place [s]: commands may have reached the robots long before they reach us."""
+        moved = [
+            next((row[0] for row in rows if math.dist(row[1:3], rows[0][1:3]) > MOVED), math.inf)
+            for rows in self._rows.values()
+        ]
+        return min(*moved, self._now)
+
+    def _wait_for_odometry(self) -> None:
+        deadline = time.monotonic() + ODOMETRY_TIMEOUT
+        while silent := [name for name, rows in self._rows.items() if not rows]:
+            if time.monotonic() > deadline:
+                topics = ", ".join(f"/{name}/odom" for name in silent)
+                raise KdmarlError(
+                    f"nothing came on {topics} within {ODOMETRY_TIMEOUT:.0f} s; check that the robots or the "
+                    "simulator run in this ROS domain"
+                )
+            self._pause()
+
+    def _wait(self, condition: Callable[[], bool], timeout: float, failure: str) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise KdmarlError(f"{failure} within {timeout:.0f} s; check that the policy nodes are active")
+            self._pause()
+
+    def _watch_from(self, start: float) -> None:
+        """Print progress until the run is over."""
+        next_line = PROGRESS_PERIOD
+        while not self._duration or self._now < start + self._duration:
+            if time.monotonic() - self._heard > ODOMETRY_TIMEOUT:
+                raise KdmarlError(
+                    f"no odometry came for {ODOMETRY_TIMEOUT:.0f} s, after {self._now - start:.1f} s of the run; check "
+                    "that the robots or the simulator still run"
+                )
+            if self._now >= start + next_line:
+                _say(_progress(start, self._now, judge(self._swarm, self._tracks(), start, self._now)))
+                next_line = PROGRESS_PERIOD * (1 + (self._now - start) // PROGRESS_PERIOD)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Let messages come in between two looks at them."""
+        time.sleep(0.02)
+        if not self._commanded:
+            self._follow_commands()
+        for since, wrong in list(self._stray.values()):
+            if time.monotonic() - since > STRAY_TIMEOUT:
+                raise KdmarlError(
+                    f"{wrong}; let all robots use one clock (use_sim_time), and judge anew after a simulator's reset"
+                )
+
+    def _finish(self, start: float, end: float) -> int:
+        tracks = self._tracks()
+        result = judge(self._swarm, tracks, start, end)
+        summary, picture = self._output / "summary.json", self._output / "tracks.png"
+        _write(summary, lambda path: path.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n"))
+        _write(picture, lambda path: save_tracks(path, self._swarm, result, tracks, start, end))
+        Console(width=100).print(_table(result))
+        _say("passed" if result.passed else f"missed: {'; '.join(result.missed)}")
+        _say(f"written: {summary}, {picture}")
+        return 0 if result.passed else 1
+
+    def _tracks(self) -> dict[str, Track]:
+        tracks = {}
+        for name, rows in self._rows.items():
+            table = np.array(rows.copy())  # it grows meanwhile
+            tracks[name] = Track(table[:, 0], table[:, 1:3], table[:, 3])
+        return tracks
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _progress(start: float, now: float, result: Judgement) -> str:
+    totals = result.totals
+    clearance = "" if totals.minimum_clearance is None else f"  min clearance {totals.minimum_clearance:.2f} m"
+    return (
+        f"t={now - start:5.1f} s  {'targets covered' if totals.targets else 'goals'} "
+        f"{totals.goals_reached}/{totals.goals}  "
+        f"collisions {totals.collisions}{clearance}"
+    )
+
+
+def _table(result: Judgement) -> Table:
+    table = Table(title=f"{result.swarm}, {result.duration:.1f} s", show_footer=True)
+    totals = result.totals
+    # A robot may stand at a target that another covers.
+    goal, reached, missed = (
+        ("target", "covered", "none, nearest {:.2f} m") if totals.targets else ("goal", "reached", "{:.2f} m away")
+    )
+    for header, footer in (
+        ("robot", "all"),
+        ("type", ""),
+        (goal, f"{totals.goals_reached} of {totals.goals}"),
+        (f"time to {goal}", _metric(totals.mean_time_to_goal, ".1f", "s")),
+        ("collisions", str(totals.collisions)),
+        ("min clearance", _metric(totals.minimum_clearance, ".2f", "m")),
+        ("path", _metric(totals.path_length, ".1f", "m")),
+        ("stops", str(totals.stops)),
+    ):
+        table.add_column(header, footer, justify="left" if header in ("robot", "type", goal) else "right")
+    for robot in result.robots:
+        table.add_row(
+            robot.name,
+            robot.type,
+            reached if robot.goal_reached else missed.format(robot.goal_distance),
+            _metric(robot.time_to_goal, ".1f", "s"),
+            str(robot.collisions),
+            _metric(robot.minimum_clearance, ".2f", "m"),
+            _metric(robot.path_length, ".1f", "m"),
+            str(robot.stops),
+        )
+    return table
+
+
+def _metric(value: float | None, form: str, unit: str) -> str:
+    return "–" if value is None else f"{value:{form}} {unit}"
+
+
+def _prepare(output: Path) -> None:
+    """Make the directory, see that it can be written to, and clear it of an earlier run's results."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output) as file:
+            file.write(bytes(65536))
+        for name in ("summary.json", "tracks.png"):
+            (output / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise KdmarlError(f"{output}: cannot be written to ({error.strerror}); give another output directory") from None
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise KdmarlError(f"{path}: cannot be written ({error.strerror}); free space or give another output") from None
+
+
+def main(args: list[str] | None = None) -> int:
+    """Judge one run: exit code 0 when the swarm file's bars hold, 1 when not, 2 when there was nothing to judge."""
+
+    def work() -> int:
+        node = JudgeNode()
+        with spinning(node):
+            return node.watch()
+
+    return run(work, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Declaring parameters that are read once at start, and refusing those that nobody declared, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSPolicyKind
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.errors import did_you_mean
+from kdmarl_ros.node.qos import OVERRIDABLE
+
+QOS = "qos_overrides."
+"""Begins parameters that ROS declares with a topic: ``qos_overrides.<topic>.<publisher|subscription>.<policy>``."""
+COMMON_TOPICS = ("/clock", "/diagnostics", "/parameter_events", "/rosout")
+"""Every node has them, so files that many nodes share may hold overrides for them; we have none there."""
+
+ANY = "any type"
+"""Given as the limits of a parameter that may be text or something else."""
+
+
+def read_parameter(
+    node: Node, name: str, default: Any, description: str, within: tuple[float, float] | str | None = None
+) -> Any:
+    """Declare a read-only parameter and return its value.
+
+    Args:
+        node: that has the parameter.
+        name: of the parameter.
+        default: its value when none is given, or a ``Parameter.Type`` for no value (None).
+        description: for ``ros2 param describe``.
+        within: lowest and highest value of a number, or ``ANY``.
+
+    Raises:
+        KdmarlError: the value given is of another type or out of range.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=within == ANY)
+    if within == ANY:
+        within = None
+    if within and isinstance(default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=within[0], to_value=within[1])]
+    elif within:
+        descriptor.integer_range = [IntegerRange(from_value=int(within[0]), to_value=int(within[1]), step=1)]
+    try:
+        return node.declare_parameter(name, default, descriptor).value
+    except (InvalidParameterTypeException, InvalidParameterValueException):
+        given = node.declare_parameter(name, None, ParameterDescriptor(dynamic_typing=True)).value
+        wanted = default if isinstance(default, Parameter.Type) else Parameter.Type.from_parameter_value(default)
+        limits = f" between {within[0]} and {within[1]}" if within else ""
+        example = f", with a decimal point as in {default}" if isinstance(default, float) else ""
+        kind = wanted.name.lower().replace("_", " ")
+        raise KdmarlError(f"parameter '{name}' is {given!r}; give a value of type {kind}{limits}{example}") from None
+
+
+def read_names(node: Node, name: str, description: str) -> list[str]:
+    """Declare a read-only list of names and return it; no value and empty names both read as none."""
+    value = read_parameter(node, name, Parameter.Type.STRING_ARRAY, description)
+    return [item for item in value or [] if item]
+
+
+def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: Iterable[str] = ()) -> None:
+    """See that every parameter that was given for ``node`` is one of its own.
+
+    Call it when all are declared but those of the topics' quality of service, which are declared with the topics.
+
+    Args:
+        node: that was given them, by the command line or by files, under its name or for many nodes (``/**``).
+        subscriptions: topics that it may come to hear with a quality of service that can be overridden.
+        publishers: topics that it publishes likewise.
+
+    Raises:
+        KdmarlError: nobody declared one; ROS would ignore it in silence.
+    """
+    declared: Collection[str] = node.get_parameters_by_prefix("").keys()
+    ours = _overrides(node, subscriptions, ["subscription"], OVERRIDABLE)
+    ours += _overrides(node, publishers, ["publisher"], OVERRIDABLE)
+    common = _overrides(node, COMMON_TOPICS, ["subscription", "publisher"], tuple(QoSPolicyKind))
+    for name in node._parameter_overrides:
+        if name in declared or name in ours or name in common:
+            continue
+        known = _like(name, ours, common) if name.startswith(QOS) else declared
+        raise KdmarlError(
+            f"node {node.get_fully_qualified_name()} has no parameter '{name}'; {did_you_mean(name, known)}"
+        )
+
+
+def _overrides(node: Node, topics: Iterable[str], sides: list[str], policies: tuple[QoSPolicyKind, ...]) -> list[str]:
+    """The parameters by which somebody may override these policies of these topics."""
+    names = [node.resolve_topic_name(topic) for topic in topics]
+    return [f"{QOS}{name}.{side}.{policy.name.lower()}" for name in names for side in sides for policy in policies]
+
+
+def _like(name: str, ours: list[str], common: list[str]) -> list[str]:
+    """Known overrides with the topic of ``name``; without such, ours with its ending; without such, all of ours."""
+    topic = name.rpartition(".")[0].rpartition(".")[0]
+    ending = name.removeprefix(topic)
+    return (
+        [one for one in ours + common if one.startswith(f"{topic}.")]
+        or [one for one in ours if one.endswith(ending)]
+        or ours
+    )

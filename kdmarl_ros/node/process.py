@@ -1,0 +1,100 @@
+"""What the main function of a node does besides its work: signals, one-sentence errors, clean ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.ros_environment import check_environment
+from kdmarl_ros.node.restarts import BAD_INPUT
+
+COMPILER = "rosidl_generator_py.generate_py_impl"
+"""Compiler of message definitions, for builds. Any message would import it, with a parser and templates (3 MB, and a
+share of the start); where it cannot be imported, messages do without it."""
+
+UDP_ONLY = ("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+"""Fast DDS's shared memory holds a process's messages back for up to 333 ms when another process comes or goes
+(https://github.com/eProsima/Fast-DDS/issues/6535); no stop may come that late."""
+
+
+def run(work: Callable[[], int], args: list[str] | None = None) -> int:
+    """Initialise rclpy, do ``work`` and return its exit code.
+
+    SIGINT and SIGTERM raise KeyboardInterrupt in ``work`` and end in exit code 0 unless ``work`` answers otherwise.
+    A KdmarlError ends in exit code 2 with its sentence on stderr.
+    """
+    try:
+        initialise(args)
+        # SIGINT too: shells start background processes with it ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        return work()
+    except KdmarlError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        rclpy.try_shutdown()
+
+
+def initialise(args: list[str] | None) -> None:
+    """Initialise rclpy without its signal handlers, without what only builds need, and without shared memory.
+
+    The environment has its way where it sets ``FASTDDS_BUILTIN_TRANSPORTS``.
+
+    Raises:
+        KdmarlError: the --ros-args or the environment are bad.
+    """
+    check_environment(os.environ)
+    os.environ.setdefault(*UDP_ONLY)
+    sys.modules.setdefault(COMPILER, None)  # type: ignore[arg-type]  # an import of it fails
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a private type of rclpy for bad --ros-args
+        reason = str(error).partition(", at ")[0]
+        raise KdmarlError(f"ROS cannot start: {reason}; {_remedy(reason)}") from None
+
+
+def _remedy(reason: str) -> str:
+    """What to look at when ROS does not start, by what it says."""
+    if "parse" in reason or "argument" in reason:
+        return "check the --ros-args"
+    if "logging" in reason:
+        return "set ROS_LOG_DIR to a folder that can be written"
+    return "check the environment variables of ROS (ROS_*, RMW_*)"
+
+
+@contextmanager
+def spinning(node: Node) -> Iterator[None]:
+    """Serve the callbacks of ``node`` in a thread of their own; destroy it in the end."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            executor.spin_once(timeout_sec=0.5)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        ended.set()
+        executor.wake()
+        thread.join(timeout=1.0)
+        executor.shutdown(timeout_sec=0)
+        node.destroy_node()

@@ -1,0 +1,129 @@
+"""Where a robot's commands go: to whoever subscribes, as the type that the robot's base wants."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.node.qos import COMMAND_QOS, Endpoint, type_name
+
+AUTO = "auto"
+
+LOOK_EVERY = {False: 0.25, True: 1.0}
+"""Between two looks at who subscribes, where nobody listens and where somebody does [s]."""
+
+STOP_TIME = 0.05
+"""Longest wait for the stop of whoever listened to the type so far to arrive [s]."""
+
+
+class Commands:
+    """Publishes on ``cmd_vel``, as Twist or TwistStamped.
+
+    ``endpoint`` is the publisher's, to tell of its trouble.
+    """
+
+    def __init__(self, node: LifecycleNode, stamped: bool | str, on_change: Callable[[], None]) -> None:
+        """Publish for ``node``.
+
+        Args:
+            node: of the robot, in its namespace.
+            stamped: whether to publish TwistStamped; ``AUTO`` takes what is subscribed to.
+            on_change: called when somebody begins to listen, or nobody listens any more.
+
+        Raises:
+            KdmarlError: ``stamped`` is something else, or a QoS override does not fit.
+        """
+        if stamped not in (True, False, AUTO):
+            raise KdmarlError(f"parameter 'stamped_commands' is {stamped!r}; give auto, true or false")
+        self.endpoint = Endpoint(node, "cmd_vel", COMMAND_QOS, is_publisher=True)
+        self._node = node
+        self._automatic = stamped == AUTO
+        self._on_change = on_change
+        self._frame = f"{node.get_namespace()}/base_link".lstrip("/")
+        self._stamped = stamped is True
+        self._heard = False
+        self._looked = 0.0
+        self._is_active = False
+        self._publisher = self._make()
+
+    def _make(self) -> LifecyclePublisher:
+        kind = TwistStamped if self._stamped else Twist
+        return self.endpoint.make(self._node.create_lifecycle_publisher, kind)
+
+    def activate(self) -> None:
+        """Open the gate."""
+        self._choose()
+        self._is_active = True
+
+    def deactivate(self) -> None:
+        """Close the gate; the lifecycle node has closed that of its publishers."""
+        self._is_active = False
+
+    def publish(self, linear: float, angular: float) -> None:
+        """Command a forward speed [m/s] and a yaw rate [rad/s]."""
+        twist = Twist()
+        twist.linear.x, twist.angular.z = linear, angular
+        if self._stamped:
+            message = TwistStamped(twist=twist)
+            message.header.stamp = self._node.get_clock().now().to_msg()
+            message.header.frame_id = self._frame
+            self._publisher.publish(message)
+        else:
+            self._publisher.publish(twist)
+
+    def look(self) -> bool:
+        """See who listens, now and then; whether commands are of another type from now on."""
+        heard = self._publisher.get_subscription_count() > 0
+        if heard != self._heard:
+            self._heard = heard
+            self._on_change()
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY[heard]:
+            return False
+        self._looked = now
+        return self._choose()
+
+    def _choose(self) -> bool:
+        """Take the type that is subscribed to, TwistStamped if both are; whether it is another than so far.
+
+        Whoever listened to the type so far gets a zero command.
+        """
+        if not self._automatic:
+            return False
+        wanted = self.endpoint.types()
+        stamped = type_name(TwistStamped) in wanted or (self._stamped and type_name(Twist) not in wanted)
+        if stamped == self._stamped:
+            return False
+        if self._is_active and self._heard:
+            self._publisher.publish(TwistStamped() if self._stamped else Twist())
+            end = time.monotonic() + STOP_TIME
+            while not self.arrived() and time.monotonic() < end:  # a publisher that is gone delivers nothing
+                time.sleep(0.005)
+        self._node.destroy_lifecycle_publisher(self._publisher)
+        self._stamped = stamped
+        self._publisher = self._make()
+        if self._is_active:
+            self._publisher.on_activate(None)
+        return True
+
+    def unheard(self) -> str:
+        """Why nobody gets the commands; empty if somebody does."""
+        if self._publisher.get_subscription_count():
+            return ""
+        trouble = self.endpoint.trouble()
+        if trouble:
+            return f"what subscribes to {self.endpoint.topic} has {trouble}"
+        return f"nobody subscribes to {self.endpoint.topic}; check the base's topic"
+
+    def arrived(self) -> bool:
+        """Whether all commands have arrived, as far as the middleware can tell."""
+        try:
+            return bool(self._publisher.wait_for_all_acked(Duration(nanoseconds=1)))
+        except RuntimeError:  # not every middleware can
+            return True

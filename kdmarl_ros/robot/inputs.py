@@ -1,0 +1,187 @@
+"""Subscriptions of a robot: keep the latest of each topic, hand them out only if they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseArray, PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from sensor_msgs.msg import LaserScan, Range
+
+from kdmarl_core.contract import KdmarlError, Readings, Term
+from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors, Velocity
+from kdmarl_core.runtime.scan_guard import ages
+from kdmarl_ros.node.qos import Endpoint
+from kdmarl_ros.robot.faults import Cause, Fault
+from kdmarl_ros.robot.latest import ORDERS, Latest
+from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets, turn_time
+
+SEEING = (Lidar, RangeSensors)
+"""Terms that look at distances."""
+
+FIRST_TURN = 0.5
+"""Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
+
+TOPICS = ("scan", "odom", "neighbors", *ORDERS, *(f"range_{index}" for index in range(64)))
+"""All that any policy may need; robot types have 64 range sensors at most."""
+
+
+def required_topics(terms: list[Term]) -> dict[str, type]:
+    """Topics, relative to the robot's namespace, that the terms need: name → message type.
+
+    The terms are those of a :class:`~kdmarl_core.runtime.Controller`, which takes none that no topic can give.
+    """
+    topics: dict[str, type] = {}
+    for term in terms:
+        match term:
+            case Lidar():
+                topics["scan"] = LaserScan
+            case RangeSensors(count=count):
+                topics |= {f"range_{index}": Range for index in range(count)}
+            case Goal():
+                topics |= {"odom": Odometry, "goal_pose": PoseStamped}
+            case Targets():
+                topics |= {"odom": Odometry, "targets": PoseArray}
+                if term.others:
+                    topics["neighbors"] = PoseArray
+            case Velocity():
+                topics["odom"] = Odometry
+            case Neighbors():
+                topics |= {"odom": Odometry, "neighbors": PoseArray}  # odom names the frame that they are in
+    return topics
+
+
+class Inputs:
+    """All that one robot's policy observes."""
+
+    def __init__(self, node: Node, terms: list[Term], timeout: float, first_orders: dict[str, Any]) -> None:
+        """Subscribe to what ``terms`` need, no more.
+
+        Args:
+            node: the robot's node, in its namespace.
+            terms: of the policy.
+            timeout: age at which a sensor's message is refused [s].
+            first_orders: topic of ``ORDERS`` → first message, in the frame of the odometry if it names none; without
+                one the robot waits for that topic.
+
+        Raises:
+            KdmarlError: a QoS override does not fit.
+        """
+        self.timeout = timeout
+        self._timeout_ns = round(timeout * 1e9)
+        self._first_orders = first_orders
+        types = required_topics(terms)
+        self.topics = frozenset(types)
+        self._latest: dict[str, Latest] = {}
+        try:
+            for topic, type_ in types.items():
+                self._latest[topic] = Latest(node, topic, type_)
+        except KdmarlError:
+            self.destroy()
+            raise
+        self._sight = {kind: max((t.range for t in terms if isinstance(t, kind)), default=0.0) for kind in SEEING}
+        self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
+        self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The subscriptions' quality of service."""
+        return [latest.endpoint for latest in self._latest.values()]
+
+    def listen(self, on_news: Callable[[], None]) -> None:
+        """Call ``on_news`` after each message of the sensor that shows the surroundings, or of odom without any."""
+        leading = [topic for topic in ("scan", "range_0", "neighbors", "odom") if topic in self.topics]
+        self._latest[leading[0]].on_news = on_news
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        for latest in self._latest.values():
+            latest.destroy()
+
+    @property
+    def orders(self) -> dict[str, Any]:
+        """Topic of ``ORDERS`` → what was received on it last."""
+        latest = {topic: self._latest[topic].message for topic in ORDERS.keys() & self.topics}
+        return {topic: message for topic, message in latest.items() if message is not None}
+
+    def keep_orders(self, orders: dict[str, Any]) -> None:
+        """Take ``orders`` for received, on the topics that are needed."""
+        for topic in orders.keys() & self.topics:
+            self._latest[topic].message = orders[topic]
+
+    def clear(self) -> None:
+        """Forget what the sensors said; goals and targets stand."""
+        for latest in self._sensors:
+            latest.clear()
+
+    def check(self, now: int, arrival_now: int) -> None:
+        """See that every sensor's message is there and fresh.
+
+        Args:
+            now: ROS time [ns].
+            arrival_now: :func:`arrival_time` [ns].
+
+        Raises:
+            Fault: the first that is not.
+        """
+        for latest in self._sensors:
+            latest.require_fresh(now, arrival_now, self._timeout_ns)
+
+    def readings(self, now: int, arrival_now: int) -> Readings:
+        """The current readings; arguments as for :meth:`check`.
+
+        Raises:
+            Fault: an input is missing, stale, from the future or malformed, or nobody has said where to go.
+        """
+        self.check(now, arrival_now)
+        goal = targets = velocity = base_frame = None
+        if "odom" in self._latest:
+            odometry = self._latest["odom"].message
+            motion = to_motion(odometry)
+            velocity = np.array([motion.speed, motion.yaw_rate], np.float32)
+            base_frame = odometry.child_frame_id
+            if "goal_pose" in self._latest:
+                goal = to_goal(self._order("goal_pose", odometry), odometry, motion)
+            if "targets" in self._latest:
+                targets = to_targets(self._order("targets", odometry), odometry, motion)
+        scan = self._latest.get("scan")
+        return Readings(
+            scan=to_scan(scan.message, self._sight[Lidar]) if scan else None,
+            ranges=to_ranges([latest.message for latest in self._ranges], self._sight[RangeSensors])
+            if self._ranges
+            else None,
+            goal=goal,
+            velocity=velocity,
+            neighbors=to_neighbors(self._latest["neighbors"].message, base_frame)
+            if "neighbors" in self._latest
+            else None,
+            targets=targets,
+            age=self._age(now, arrival_now),
+            time=arrival_now / 1e9,
+        )
+
+    def _age(self, now: int, arrival_now: int) -> tuple[float, float]:
+        """Of the distances that were measured: no less and no more than [s]."""
+        found = [ages(*latest.since(now, arrival_now), turn=0.0) for latest in self._ranges]
+        if (scan := self._latest.get("scan")) is not None:
+            interval = min(self.timeout, FIRST_TURN) if scan.interval is None else scan.interval
+            found.append(ages(*scan.since(now, arrival_now), turn_time(scan.message, interval)))
+        return (min(age[0] for age in found), max(age[1] for age in found)) if found else (0.0, 0.0)
+
+    def _order(self, topic: str, odometry: Odometry) -> Any:
+        """What was received last on ``topic``, else the first message."""
+        latest = self._latest[topic]
+        message = latest.message
+        if message is None:
+            message = self._first_orders.get(topic)
+            if message is None:
+                hint = latest.hint.rstrip(", ")
+                raise Fault(
+                    Cause.NO_GOAL, f"waiting for {ORDERS[topic]} on {latest.endpoint.topic}" + (hint and f"; {hint}")
+                )
+            message.header.frame_id = message.header.frame_id or odometry.header.frame_id
+        return message

@@ -1,0 +1,250 @@
+"""Which processes a swarm needs: the launch file and ``kdmarl-swarm`` both start what is said here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
+from kdmarl_core.runtime import Controller, Policy
+
+PACKAGE = "kdmarl_ros"
+JUDGE = "judge"
+SIMULATOR = "simulator"
+ROBOT_NODE = "policy"
+"""Name of a robot's node, in the namespace of the robot."""
+MODULES = {
+    "policy_node": "kdmarl_ros.robot.policy_node",
+    "policy_host": "kdmarl_ros.robot.policy_host",
+    "simulator_node": "kdmarl_ros.sim.simulator_node",
+    "judge_node": "kdmarl_ros.judge.judge_node",
+}
+"""Console script of this package → its module."""
+
+
+class Simulator(str, Enum):
+    """What makes the robots' sensors and moves them."""
+
+    MUJOCO = "mujoco"
+    EXTERNAL = "external"
+    """another program does, which also publishes ``/clock``"""
+    NONE = "none"
+    """nothing: the robots are real, or all stamps are of wall time"""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the plan starts it."""
+        return self is Simulator.MUJOCO
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether time is that of ``/clock``."""
+        return self is not Simulator.NONE
+
+
+class Processes(str, Enum):
+    """What shares a process."""
+
+    ROBOT = "robot"
+    """nothing: one process for each robot"""
+    HOST = "host"
+    """all robots of the plan, which is for one computer"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process of the plan.
+
+    ``name`` is for people and the only one of its kind in the plan. ``executable`` is one of ``MODULES``, ``node`` the
+    node's name in ``namespace``; ``respawn`` says whether it is started again when it dies. Of a process with several
+    robots ``node``, ``namespace`` and ``parameters`` are empty, and ``robots`` holds the parameters of each one's node.
+    """
+
+    name: str
+    executable: str
+    node: str
+    namespace: str
+    parameters: dict[str, Any]
+    respawn: bool
+    robots: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """What Python runs where there are no console scripts."""
+        return MODULES[self.executable]
+
+    @property
+    def is_robot(self) -> bool:
+        """Whether it drives robots."""
+        return self.executable in ("policy_node", "policy_host")
+
+    @property
+    def is_judge(self) -> bool:
+        """Whether its end ends the run."""
+        return self.executable == "judge_node"
+
+    def parameters_file(self) -> str:
+        """The parameters of ``robots`` as a ROS parameter file (YAML), by the full names of their nodes."""
+        nodes = {f"/{robot}/{ROBOT_NODE}": {"ros__parameters": values} for robot, values in self.robots.items()}
+        return yaml.safe_dump(nodes, allow_unicode=True, sort_keys=False)
+
+
+def load_checked_swarm(path: Path | str, robots: list[str], allow_outside: bool = False) -> Swarm:
+    """Read a swarm file and see that every policy may run on its robots.
+
+    Args:
+        path: swarm file.
+        robots: names of the robots to keep; empty for all.
+        allow_outside: let the file name files outside of its project, as in :func:`load_swarm`.
+
+    Raises:
+        KdmarlError: the file, a name or a policy does not fit.
+    """
+    swarm = load_swarm(path, allow_outside)
+    if robots:
+        swarm = swarm.only(robots)
+    for robot_type in sorted({robot.type for robot in swarm.robots}):
+        Controller(Policy.load(swarm.policies[robot_type]), robot_type, swarm.robot_types[robot_type])
+    return swarm
+
+
+def make_plan(
+    swarm: Swarm,
+    *,
+    simulator: Simulator = Simulator.MUJOCO,
+    processes: Processes = Processes.ROBOT,
+    real_time_factor: float = 1.0,
+    lockstep: bool = False,
+    seed: int = 0,
+    duration: float = 0.0,
+    output: Path | str | None = None,
+) -> list[Process]:
+    """The processes of a swarm, in the order in which to start them.
+
+    Args:
+        swarm: as :func:`load_checked_swarm` gives it.
+        simulator: what to simulate with. With one, ours or not, all nodes run on simulated time.
+        processes: whether the robots share one.
+        real_time_factor: simulated over real time; 0 is as fast as possible.
+        lockstep: let simulated time wait for the robots' commands.
+        seed: of the sensor noise.
+        duration: of the run [s]; 0 runs until stopped.
+        output: directory for what the judge writes; None for ``runs/<name of the swarm>`` when there is a duration.
+            Without both there is no judge.
+
+    Raises:
+        KdmarlError: the arguments do not fit each other or the swarm.
+    """
+    if not 0 <= real_time_factor <= 100:
+        raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
+    if not 0 <= duration < math.inf:
+        raise KdmarlError(f"duration is {duration:g} s; give 0 (until stopped) or more")
+    if not 0 <= seed < 2**31:
+        raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
+    if lockstep and not simulator.is_ours:
+        raise KdmarlError(
+            f"lockstep needs a simulator of ours, sim is '{simulator.value}'; give sim 'mujoco' or leave lockstep out"
+        )
+    if real_time_factor != 1.0 and not simulator.is_ours:
+        raise KdmarlError(
+            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}': no simulator of ours runs; give "
+            "sim 'mujoco' or leave real_time_factor out"
+        )
+    if simulator.is_ours and swarm.world is None:
+        raise KdmarlError(
+            f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots, 'external' for "
+            "those of another simulator"
+        )
+    judged = bool(duration or output)
+    plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
+    if processes is Processes.HOST:
+        plan = [_host(plan)]
+    if simulator.is_ours:
+        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
+    if judged:
+        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name)))
+    return plan
+
+
+def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
+    return Process(
+        name=robot.name if robot.name not in (JUDGE, SIMULATOR) else f"/{robot.name}/{ROBOT_NODE}",
+        executable="policy_node",
+        node=ROBOT_NODE,
+        namespace=f"/{robot.name}",
+        parameters={
+            "policy": str(swarm.policies[robot.type]),
+            "robot_type": robot.type,
+            "robot_types": str(swarm.robot_types_file),
+            **_destination(swarm, robot),
+            "goal_frame": swarm.frame,
+            "sensor_timeout": float(swarm.defaults.sensor_timeout),
+            "stamped_commands": swarm.defaults.stamped_commands,
+            "scan_guard": not simulator.is_ours if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
+            "trigger": swarm.defaults.trigger,
+            "autostart": swarm.defaults.autostart,
+            "use_sim_time": simulator.has_clock,
+        },
+        respawn=True,
+    )
+
+
+def _host(robots: list[Process]) -> Process:
+    return Process(
+        name="robots",
+        executable="policy_host",
+        node="",
+        namespace="",
+        parameters={},
+        respawn=True,
+        robots={robot.namespace.strip("/"): robot.parameters for robot in robots},
+    )
+
+
+def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
+    """The parameters that say where a robot goes: its own goal and landmarks on the way, or the targets of all."""
+    places = {
+        "goal": [float(value) for value in robot.goal or ()],
+        "targets": [float(value) for place in swarm.targets or swarm.landmarks for value in place],
+    }
+    return {name: values for name, values in places.items() if values}
+
+
+def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
+    return Process(
+        name=SIMULATOR,
+        executable="simulator_node",
+        node=SIMULATOR,
+        namespace="/",
+        parameters={
+            "swarm": str(swarm.path),
+            "robots": [robot.name for robot in swarm.robots],
+            "real_time_factor": float(real_time_factor),
+            "lockstep": lockstep,
+            "seed": seed,
+            "observer": observer,
+        },
+        respawn=True,
+    )
+
+
+def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) -> Process:
+    return Process(
+        name=JUDGE,
+        executable="judge_node",
+        node=JUDGE,
+        namespace="/",
+        parameters={
+            "swarm": str(swarm.path),
+            "robots": [robot.name for robot in swarm.robots],
+            "duration": float(duration),
+            "output": str(output.resolve()),
+            "use_sim_time": simulator.has_clock,
+        },
+        respawn=False,
+    )
