@@ -29,7 +29,7 @@ test: setup lint ## lint, then run all tests
 # others run at the lowest priority, and no more than one of them next to those.
 PART_1 = test/faults $(addprefix test/ros/,bench judge node sim)
 PART_2 = test/ros/robot test/ros/swarm
-PART_3 = test/cli test/distill test/packaging
+PART_3 = $(addprefix test/,cli benchmark distill experiment packaging planning)
 PART_4 = test $(addprefix --ignore=,test/ros test/faults $(PART_3))
 test-part-3 test-part-4: NICE = nice -n 19
 test-part-%:

@@ -1,6 +1,6 @@
 """What tests of benchmarks share."""
 
-from kdmarl_core.evaluate import ledger
+from kdmarl_core.benchmark import ledger
 from support import REPOSITORY
 
 SMOKE = REPOSITORY / "config/benchmarks/smoke.yaml"

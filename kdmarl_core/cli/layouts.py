@@ -9,12 +9,12 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from kdmarl_core.cli.config import load_experiment, make_env
-from kdmarl_core.cli.stages import policy_path, task_name
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.robots.coverage import Coverage
 from kdmarl_core.envs.robots.goals import GoalsEnv
 from kdmarl_core.envs.robots.passage import Passage
+from kdmarl_core.experiment.experiment import load_experiment, make_env
+from kdmarl_core.experiment.stages import policy_path, task_name
 
 
 def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: int | None, output: Path) -> None:

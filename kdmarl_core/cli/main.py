@@ -38,7 +38,7 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming.")] = False,
 ) -> None:
     """Train the expert (stage 1); a run that was cut off is resumed."""
-    from kdmarl_core.cli import stages
+    from kdmarl_core.experiment import stages
 
     stages.train(config, overrides, output, fresh)
 
@@ -50,7 +50,7 @@ def distill(
     output: Output = None,
 ) -> None:
     """Distil the trained expert into one student per robot type (stage 2)."""
-    from kdmarl_core.cli import stages
+    from kdmarl_core.experiment import stages
 
     stages.distill(config, overrides, output)
 
@@ -76,7 +76,7 @@ def plan(
     episodes: Annotated[int, typer.Option(min=2, help="That --search measures each candidate in.")] = 100,
 ) -> None:
     """Turn each robot type's budget and observations into the size of its student."""
-    from kdmarl_core.cli import plan as module
+    from kdmarl_core.planning import plan as module
 
     module.plan(robots, experiment, overrides, output, budget, search, episodes)
 
@@ -92,7 +92,7 @@ def export(
     ] = False,
 ) -> None:
     """Write the students as policy files and check that they act as the trained networks do."""
-    from kdmarl_core.cli import stages
+    from kdmarl_core.experiment import stages
 
     stages.export(config, overrides, output, models, int8)
 
@@ -112,7 +112,7 @@ def evaluate(
     record: Annotated[bool, typer.Option("--record", help="Write the results into the policy files.")] = False,
 ) -> None:
     """Measure the policy files against the expert and random commands on held-out episodes."""
-    from kdmarl_core.cli import evaluation
+    from kdmarl_core.experiment import evaluation
 
     evaluation.evaluate(config, overrides, output, models, direct, swarm, record)
 
@@ -145,7 +145,7 @@ def benchmark(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to do and what it costs.")] = False,
 ) -> None:
     """Train, distil and measure every task, method and seed of a file; goes on where it was interrupted."""
-    from kdmarl_core.cli import benchmark as module
+    from kdmarl_core.benchmark import runner as module
 
     module.benchmark(file, only, output, runs, dry_run)
 
@@ -156,7 +156,7 @@ def report(
     readme: Annotated[Path | None, typer.Option(help="Also renew the marked tables in this file.")] = None,
 ) -> None:
     """Write the page and pictures of a benchmark's results beside them."""
-    from kdmarl_core.cli import report as module
+    from kdmarl_core.benchmark import report as module
 
     module.report(results, readme)
 

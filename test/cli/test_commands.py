@@ -14,11 +14,12 @@ import msgspec
 import pytest
 import torch
 
-from kdmarl_core.cli import evaluation, main, stages
-from kdmarl_core.cli.config import load_experiment, make_env, task_facts
+from kdmarl_core.cli import main
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
+from kdmarl_core.experiment import evaluation, stages
+from kdmarl_core.experiment.experiment import load_experiment, make_env, task_facts
 from kdmarl_core.expert.policies import observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export

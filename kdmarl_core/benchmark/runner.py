@@ -13,15 +13,16 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.cli import stages
-from kdmarl_core.cli.config import make_env, make_evaluation_env, task_facts
-from kdmarl_core.cli.evaluation import greedy
-from kdmarl_core.cli.suite import Unit, key, load_suite, select, units
+from kdmarl_core.benchmark import ledger
+from kdmarl_core.benchmark.ledger import TEAM, Cost, Ledger, Means, Row, Still
+from kdmarl_core.benchmark.suite import Unit, key, load_suite, select, units
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import replacing, writing
 from kdmarl_core.envs.base import BatchedEnv
-from kdmarl_core.evaluate import episodes, ledger
-from kdmarl_core.evaluate.ledger import TEAM, Cost, Ledger, Means, Row, Still
+from kdmarl_core.evaluate import episodes
+from kdmarl_core.experiment import stages
+from kdmarl_core.experiment.evaluation import greedy
+from kdmarl_core.experiment.experiment import make_env, make_evaluation_env, task_facts
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.expert.train import ExpertConfig

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from benchmark_support import result
+from kdmarl_core.benchmark import ledger
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.evaluate import ledger
 from support import REPOSITORY
 
 NAMED = ("", ": methods", ": against")

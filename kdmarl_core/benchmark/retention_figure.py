@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from kdmarl_core.evaluate.ledger import Ledger
+from kdmarl_core.benchmark.ledger import Ledger
 
 LEAST_SPAN = 0.05
 """Retention that an axis covers at least."""

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kdmarl_core.benchmark import ledger
+from kdmarl_core.benchmark.ledger import Cost, Ledger, Row, Still
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.evaluate import ledger
-from kdmarl_core.evaluate.ledger import Cost, Ledger, Row, Still
 
 COSTS = {"big": Cost(macs=100, expert_macs=3000, parameters=110, bytes=440),
          "small": Cost(macs=50, expert_macs=3000, parameters=60, bytes=240)}  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from benchmark_support import SMOKE
-from kdmarl_core.cli.suite import key, load_suite, select, units
+from kdmarl_core.benchmark.suite import key, load_suite, select, units
 from kdmarl_core.contract import KdmarlError
 from support import REPOSITORY
 

@@ -6,10 +6,10 @@ import re
 import pytest
 import yaml
 
-from kdmarl_core.cli.config import load_experiment
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill import distill as stage_2
+from kdmarl_core.experiment.experiment import load_experiment
 from support import REPOSITORY
 
 ROBOTS = REPOSITORY / "config/robots.yaml"

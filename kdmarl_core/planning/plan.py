@@ -14,8 +14,6 @@ from rich.table import Table
 from torch import nn
 
 from kdmarl_core import __version__
-from kdmarl_core.cli.config import Benchmark, Experiment, load_experiment, make_env
-from kdmarl_core.cli.evaluation import cpu, latency
 from kdmarl_core.contract import KdmarlError, Manifest, action_mask, load_robot_types, observation_size
 from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml
@@ -25,6 +23,8 @@ from kdmarl_core.distill.capacity import LIMITS, Candidate, Student, amount, can
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.envs.robots.world import RobotsEnv
+from kdmarl_core.experiment.evaluation import cpu, latency
+from kdmarl_core.experiment.experiment import Benchmark, Experiment, load_experiment, make_env
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
@@ -65,7 +65,7 @@ def plan(
     planned = [_planned(experiment, env, group, limits[group.name]) for group in env.groups]
     _print_candidates(planned)
     if search:
-        from kdmarl_core.cli.plan_search import Search  # matplotlib is for the picture alone
+        from kdmarl_core.planning.search import Search  # matplotlib is for the picture alone
 
         chosen = Search(experiment, path, output, planned, episodes).run()
     else:

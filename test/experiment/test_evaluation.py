@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdmarl_core.cli.evaluation import _rows
+from kdmarl_core.experiment.evaluation import _rows
 from toy import Echo
 
 EPISODES, ARENAS = 40, 4

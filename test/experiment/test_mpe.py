@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from mpe2.simple_spread.simple_spread import parallel_env
 
-from kdmarl_core.cli.config import load_experiment, make_env, make_evaluation_env
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import make_students
+from kdmarl_core.experiment.experiment import load_experiment, make_env, make_evaluation_env
 from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.runtime import Policy
 from sim_support import make_swarm, robot

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from kdmarl_core.cli.config import Experiment, RobotTask, expert_origin, load_experiment, make_env, task_facts
+from kdmarl_core.benchmark.ledger import Bar
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
@@ -18,7 +18,14 @@ from kdmarl_core.distill.distill import DistillConfig, make_students
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
-from kdmarl_core.evaluate.ledger import Bar
+from kdmarl_core.experiment.experiment import (
+    Experiment,
+    RobotTask,
+    expert_origin,
+    load_experiment,
+    make_env,
+    task_facts,
+)
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import Activation, Actor, NetworkConfig

@@ -15,8 +15,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.cli.config import Experiment, expert_origin, load_experiment, make_evaluation_env, task_facts
-from kdmarl_core.cli.stages import policy_path, run_folder, task_name
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
@@ -25,6 +23,14 @@ from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.experiment.experiment import (
+    Experiment,
+    expert_origin,
+    load_experiment,
+    make_evaluation_env,
+    task_facts,
+)
+from kdmarl_core.experiment.stages import policy_path, run_folder, task_name
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.policies import TeamPolicy, observe
 from kdmarl_core.expert.train import load_policy

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from kdmarl_core.cli.config import load_experiment, make_env, task_facts
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import make_students
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes
+from kdmarl_core.experiment.experiment import load_experiment, make_env, task_facts
 from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.runtime import Policy
 from sim_support import make_swarm, robot

@@ -7,11 +7,11 @@ import pytest
 from filelock import FileLock
 
 from benchmark_support import SMOKE, result
-from kdmarl_core.cli import benchmark as module
+from kdmarl_core.benchmark import ledger
+from kdmarl_core.benchmark import runner as module
+from kdmarl_core.benchmark.suite import load_suite, units
 from kdmarl_core.cli.main import app
-from kdmarl_core.cli.suite import load_suite, units
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.evaluate import ledger
 
 
 def run(*arguments):

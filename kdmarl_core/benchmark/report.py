@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
+from kdmarl_core.benchmark import ledger
+from kdmarl_core.benchmark.ledger import Bar, Ledger
+from kdmarl_core.benchmark.retention_figure import draw
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.pages import marks, sources, with_section
 from kdmarl_core.contract.writing import replacing
-from kdmarl_core.evaluate import ledger
-from kdmarl_core.evaluate.ledger import Bar, Ledger
-from kdmarl_core.evaluate.retention_figure import draw
 
 FIGURES = {
     "win_rate": "won",

@@ -15,7 +15,6 @@ import yaml
 from rich.console import Console
 
 from kdmarl_core import __version__
-from kdmarl_core.cli.config import Experiment, RobotTask, expert_origin, load_experiment, make_env, task_facts
 from kdmarl_core.contract import Discrete, KdmarlError, Manifest
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.robots import Budget
@@ -28,6 +27,14 @@ from kdmarl_core.envs.particle.particle import ParticleConfig
 from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.envs.smax.config import SmaxConfig
 from kdmarl_core.evaluate import episodes
+from kdmarl_core.experiment.experiment import (
+    Experiment,
+    RobotTask,
+    expert_origin,
+    load_experiment,
+    make_env,
+    task_facts,
+)
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.fingerprint import Facts

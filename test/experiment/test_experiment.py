@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kdmarl_core.cli.config import load_experiment, make_env, task_facts
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.experiment.experiment import load_experiment, make_env, task_facts
 from kdmarl_core.expert.fingerprint import differences, encode
 from support import REPOSITORY
 

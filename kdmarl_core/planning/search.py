@@ -10,11 +10,6 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from kdmarl_core.cli.config import Experiment, make_env, task_facts
-from kdmarl_core.cli.evaluation import command_line, greedy
-from kdmarl_core.cli.plan import Planned
-from kdmarl_core.cli.plan_figure import save_front
-from kdmarl_core.cli.stages import run_folder, students_origin
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
@@ -23,8 +18,13 @@ from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.halving import Rung, better_half, schedule
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.experiment.evaluation import command_line, greedy
+from kdmarl_core.experiment.experiment import Experiment, make_env, task_facts
+from kdmarl_core.experiment.stages import run_folder, students_origin
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.policies import DecentralizedPolicy
+from kdmarl_core.planning.figure import save_front
+from kdmarl_core.planning.plan import Planned
 
 ENVS = 100
 """Environments that candidates are measured in, at most."""

@@ -1,0 +1,1 @@
+"""Benchmarks: many experiments, kept unit by unit, and their page."""

@@ -1,0 +1,1 @@
+"""Experiment files: one says everything from training to evaluation."""
