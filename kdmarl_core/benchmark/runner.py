@@ -21,12 +21,12 @@ from kdmarl_core.contract.writing import replacing, writing
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.experiment import stages
-from kdmarl_core.experiment.evaluation import greedy
-from kdmarl_core.experiment.experiment import make_env, make_evaluation_env, task_facts
+from kdmarl_core.experiment.provenance import RESULTS, commit
 from kdmarl_core.expert import train as stage_1
-from kdmarl_core.expert.policies import DecentralizedPolicy
+from kdmarl_core.expert.policies import DecentralizedPolicy, greedy
 from kdmarl_core.expert.train import ExpertConfig
 from kdmarl_core.export import onnx_export
+from kdmarl_core.export.policies import write_policies
 from kdmarl_core.runtime import Policy
 
 EXPERTS = "experts"
@@ -52,7 +52,7 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
             are done.
     """
     suite = load_suite(path)
-    results = output or Path(stages.RESULTS) / f"{path.stem}.json"
+    results = output or Path(RESULTS) / f"{path.stem}.json"
     book = ledger.load(results, suite.title)
     if book.title != suite.title:
         raise KdmarlError(
@@ -152,7 +152,7 @@ def _about(parts: dict[str, Any]) -> dict[str, str]:
 
 def _expert_folder(unit: Unit, runs: Path) -> Path:
     """Suites share what they train alike."""
-    return runs / EXPERTS / f"{unit.config.stem}_{unit.seed}_{key(unit.origin)}"
+    return runs / EXPERTS / f"{unit.experiment.path.stem}_{unit.seed}_{key(unit.origin)}"
 
 
 def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
@@ -164,10 +164,11 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
     if unit.alone:
         policies = _train_alone(unit, unit.alone, folder)
     else:
-        policies = stages.distilled(experiment, unit.config, _expert_folder(unit, runs), folder)
+        policies = stages.distilled(experiment, _expert_folder(unit, runs), folder)
     trained = time.perf_counter()
-    env = make_env(experiment, unit.config, 4)
-    written = stages.write_policies(experiment, unit.config, env, policies, folder / "models")
+    env = experiment.env(4)
+    made = stages.manifests(experiment, env)
+    written = write_policies(policies, made, folder / "models", env, experiment.seed)
     files = {name: Policy.load(each.path) for name, each in written.items()}
     figures = _play(unit, episodes.PolicyFiles(files))
     macs = stage_1.untrained(experiment.expert, env.groups).macs
@@ -176,7 +177,7 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
         method=unit.method,
         seed=unit.seed,
         sha256=sha256,
-        commit=stages.commit(unit.config.parent),
+        commit=commit(experiment.folder),
         command=command,
         episodes=experiment.evaluate.episodes,
         students=figures,
@@ -195,15 +196,13 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
 
 def _references(unit: Unit, runs: Path) -> References:
     """Train the unit's expert unless that is done, and measure it and random commands once."""
-    experiment, config = unit.experiment, unit.config
+    experiment = unit.experiment
     folder = _expert_folder(unit, runs)
     path = folder / f"references_{key({'evaluate': unit.measured})}.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=References)
-    seen = task_facts(experiment, config, *experiment.expert.views)
-    expert = stage_1.train(
-        experiment.expert, lambda envs: make_env(experiment, config, envs), folder, experiment.seed, task=seen
-    ).eval()
+    seen = experiment.facts(*experiment.expert.views)
+    expert = stage_1.train(experiment.expert, experiment.env, folder, experiment.seed, task=seen).eval()
     references = References(
         seconds=stage_1.seconds(folder),
         expert=_play(unit, greedy(expert)),
@@ -216,15 +215,15 @@ def _references(unit: Unit, runs: Path) -> References:
 
 def _train_alone(unit: Unit, how: ExpertConfig, folder: Path) -> DecentralizedPolicy:
     """A team of the students' sizes and sensors, or of the expert's size, without an expert."""
-    seen = task_facts(unit.experiment, unit.config, *how.views)
-    policy = stage_1.train(how, lambda envs: make_env(unit.experiment, unit.config, envs), folder, unit.seed, task=seen)
+    seen = unit.experiment.facts(*how.views)
+    policy = stage_1.train(how, unit.experiment.env, folder, unit.seed, task=seen)
     return cast(DecentralizedPolicy, policy.eval())
 
 
 def _play(unit: Unit, act: episodes.Act) -> Means:
     """Every figure of the held-out episodes, as the mean of each agent."""
     evaluate = unit.experiment.evaluate
-    env: BatchedEnv = make_evaluation_env(unit.experiment, unit.config, min(evaluate.envs, evaluate.episodes))
+    env: BatchedEnv = unit.experiment.evaluation_env(min(evaluate.envs, evaluate.episodes))
     figures = episodes.run(env, act, evaluate.episodes, evaluate.seed)
     return {name: ledger.agent_means(values) for name, values in figures.items()}
 

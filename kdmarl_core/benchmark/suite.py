@@ -14,18 +14,9 @@ from kdmarl_core.benchmark.ledger import Bar
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
-from kdmarl_core.distill.distill import DistillConfig, make_students
-from kdmarl_core.distill.polish import PolishConfig
+from kdmarl_core.distill.distill import make_students
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
-from kdmarl_core.envs.smax.config import SmaxConfig
-from kdmarl_core.experiment.experiment import (
-    Experiment,
-    RobotTask,
-    expert_origin,
-    load_experiment,
-    make_env,
-    task_facts,
-)
+from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.networks import Activation, Actor, NetworkConfig
@@ -145,7 +136,6 @@ class Unit(NamedTuple):
     task: str
     method: str
     seed: int
-    config: Path
     experiment: Experiment
     alone: ExpertConfig | None
     """how a team that is not distilled is trained"""
@@ -158,14 +148,12 @@ class Unit(NamedTuple):
     @property
     def origin(self) -> Facts:
         """What the expert depends on."""
-        return expert_origin(self.experiment, self.config)
+        return self.experiment.expert_origin
 
     @property
     def measured(self) -> Facts:
         """What figures depend on beside who acts."""
-        facts: Facts = msgspec.to_builtins(self.experiment.evaluate)
-        # Battles differ in length: which ones count does not depend on that any more.
-        return {**facts, "order": "rounds"} if isinstance(self.experiment.task, SmaxConfig) else facts
+        return {**msgspec.to_builtins(self.experiment.evaluate), **self.experiment.task.evaluation_revision}
 
     @property
     def references(self) -> Facts:
@@ -175,21 +163,19 @@ class Unit(NamedTuple):
     @property
     def still(self) -> Facts | None:
         """What the figures of robots that stand still depend on; None where there are no robots."""
-        if not isinstance(self.experiment.task, RobotTask):
+        experiment = self.experiment
+        if experiment.task.robots_file(experiment.folder) is None:
             return None
-        return {"task": task_facts(self.experiment, self.config), "evaluate": self.measured}
+        return {"task": experiment.facts(), "evaluate": self.measured}
 
     @property
     def depends_on(self) -> Facts:
         """What the unit's figures depend on."""
         experiment = self.experiment
         if self.alone:
-            learnt = expert_facts(self.alone, self.seed, task_facts(experiment, self.config, *self.alone.views))
+            learnt = expert_facts(self.alone, self.seed, experiment.facts(*self.alone.views))
         else:
-            seen = task_facts(experiment, self.config, STUDENT)
-            learnt = {"distill": msgspec.to_builtins(_effective(experiment.distill)), "sees": seen}
-            if experiment.distill.polish.rounds and len(experiment.distill.students) > 1:
-                learnt = {**learnt, "polish_over_types": "sum"}
+            learnt = {**experiment.distill.facts, "sees": experiment.facts(STUDENT)}
         return {**self.references, "learnt": learnt}
 
     @property
@@ -198,11 +184,6 @@ class Unit(NamedTuple):
         expert, alone = self.experiment.expert, self.alone
         own = alone.env_steps if alone else self.experiment.distill.env_steps
         return {"expert": expert.env_steps, "policies": own}
-
-
-def _effective(config: DistillConfig) -> DistillConfig:
-    """The same without settings of a polish that does not take place."""
-    return config if config.polish.rounds else msgspec.structs.replace(config, polish=PolishConfig(rounds=0))
 
 
 def key(facts: Facts) -> str:
@@ -239,6 +220,7 @@ def units(suite: Suite, path: Path) -> list[Unit]:
         KdmarlError: an experiment file does not fit.
     """
     plans = []
+    envs: dict[str, BatchedEnv] = {}
     for task_name, task in suite.tasks.items():
         config = path.parent / task.config
         for method_name, method in suite.methods.items():
@@ -246,20 +228,23 @@ def units(suite: Suite, path: Path) -> list[Unit]:
                 continue
             changes = suite.set | method.set | task.set | {"evaluate.episodes": suite.episodes}
             with naming(f"{path}: {task_name}/{method_name}"):
-                plans.append((task_name, method_name, config, *_plan(config, changes, method)))
+                plans.append((task_name, method_name, *_plan(config, changes, method, envs)))
     return [
-        Unit(task_name, method_name, seed, config, _with(experiment, seed=seed), alone)
+        Unit(task_name, method_name, seed, experiment.replace(seed=seed), alone)
         for seed in suite.seeds
-        for task_name, method_name, config, experiment, alone in plans
+        for task_name, method_name, experiment, alone in plans
         if seed in suite.seeds_of(task_name, method_name)
     ]
 
 
-def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experiment, ExpertConfig | None]:
-    """The experiment of a method, and how its policies are trained if they are not distilled."""
+def _plan(
+    config: Path, changes: dict[str, Any], method: Method, envs: dict[str, BatchedEnv]
+) -> tuple[Experiment, ExpertConfig | None]:
+    """The experiment of a method, and how its policies are trained if they are not distilled; ``envs`` are kept."""
     # A date, which JSON lacks, becomes text, and is refused as such.
-    experiment = load_experiment(config, [f"{key}={json.dumps(value, default=str)}" for key, value in changes.items()])
-    env = make_env(experiment, config, 1)
+    experiment = Experiment.load(config, [f"{key}={json.dumps(value, default=str)}" for key, value in changes.items()])
+    task = fingerprint.encode({"folder": str(experiment.folder), **experiment.task.data})
+    env = envs[task] = envs.get(task) or experiment.env(1)
     make_students(experiment.distill, env.groups)  # all types have one
     given = {key: value for key in ("activation", "memory") if (value := getattr(method, key)) is not None}
     students = {
@@ -267,7 +252,7 @@ def _plan(config: Path, changes: dict[str, Any], method: Method) -> tuple[Experi
     }
     if method.ratio:
         students = _sized(experiment.expert, students, env, method.ratio)
-    experiment = _with(experiment, distill=_with(experiment.distill, students=students))
+    experiment = experiment.replace(distill=_with(experiment.distill, students=students))
     if method.stage == "distill":
         return experiment, None
     expert = experiment.expert

@@ -38,7 +38,7 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming.")] = False,
 ) -> None:
     """Train the expert (stage 1); a run that was cut off is resumed."""
-    from kdmarl_core.experiment import stages
+    from kdmarl_core.cli import stages
 
     stages.train(config, overrides, output, fresh)
 
@@ -50,7 +50,7 @@ def distill(
     output: Output = None,
 ) -> None:
     """Distil the trained expert into one student per robot type (stage 2)."""
-    from kdmarl_core.experiment import stages
+    from kdmarl_core.cli import stages
 
     stages.distill(config, overrides, output)
 
@@ -92,7 +92,7 @@ def export(
     ] = False,
 ) -> None:
     """Write the students as policy files and check that they act as the trained networks do."""
-    from kdmarl_core.experiment import stages
+    from kdmarl_core.cli import stages
 
     stages.export(config, overrides, output, models, int8)
 
@@ -112,9 +112,9 @@ def evaluate(
     record: Annotated[bool, typer.Option("--record", help="Write the results into the policy files.")] = False,
 ) -> None:
     """Measure the policy files against the expert and random commands on held-out episodes."""
-    from kdmarl_core.experiment import evaluation
+    from kdmarl_core.cli import evaluation
 
-    evaluation.evaluate(config, overrides, output, models, direct, swarm, record)
+    evaluation.show(config, overrides, output, models, direct, swarm, record)
 
 
 @app.command()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
+import types
+import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,8 +126,8 @@ def read_yaml(path: Path | str) -> Any:
         raise KdmarlError(f"{path}: nested too deeply to be read; flatten it") from None
 
 
-def convert(data: Any, type_: type[T], source: str) -> T:
-    """Convert plain data to ``type_`` strictly; ``source`` names its origin in errors.
+def convert(data: Any, type_: type[T], source: str, at: str = "$") -> T:
+    """Convert plain data to ``type_`` strictly; ``source`` names its origin in errors, ``at`` its path there.
 
     Raises:
         KdmarlError: a key is unknown (the nearest known one is named) or a value does not fit.
@@ -133,7 +136,7 @@ def convert(data: Any, type_: type[T], source: str) -> T:
         with _ONE_AT_A_TIME:
             return msgspec.convert(data, type_)
     except msgspec.ValidationError as error:
-        raise KdmarlError(_explain(str(error), type_, source)) from None
+        raise KdmarlError(_explain(str(error), type_, source, at)) from None
 
 
 def load_yaml(path: Path | str, type_: type[T]) -> T:
@@ -152,27 +155,60 @@ def decode_json(data: bytes | str, type_: type[T], source: str) -> T:
         raise KdmarlError(f"{source}: not valid JSON ({error})") from None
 
 
-def _explain(message: str, type_: type, source: str) -> str:
+def _explain(message: str, type_: type, source: str, at: str = "$") -> str:
     problem, _, where = message.partition(" - at ")
     path = where.strip("`") or "$"
+    shown = f"{source}: {at}{path[1:]}"
     unknown = re.search(r"unknown field `(.*)`", problem)
     if unknown:
         key = unknown.group(1)
-        return f"{source}: {path}: unknown key '{key}'; {did_you_mean(key, _field_names(type_, set()))}"
-    return f"{source}: {path}: {problem[:1].lower()}{problem[1:]}"
+        return f"{shown}: unknown key '{key}'; {did_you_mean(key, _keys_at(type_, path))}"
+    named = re.fullmatch(r"Invalid value '(.*)'", problem)
+    if named and (tags := _tags_at(type_, path)):
+        return f"{shown}: unknown {path.rpartition('.')[2]} '{named.group(1)}'; give one of {', '.join(sorted(tags))}"
+    return f"{shown}: {problem[:1].lower()}{problem[1:]}"
 
 
-def _field_names(type_: Any, seen: set[Any]) -> set[str]:
-    """Names of every field in a struct type and the structs it holds."""
-    names: set[str] = set()
-    if type_ in seen:
-        return names
-    seen.add(type_)
-    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
-        for field in msgspec.structs.fields(type_):
-            names.add(field.encode_name)
-            names |= _field_names(field.type, seen)
-    for argument in getattr(type_, "__args__", ()):
-        if isinstance(argument, type) or hasattr(argument, "__args__"):
-            names |= _field_names(argument, seen)
-    return names
+def _keys_at(type_: Any, path: str) -> set[str]:
+    """Keys of the structs that may stand at ``path``, such as ``$.robots[0].pose``."""
+    structs = _structs_at(type_, re.findall(r"\.(\w+)|(\[[^]]*\])", path))
+    return {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
+
+
+def _tags_at(type_: Any, path: str) -> set[str]:
+    """Values of the key at ``path`` that tells structs apart; none if it is another key."""
+    parts = re.findall(r"\.(\w+)|(\[[^]]*\])", path)
+    if not parts:
+        return set()
+    structs = _structs_at(type_, parts[:-1])
+    return {
+        str(struct.__struct_config__.tag) for struct in structs if struct.__struct_config__.tag_field == parts[-1][0]
+    }
+
+
+def _structs_at(type_: Any, parts: list[tuple[str, str]]) -> list[type[msgspec.Struct]]:
+    """Struct types that may stand where ``parts`` lead: (key, "") into a struct, ("", index) into a container."""
+    found = [type_]
+    for key, _ in parts:
+        structs = [each for each in itertools.chain(*map(_alternatives, found)) if _is_struct(each)]
+        if key:
+            fields = [field for struct in structs for field in msgspec.structs.fields(struct)]
+            found = [field.type for field in fields if field.encode_name == key]
+        else:
+            containers = [each for each in itertools.chain(*map(_alternatives, found)) if typing.get_args(each)]
+            found = [typing.get_args(each)[-1 if typing.get_origin(each) is dict else 0] for each in containers]
+    return [each for each in itertools.chain(*map(_alternatives, found)) if _is_struct(each)]
+
+
+def _alternatives(type_: Any) -> list[Any]:
+    """The types that a union or an annotated type stands for."""
+    origin = typing.get_origin(type_)
+    if origin is typing.Annotated:
+        return _alternatives(typing.get_args(type_)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [inner for each in typing.get_args(type_) for inner in _alternatives(each)]
+    return [type_]
+
+
+def _is_struct(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, msgspec.Struct)

@@ -16,7 +16,7 @@ from kdmarl_core.contract.errors import naming
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
-from kdmarl_core.distill.polish import PolishConfig, Polisher
+from kdmarl_core.distill.polish import REVISION, PolishConfig, Polisher
 from kdmarl_core.distill.quantization import quantize
 from kdmarl_core.distill.segments import draw, recall
 from kdmarl_core.distill.structure import Structure
@@ -85,6 +85,13 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def env_steps(self) -> int:
         """How many steps of environments this takes."""
         return self.envs * (self.rounds * self.steps + self.polish.rounds * self.polish.steps)
+
+    @property
+    def facts(self) -> Facts:
+        """What students depend on: all keys but those of a polish that does not take place, and its revision."""
+        if not self.polish.rounds:
+            return {"distill": msgspec.to_builtins(msgspec.structs.replace(self, polish=PolishConfig(rounds=0)))}
+        return {"distill": msgspec.to_builtins(self), **(REVISION if len(self.students) > 1 else {})}
 
 
 def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> DecentralizedPolicy:

@@ -23,6 +23,10 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
+REVISION = {"polish_over_types": "sum"}
+"""How types share one gradient step: since this revision, by the sum of their losses. Changes nothing for one type."""
+
+
 class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How students learn from the expert's critic, once they imitate."""
 

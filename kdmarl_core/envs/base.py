@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract import ActionSpace, Term
+from kdmarl_core.contract import ActionSpace, RobotType, Term
+from kdmarl_core.contract.manifest import Domain
 
 EXPERT, STUDENT = "expert", "student"
 """The two views of a team: what the expert sees in training, what each robot's own sensors give."""
@@ -50,6 +53,9 @@ class BatchedEnv(ABC):
     ``step`` leaves ended episodes at their last state, so that its value can be bootstrapped;
     ``reset_ended`` starts the next ones. The environment owns its random numbers: the same seed and the
     same actions give the same bytes.
+
+    Arrays that ``observe``, ``state`` and ``step`` give belong to the caller, who keeps them for a whole rollout: the
+    environment must not write into them again, nor give the same ones twice.
     """
 
     num_envs: int
@@ -60,6 +66,13 @@ class BatchedEnv(ABC):
     groups: tuple[Group, ...]
     state_sizes: dict[str, int]
     """group → length of the central state"""
+    robot_types: Mapping[str, RobotType] = MappingProxyType({})
+    """group → its robots; none where agents are not robots"""
+
+    @property
+    def domain(self) -> Mapping[str, Domain]:
+        """Group → where its policy is trained; none where agents are not robots."""
+        return {}
 
     @abstractmethod
     def reset(self, seed: int) -> None:

@@ -220,7 +220,7 @@ class ParallelView(ParallelEnv):
         KdmarlError: ``env`` is a batch of several.
     """
 
-    metadata = {"name": "kdmarl", "render_modes": [], "is_parallelizable": True}  # noqa: RUF012 - PettingZoo's form
+    metadata = {"name": "kdmarl", "render_modes": [], "is_parallelizable": True}
     render_mode = None
 
     def __init__(self, env: BatchedEnv, view: str = STUDENT) -> None:

@@ -14,15 +14,18 @@ Facts = Mapping[str, Any]
 SHOWN = 3
 """How many differences are named."""
 LATER: Mapping[str, Any] = {
-    "memory": 0,
-    "segment": 20,
-    "quantization": "none",
-    "driver": "shared",
-    "shared": 0.0,
-    "others": False,
-    "critic_view": None,
+    "actor.memory": 0,
+    "actors.*.memory": 0,
+    "critic.memory": 0,
+    "students.*.memory": 0,
+    "distill.segment": 20,
+    "distill.quantization": "none",
+    "distill.driver": "shared",
+    "reward.shared": 0.0,
+    "observations.*.*.others": False,
+    "expert.critic_view": None,
 }
-"""Keys that came later → what runs without them did."""
+"""Ends of the paths of keys that came later → what runs without them did; ``*`` is any key, and lists have none."""
 
 
 def encode(facts: Facts) -> str:
@@ -48,15 +51,21 @@ def differences(kept: str, facts: Facts) -> str:
     return ", ".join(told + more)
 
 
-def _lasting(value: Any) -> Any:
+def _lasting(value: Any, path: tuple[str, ...] = ()) -> Any:
     """The same without keys that came later and have the value that runs before them had."""
     if isinstance(value, Mapping):
-        return {key: _lasting(inner) for key, inner in value.items() if not _neutral(key, inner)}
-    return [_lasting(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _lasting(inner, (*path, key)) for key, inner in value.items() if not _neutral((*path, key), inner)}
+    return [_lasting(inner, path) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _neutral(key: str, value: Any) -> bool:
-    return key in LATER and bool(LATER[key] == value)
+def _neutral(path: tuple[str, ...], value: Any) -> bool:
+    return any(value == before and _ends(path, end.split(".")) for end, before in LATER.items())
+
+
+def _ends(path: tuple[str, ...], end: list[str]) -> bool:
+    """Whether the last keys of ``path`` are those of ``end``."""
+    last = path[-len(end) :]
+    return len(last) == len(end) and all(wanted in ("*", key) for wanted, key in zip(end, last, strict=True))
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,11 @@ A team policy takes what all agents observe and gives what all may do, whoever s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +28,18 @@ States = dict[str, Tensor]
 def observe(env: BatchedEnv, view: str) -> dict[str, Tensor]:
     """What a team policy is called with: group → (B, n, O) as ``view`` sees it now; shares the environment's memory."""
     return {name: torch.from_numpy(x) for name, x in env.observe(view).items()}
+
+
+def greedy(policy: TeamPolicy) -> Callable[[BatchedEnv], dict[str, np.ndarray]]:
+    """The most likely commands of a policy in what it sees of an environment now: group → (B, n, A)."""
+
+    @torch.no_grad()
+    def act(env: BatchedEnv) -> dict[str, np.ndarray]:
+        distributions = policy(observe(env, policy.view))
+        commands = policy.command({name: d.mode() for name, d in distributions.items()})
+        return {name: command.numpy() for name, command in commands.items()}
+
+    return act
 
 
 class TeamPolicy(nn.Module):

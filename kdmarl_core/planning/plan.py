@@ -22,9 +22,8 @@ from kdmarl_core.contract.robots import Budget
 from kdmarl_core.distill.capacity import LIMITS, Candidate, Student, amount, candidates, choose, limit_of_growth
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
-from kdmarl_core.envs.robots.world import RobotsEnv
 from kdmarl_core.experiment.evaluation import cpu, latency
-from kdmarl_core.experiment.experiment import Benchmark, Experiment, load_experiment, make_env
+from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
@@ -59,15 +58,15 @@ def plan(
             is no trained expert.
     """
     path = _experiment_path(robots, experiment_path)
-    experiment = load_experiment(path, [*overrides, *_other_robots(robots, path)])
-    env = make_env(experiment, path, 1)
+    experiment = Experiment.load(path, [*overrides, *_other_robots(robots, path)])
+    env = experiment.env(1)
     limits = _limits(env, budgets)
     planned = [_planned(experiment, env, group, limits[group.name]) for group in env.groups]
     _print_candidates(planned)
     if search:
         from kdmarl_core.planning.search import Search  # matplotlib is for the picture alone
 
-        chosen = Search(experiment, path, output, planned, episodes).run()
+        chosen = Search(experiment, output, planned, episodes).run()
     else:
         chosen = {each.student.robot_type: choose(each.candidates) for each in planned}
         for each in planned:
@@ -93,15 +92,15 @@ def _other_robots(robots: Path | None, experiment: Path) -> list[str]:
     if robots is None:
         return []
     load_robot_types(robots)  # its mistakes are told before those of the experiment
-    if isinstance(load_experiment(experiment, []).task, Benchmark):
+    if Experiment.load(experiment).task.robots_file(experiment.parent) is None:
         raise KdmarlError(f"{experiment}: its agents are not of {robots}; leave that out and give --budget")
     return [f"task.robot_types={yaml.safe_dump(str(robots.resolve())).splitlines()[0]}"]
 
 
 def _limits(env: BatchedEnv, given: list[str]) -> dict[str, Budget]:
     """Type → its budget, in the robots' file or, before that, as in ``--budget TYPE=BUDGET``."""
-    types = env.robot_types if isinstance(env, RobotsEnv) else {}
-    limits = {group.name: types[group.name].budget if types else Budget() for group in env.groups}
+    known = env.robot_types
+    limits = {group.name: known[group.name].budget if known else Budget() for group in env.groups}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:

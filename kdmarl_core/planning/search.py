@@ -18,11 +18,10 @@ from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.halving import Rung, better_half, schedule
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
-from kdmarl_core.experiment.evaluation import command_line, greedy
-from kdmarl_core.experiment.experiment import Experiment, make_env, task_facts
-from kdmarl_core.experiment.stages import run_folder, students_origin
+from kdmarl_core.experiment.experiment import Experiment
+from kdmarl_core.experiment.provenance import command_line
 from kdmarl_core.expert import train as stage_1
-from kdmarl_core.expert.policies import DecentralizedPolicy
+from kdmarl_core.expert.policies import DecentralizedPolicy, greedy
 from kdmarl_core.planning.figure import save_front
 from kdmarl_core.planning.plan import Planned
 
@@ -40,27 +39,24 @@ class Search:
 
     Args:
         experiment: of the expert.
-        config: its file.
         output: run folder, or None for the usual one.
         planned: the candidates of every type of the team.
         count: episodes that each candidate is measured in.
     """
 
-    def __init__(
-        self, experiment: Experiment, config: Path, output: Path | None, planned: list[Planned], count: int
-    ) -> None:
-        self.experiment, self.config, self.run_folder = experiment, config, run_folder(config, output)
+    def __init__(self, experiment: Experiment, output: Path | None, planned: list[Planned], count: int) -> None:
+        self.experiment, self.run_folder = experiment, experiment.run_folder(output)
         self.planned = {each.student.robot_type: each for each in planned}
         self.count = count
         # Of the training's side: the evaluation must find nothing that was chosen on its own episodes.
         self.seed = experiment.seed + (2 if experiment.seed + 1 == experiment.evaluate.seed else 1)
-        self.env = make_env(experiment, config, min(count, ENVS))
+        self.env = experiment.env(min(count, ENVS))
         self.expert, self.critics = stage_1.load_expert(
             experiment.expert,
             self.env,
             self.run_folder / "expert",
             experiment.seed,
-            task_facts(experiment, config, *experiment.expert.views),
+            experiment.facts(*experiment.expert.views),
         )
         self.rungs = schedule(max(len(each.candidates) for each in planned), experiment.distill.rounds)
         self._references: dict[str, np.ndarray] = {}
@@ -126,7 +122,7 @@ class Search:
     def _distilled(self, number: int, rung: Rung, place: int, team: dict[str, Candidate]) -> DecentralizedPolicy:
         """A team's students, from an earlier search where they are the same ones."""
         config, folder = self._shortened(rung, team), self._folder / f"rung_{number + 1}" / f"team_{place + 1}"
-        origin = students_origin(self.experiment, self.config)
+        origin = self.experiment.students_origin
         try:
             return stage_2.load_students(config, self.env, folder, origin)
         except KdmarlError:  # there are none yet, or others
@@ -134,16 +130,13 @@ class Search:
                 config,
                 self.expert,
                 self.critics,
-                self._make_env,
+                self.experiment.env,
                 folder,
                 self.experiment.seed,
                 origin,
                 self.experiment.expert.ppo,
             )
             return students.eval()
-
-    def _make_env(self, envs: int) -> BatchedEnv:
-        return make_env(self.experiment, self.config, envs)
 
     def _measure(
         self, students: DecentralizedPolicy, name: str, candidate: Candidate, number: int, rung: Rung

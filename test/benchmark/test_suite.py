@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from benchmark_support import SMOKE
+from kdmarl_core.benchmark import ledger
 from kdmarl_core.benchmark.suite import key, load_suite, select, units
 from kdmarl_core.contract import KdmarlError
 from support import REPOSITORY
@@ -24,7 +25,16 @@ def written(tmp_path, **changes):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_shipped_files_fit(path):
-    assert units(load_suite(path), path)
+    """And what their committed figures depend on has the hashes that stand with them."""
+    keys = {unit.name: key(unit.depends_on) for unit in units(load_suite(path), path)}
+    assert keys
+    results = REPOSITORY / f"docs/results/{path.stem}.json"
+    if results.exists():
+        committed = ledger.load(results)
+        counting = {(row["task"], row["method"], seed) for row in committed.team_rows for seed in row["seeds"]}
+        kept = {unit.name: unit.sha256 for unit in committed.units if (unit.task, unit.method, unit.seed) in counting}
+        assert len(kept) == len(counting) == committed.planned
+        assert kept.items() <= keys.items()
 
 
 def test_units_share_experts_and_budgets():

@@ -19,7 +19,7 @@ from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.envs.base import STUDENT
 from kdmarl_core.evaluate import episodes
 from kdmarl_core.experiment import evaluation, stages
-from kdmarl_core.experiment.experiment import load_experiment, make_env, task_facts
+from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert.policies import observe
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
@@ -157,28 +157,28 @@ def test_what_belongs_to_another_experiment_is_refused(run):
         ("task.observations.student.mini=[{term: goal, range: 5}]", "task.observations.student.mini[0]."),
     ):
         with pytest.raises(KdmarlError, match=re.escape(f"students.safetensors: was made with {told}")):
-            stages.export(CONFIG, [*ASSIGNMENTS, change], run / "run", run / "models")
+            stages.export(Experiment.load(CONFIG, [*ASSIGNMENTS, change]), run / "models", run / "run")
 
 
 def test_other_students_need_no_other_expert(run, tmp_path):
     shutil.copytree(run / "run", tmp_path / "run")
-    fewer = [*ASSIGNMENTS, "task.observations.student.mini=[{term: goal, range: 5}]"]
-    stages.distill(CONFIG, fewer, tmp_path / "run")
-    stages.export(CONFIG, fewer, tmp_path / "run", tmp_path / "models")
+    fewer = Experiment.load(CONFIG, [*ASSIGNMENTS, "task.observations.student.mini=[{term: goal, range: 5}]"])
+    stages.distill(fewer, tmp_path / "run")
+    stages.export(fewer, tmp_path / "models", tmp_path / "run")
     assert Policy.load(tmp_path / "models/navigation_mini.onnx").manifest.observation_size == 3
 
 
 def test_a_policy_trained_directly_is_measured_beside_the_students(run, tmp_path):
     own = [*ASSIGNMENTS, "expert.policy=decentralized", "expert.view=student"]
-    stages.train(CONFIG, own, tmp_path / "own", fresh=False)
+    stages.train(Experiment.load(CONFIG, own), tmp_path / "own")
     check(kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "models", *OVERRIDES,
                  "--direct", tmp_path / "own"))  # fmt: skip
     written = json.loads((run / "run/evaluation.json").read_text())["rows"]
     rows = {row["robot_type"]: row for row in written if row["team"] == "direct"}
     assert set(rows) == {"team", "scout", "carrier", "mini"}
-    experiment = load_experiment(CONFIG, own)
-    env = make_env(experiment, CONFIG, 3)
-    policy = load_policy(experiment.expert, env, tmp_path / "own/expert", 1, task_facts(experiment, CONFIG, STUDENT))
+    experiment = Experiment.load(CONFIG, own)
+    env = experiment.env(3)
+    policy = load_policy(experiment.expert, env, tmp_path / "own/expert", 1, experiment.facts(STUDENT))
     assert [rows[group.name]["macs"] for group in env.groups] == [policy.macs(group.name) for group in env.groups]
 
     def act(env):
@@ -193,7 +193,7 @@ def test_a_policy_trained_directly_is_measured_beside_the_students(run, tmp_path
 
 def test_what_was_not_trained_directly_on_this_task_is_refused(run, tmp_path):
     other = ["expert.policy=decentralized", "expert.view=student", "task.reward.progress=3.0"]
-    stages.train(CONFIG, [*ASSIGNMENTS, *other], tmp_path / "other", fresh=False)
+    stages.train(Experiment.load(CONFIG, [*ASSIGNMENTS, *other]), tmp_path / "other")
     for folder, message in (
         (tmp_path / "gone", "--direct .*gone: has no trained policy; give the --output of"),
         (run / "run/students", "students: has no trained policy"),
@@ -204,7 +204,7 @@ def test_what_was_not_trained_directly_on_this_task_is_refused(run, tmp_path):
         ),
     ):
         with pytest.raises(KdmarlError, match=message):
-            evaluation.evaluate(CONFIG, ASSIGNMENTS, run / "run", run / "models", folder, [], False)
+            evaluation.evaluate(Experiment.load(CONFIG, ASSIGNMENTS), run / "models", run / "run", direct=folder)
 
 
 def test_inspect_needs_no_training_libraries(tmp_path):

@@ -8,8 +8,9 @@ from mpe2 import simple_spread_v3
 from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.files import convert
 from kdmarl_core.envs.base import EXPERT, STUDENT
+from kdmarl_core.envs.particle.config import ParticleConfig
 from kdmarl_core.envs.particle.official import OfficialParticle
-from kdmarl_core.envs.particle.particle import Particle, ParticleConfig
+from kdmarl_core.envs.particle.particle import Particle
 from kdmarl_core.envs.particle.prey import flee
 from kdmarl_core.evaluate import episodes
 

@@ -9,8 +9,7 @@ import pytest
 from kdmarl_core.contract import Discrete, KdmarlError
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT
-from kdmarl_core.envs.smax.config import Sight, SmaxConfig
-from kdmarl_core.envs.smax.smax import Smax
+from kdmarl_core.envs.smax.smax import Sight, Smax, SmaxConfig
 from kdmarl_core.evaluate import episodes
 
 jax = pytest.importorskip("jax", reason="the extra smax is not installed")
@@ -50,9 +49,9 @@ def test_groups_are_the_unit_types_that_the_scenario_fixes(env):
     assert {name: x.shape for name, x in env.observe(EXPERT).items()} == {
         "stalker": (B, 2, 137), "zealot": (B, 3, 137),
     }  # fmt: skip
-    assert SmaxConfig(scenario="3s5z_vs_3s6z").types() == [("stalker", 3), ("zealot", 5)]
-    assert SmaxConfig(scenario="6h_vs_8z").types() == [("hydralisk", 6)]
-    assert SmaxConfig(scenario="smacv2_5_units").types() == [("ally", 5)]
+    assert SmaxConfig(scenario="3s5z_vs_3s6z").units() == [("stalker", 3), ("zealot", 5)]
+    assert SmaxConfig(scenario="6h_vs_8z").units() == [("hydralisk", 6)]
+    assert SmaxConfig(scenario="smacv2_5_units").units() == [("ally", 5)]
 
 
 def test_every_step_is_that_of_jaxmarl():
@@ -205,4 +204,4 @@ def test_without_jaxmarl_the_extra_is_named(monkeypatch):
     monkeypatch.delattr("kdmarl_core.envs.smax.simulator")
     monkeypatch.setitem(sys.modules, "jaxmarl.environments.smax", None)
     with pytest.raises(KdmarlError, match=r"is not installed; pip install kdmarl_ros\[smax\]"):
-        config().types()
+        config().units()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.experiment.experiment import load_experiment, make_env, task_facts
+from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert.fingerprint import differences, encode
 from support import REPOSITORY
 
@@ -13,20 +13,20 @@ CONFIG = REPOSITORY / "config/navigation.yaml"
 
 
 def test_the_shipped_file_loads_and_builds_its_environment():
-    experiment = load_experiment(CONFIG, [])
-    env = make_env(experiment, CONFIG, 2)
+    experiment = Experiment.load(CONFIG)
+    env = experiment.env(2)
     assert [group.name for group in env.groups] == ["scout", "carrier", "mini"]
     assert set(experiment.distill.students) == {"scout", "carrier", "mini"}
 
 
 def test_overrides_change_values_and_the_hash():
-    plain = load_experiment(CONFIG, [])
-    changed = load_experiment(CONFIG, ["expert.ppo.gamma=0.98", "task.reward.collision=-7", "evaluate.episodes=10"])
+    plain = Experiment.load(CONFIG)
+    changed = Experiment.load(CONFIG, ["expert.ppo.gamma=0.98", "task.reward.collision=-7", "evaluate.episodes=10"])
     assert changed.expert.ppo.gamma == 0.98
     assert changed.task.reward.collision == -7
     assert changed.evaluate.episodes == 10
     assert plain.sha256 != changed.sha256
-    assert plain.sha256 == load_experiment(CONFIG, []).sha256
+    assert plain.sha256 == Experiment.load(CONFIG).sha256
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_overrides_change_values_and_the_hash():
 )
 def test_wrong_overrides_are_told_in_one_sentence(override, message):
     with pytest.raises(KdmarlError, match=message) as caught:
-        load_experiment(CONFIG, [override])
+        Experiment.load(CONFIG, [override])
     assert "\n" not in str(caught.value)
 
 
@@ -83,7 +83,7 @@ def test_wrong_overrides_are_told_in_one_sentence(override, message):
     ],
 )
 def test_what_is_near_to_wrong_is_accepted(override):
-    load_experiment(CONFIG, [override])
+    Experiment.load(CONFIG, [override])
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_is_near_to_wrong_is_accepted(override):
     ],
 )
 def test_a_run_depends_on_its_task_as_it_sees_it(override, views, same):
-    plain, changed = (task_facts(load_experiment(CONFIG, each), CONFIG, *views) for each in ([], [override]))
+    plain, changed = (Experiment.load(CONFIG, each).facts(*views) for each in ([], [override]))
     assert (differences(encode(plain), changed) == "") == same
 
 
@@ -121,13 +121,11 @@ def test_a_run_depends_on_what_the_robot_types_are_and_not_on_where(tmp_path, ed
     text = (CONFIG.parent / "robots.yaml").read_text()
     (tmp_path / "others.yaml").write_text(text.replace(*edit, 1))
     (tmp_path / "mine.yaml").write_text(CONFIG.read_text().replace("robots.yaml", "others.yaml"))
-    before, now = (
-        {"task": task_facts(load_experiment(path, []), path, "expert")} for path in (CONFIG, tmp_path / "mine.yaml")
-    )
+    before, now = ({"task": Experiment.load(path).facts("expert")} for path in (CONFIG, tmp_path / "mine.yaml"))
     assert differences(encode(before), now) == told
 
 
 def test_seed_as_a_value_may_be_overridden_in_a_file_without_it(tmp_path: Path):
     text = CONFIG.read_text()
     (tmp_path / "mine.yaml").write_text(text)
-    assert load_experiment(tmp_path / "mine.yaml", ["seed=5"]).seed == 5
+    assert Experiment.load(tmp_path / "mine.yaml", ["seed=5"]).seed == 5

@@ -11,7 +11,7 @@ from mpe2.simple_spread.simple_spread import parallel_env
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import make_students
-from kdmarl_core.experiment.experiment import load_experiment, make_env, make_evaluation_env
+from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.runtime import Policy
 from sim_support import make_swarm, robot
@@ -31,9 +31,9 @@ OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_files_fit_mpe2_and_students_are_small_enough(path):
-    experiment = load_experiment(path, [])
-    env = make_env(experiment, path, 1)
-    measured = make_evaluation_env(experiment, path, 1)
+    experiment = Experiment.load(path)
+    env = experiment.env(1)
+    measured = experiment.evaluation_env(1)
     assert measured.groups == env.groups
     assert measured.state_sizes == env.state_sizes
     expert = make_policy(experiment.expert.policy, env.groups, experiment.expert.actor)
@@ -42,20 +42,20 @@ def test_shipped_files_fit_mpe2_and_students_are_small_enough(path):
 
 
 def test_a_file_for_each_scenario():
-    tasks = [load_experiment(path, []).task.scenario for path in CONFIGS]
+    tasks = [Experiment.load(path).task.scenario for path in CONFIGS]
     assert sorted(tasks) == ["simple_reference", "simple_speaker_listener", "simple_spread", "simple_tag"]
 
 
 def test_swarm_files_are_refused():
-    experiment = load_experiment(SPEAKER, [])
-    for make in (make_env, make_evaluation_env):
+    experiment = Experiment.load(SPEAKER)
+    for make in (experiment.env, experiment.evaluation_env):
         with pytest.raises(KdmarlError, match="test_swarm.yaml: places robots, and task simple_speaker_listener has"):
-            make(experiment, SPEAKER, 1, make_swarm([robot()]))
+            make(1, make_swarm([robot()]))
 
 
 def test_students_of_unknown_agents_are_refused():
     with pytest.raises(KdmarlError, match="unknown robot type 'lisener'; did you mean 'listener'"):
-        load_experiment(SPEAKER, ["distill.students.lisener={}"])
+        Experiment.load(SPEAKER, ["distill.students.lisener={}"])
 
 
 @pytest.mark.parametrize("memory", [0, 8])

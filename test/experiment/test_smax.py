@@ -10,7 +10,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import make_students
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.experiment.experiment import load_experiment, make_env, task_facts
+from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert.policies import make_policy
 from kdmarl_core.runtime import Policy
 from sim_support import make_swarm, robot
@@ -32,9 +32,9 @@ OVERRIDES = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_files_have_students_that_are_small_enough(path):
-    experiment = load_experiment(path, [])
+    experiment = Experiment.load(path)
     assert path.stem == f"smax_{experiment.task.scenario}"
-    env = make_env(experiment, path, 1)
+    env = experiment.env(1)
     expert = make_policy(experiment.expert.policy, env.groups, experiment.expert.actor)
     students = make_students(experiment.distill, env.groups)
     assert all(expert.macs(group.name) >= 28.6 * students.macs(group.name) for group in env.groups)
@@ -43,18 +43,18 @@ def test_shipped_files_have_students_that_are_small_enough(path):
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(KdmarlError, match="unknown robot type 'stalkr'; did you mean 'stalker'"):
-        load_experiment(STALKERS, ["distill.students.stalkr={}"])
+        Experiment.load(STALKERS, ["distill.students.stalkr={}"])
     with pytest.raises(KdmarlError, match="unknown scenario '3s3z'; did you mean"):
-        load_experiment(STALKERS, ["task.scenario=3s3z"])
-    experiment = load_experiment(STALKERS, [])
+        Experiment.load(STALKERS, ["task.scenario=3s3z"])
+    experiment = Experiment.load(STALKERS)
     with pytest.raises(KdmarlError, match="test_swarm.yaml: places robots, and task 2s3z has none"):
-        make_env(experiment, STALKERS, 1, make_swarm([robot()]))
+        experiment.env(1, make_swarm([robot()]))
 
 
 def test_runs_depend_on_the_views_that_they_use():
-    plain, limited = (load_experiment(STALKERS, overrides) for overrides in ([], OVERRIDES[-3:]))
-    assert task_facts(plain, STALKERS, "expert") == task_facts(limited, STALKERS, "expert")
-    assert task_facts(plain, STALKERS, "student") != task_facts(limited, STALKERS, "student")
+    plain, limited = (Experiment.load(STALKERS, overrides) for overrides in ([], OVERRIDES[-3:]))
+    assert plain.facts("expert") == limited.facts("expert")
+    assert plain.facts("student") != limited.facts("student")
 
 
 def test_students_are_planned(capsys):
@@ -87,7 +87,7 @@ def test_the_whole_chain_and_no_file_ever_chooses_what_is_not_available(tmp_path
     assert results.return_.mean == found["return"]["mean"]
     app(["inspect", str(policies["zealot"].path)], standalone_mode=False)
     assert "win rate" in capsys.readouterr().out
-    env = make_env(load_experiment(STALKERS, OVERRIDES), STALKERS, 4)
+    env = Experiment.load(STALKERS, OVERRIDES).env(4)
     act = episodes.PolicyFiles(policies)
     masked = []
 

@@ -12,7 +12,13 @@ FACTS = {
 
 
 def test_what_came_later_leaves_earlier_runs_as_they_were():
-    assert encode({**FACTS, "expert": {**FACTS["expert"], "memory": 0}}) == encode(FACTS)
+    before = {"actor": {}, "actors": {"scout": {}}}
+    later = {"actor": {"memory": 0}, "actors": {"scout": {"memory": 0}}, "critic_view": None}
+    assert encode({"expert": later}) == encode({"expert": before})
+
+
+def test_a_key_of_the_same_name_elsewhere_counts():
+    assert encode({**FACTS, "task": {**FACTS["task"], "memory": 0}}) != encode(FACTS)
 
 
 def changed(**parts):
@@ -25,8 +31,8 @@ def changed(**parts):
         (FACTS, ""),
         (dict(reversed(FACTS.items())), ""),
         (changed(seed=2), "seed = 1 (now 2)"),
-        (changed(expert={**FACTS["expert"], "memory": 0}), ""),  # came later
-        (changed(expert={**FACTS["expert"], "memory": 8}), "expert.memory = nothing (now 8)"),
+        (changed(expert={**FACTS["expert"], "actor": {"memory": 0}}), ""),  # came later
+        (changed(expert={**FACTS["expert"], "actor": {"memory": 8}}), "expert.actor.memory = nothing (now 8)"),
         (changed(expert={"ppo": {"gamma": 0.9}, "hidden": (64, 64)}), "expert.ppo.gamma = 0.99 (now 0.9)"),
         (changed(expert={"ppo": {"gamma": 0.99}, "hidden": [32]}), "expert.hidden = [64, 64] (now [32])"),
         (changed(expert={**FACTS["expert"], "view": "student"}), 'expert.view = nothing (now "student")'),

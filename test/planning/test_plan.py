@@ -9,7 +9,7 @@ import yaml
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill import distill as stage_2
-from kdmarl_core.experiment.experiment import load_experiment
+from kdmarl_core.experiment.experiment import Experiment
 from support import REPOSITORY
 
 ROBOTS = REPOSITORY / "config/robots.yaml"
@@ -38,7 +38,7 @@ def test_plans_are_explained_and_can_be_pasted(capsys):
     assert "scout: [24, 24], two equal layers, takes 2,952 MACs of at most 3,000 MACs; one unit more in" in printed
     students = pasted(printed)
     assert set(students) == {"scout", "carrier", "mini"}
-    load_experiment(NAVIGATION, [f"distill.students={json.dumps(students)}"])
+    Experiment.load(NAVIGATION, [f"distill.students={json.dumps(students)}"])
 
 
 def test_budgets_are_of_the_file_that_is_given_or_of_the_command(tmp_path, capsys):
@@ -104,7 +104,7 @@ def test_a_search_ends_and_goes_on_where_it_was_cut_off(tmp_path, capsys, monkey
     assert [row["rung"] for row in report["candidates"]] == [1] * 8 + [2] * 4 + [3] * 2
     last = max(report["candidates"][-2:], key=lambda row: row["return"]["mean"])
     assert report["chosen"]["agent"] == last["hidden"] == pasted(capsys.readouterr().out)["agent"]["hidden"]
-    assert report["seed"] != load_experiment(SPREAD, []).evaluate.seed
+    assert report["seed"] != Experiment.load(SPREAD).evaluate.seed
     assert (tmp_path / "run/plan.png").read_bytes().startswith(b"\x89PNG")
     before = report["candidates"]
     kdmarl("plan", "--experiment", SPREAD, *output, *budget)

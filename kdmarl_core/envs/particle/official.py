@@ -15,7 +15,7 @@ from mpe2.simple_tag.simple_tag import Scenario as Tag
 from pettingzoo.utils import BaseParallelWrapper
 
 from kdmarl_core.envs.base import EXPERT, STUDENT
-from kdmarl_core.envs.particle.particle import ParticleConfig
+from kdmarl_core.envs.particle.config import ParticleConfig
 from kdmarl_core.envs.particle.prey import flee
 from kdmarl_core.envs.particle.scenarios import CAPTURE_RADIUS, Sight
 from kdmarl_core.envs.pettingzoo import PettingZooEnv

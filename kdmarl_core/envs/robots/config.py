@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
 
-from kdmarl_core.contract import Term
+from kdmarl_core.contract import Term, load_robot_types
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.envs.base import EXPERT, STUDENT
+from kdmarl_core.envs.task import TaskConfig
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -73,7 +76,7 @@ class Randomization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             ordered(name, getattr(self, name))
 
 
-class RobotsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RobotsConfig(TaskConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The part of a task that does not depend on what the robots are to do."""
 
     robot_types: str
@@ -106,3 +109,27 @@ class RobotsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(
                 f"randomization.delay is up to {self.randomization.delay[1]} s; at most two control periods"
             )
+
+    @property
+    def measured_in(self) -> str:
+        """Arenas are drawn."""
+        return "random arenas"
+
+    @property
+    def types(self) -> Collection[str]:
+        """Robot types that some view has terms for."""
+        return {name for terms in self.observations.values() for name in terms}
+
+    def robots_file(self, folder: Path) -> Path:
+        """The file of the robot types."""
+        return folder / self.robot_types
+
+    def facts(self, folder: Path, *views: str) -> dict[str, Any]:
+        """All keys, and of the robot types what this simulator knows of: not the height, nor the computer's budget."""
+        facts = super().facts(folder, *views)
+        types = msgspec.to_builtins(load_robot_types(self.robots_file(folder)))
+        relevant = ("radius", "action", "sensors")
+        facts["robot_types"] = {
+            name: {key: types[name][key] for key in relevant} for name in self.team if name in types
+        }
+        return facts

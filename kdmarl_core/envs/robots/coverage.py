@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ class CoverageConfig(
         super().__post_init__()
         for name in ("discs", "disc_radius", "walls"):
             ordered(name, getattr(self, name))
+
+    def env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> Coverage:
+        """See :class:`Coverage`."""
+        return Coverage(self, folder, num_envs, swarm)
 
 
 class Coverage(GoalsEnv):
@@ -79,6 +84,10 @@ class Coverage(GoalsEnv):
                 f"{swarm.path}: has {len(swarm.targets)} targets for {self.num_agents} robots; give as many"
             )
         self.targets[chosen] = swarm.targets
+
+    def arena_keys(self, index: int, robots: list[dict[str, Any]]) -> dict[str, Any]:
+        """The tolerance, and the places."""
+        return {"goal_tolerance": self.config.goal_tolerance, "targets": self.targets[index].tolist()}
 
     def _begin(self, chosen: np.ndarray) -> None:
         super()._begin(chosen)

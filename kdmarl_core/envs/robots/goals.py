@@ -82,6 +82,12 @@ class GoalsEnv(RobotsEnv):
     def _begin(self, chosen: np.ndarray) -> None:
         self._arrival[chosen] = np.nan
 
+    def arena_keys(self, index: int, robots: list[dict[str, Any]]) -> dict[str, Any]:
+        """The tolerance, and each robot's goal."""
+        for robot, goal in zip(robots, self.goal[index].tolist(), strict=True):
+            robot["goal"] = goal
+        return {"goal_tolerance": self.config.goal_tolerance}
+
     def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
         """The next place on each robot's way, (B, N, 2), and how far its goal is from there, (B, N) [m]."""
         return self.goal, 0.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from kdmarl_core.contract import Swarm
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots import layouts
 from kdmarl_core.envs.robots.config import IntRange, Share, ordered
@@ -28,6 +31,10 @@ class NavigationConfig(
         super().__post_init__()
         for name in ("discs", "disc_radius", "walls"):
             ordered(name, getattr(self, name))
+
+    def env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> Navigation:
+        """See :class:`Navigation`."""
+        return Navigation(self, folder, num_envs, swarm)
 
 
 class Navigation(GoalsEnv):

@@ -31,6 +31,10 @@ class PassageConfig(
         super().__post_init__()
         in_order("gap", self.gap)
 
+    def env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> Passage:
+        """See :class:`Passage`."""
+        return Passage(self, folder, num_envs, swarm)
+
 
 class Passage(GoalsEnv):
     """Half of the robots on either side of a wall with one gap, goals on the far side. See :class:`GoalsEnv`.
@@ -84,6 +88,10 @@ class Passage(GoalsEnv):
         if len(swarm.landmarks) != 1:
             raise KdmarlError(f"{swarm.path}: has {len(swarm.landmarks)} landmarks; give one, the gap's middle")
         self.gap_middle[chosen] = swarm.landmarks[0]
+
+    def arena_keys(self, index: int, robots: list[dict[str, Any]]) -> dict[str, Any]:
+        """The tolerance, each robot's goal, and the gap's middle."""
+        return super().arena_keys(index, robots) | {"landmarks": [self.gap_middle[index].tolist()]}
 
     def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
         """Through the gap, for robots on the wrong side; else straight lines would be rewarded that end at the wall."""

@@ -104,6 +104,10 @@ class RobotsEnv(BatchedEnv):
     def _begin(self, chosen: np.ndarray) -> None:
         """Forget the task's figures of the last episode."""
 
+    def arena_keys(self, index: int, robots: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the task adds to a swarm file of arena ``index``; keys of single robots go into ``robots``."""
+        return {}
+
     # Episodes
 
     def set_progress(self, done: float) -> None:

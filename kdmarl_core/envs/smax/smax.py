@@ -3,18 +3,95 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, ClassVar, Literal
 
+import msgspec
 import numpy as np
 
-from kdmarl_core.contract import Discrete, KdmarlError, Readings, Term, observe
+from kdmarl_core.contract import Discrete, KdmarlError, Readings, Swarm, Term, observe
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, any_of
-from kdmarl_core.envs.smax.config import Sight, SmaxConfig, simulator
+from kdmarl_core.envs.task import TaskConfig
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
 POSITION = slice(1, 3)
 """Of a unit, relative to the agent, among the unit's features."""
 TYPE = slice(7, None)
 """One-hot, so that zeros mean a unit that is not seen."""
+
+
+class Sight(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many of the units within its sight range an agent sees; None: all of them."""
+
+    allies: Count | None = None
+    """that many of the nearest; each stands in the place it always has, with zeros for the others"""
+    enemies: Count | None = None
+    """likewise; that others can be attacked still shows in the action mask"""
+
+
+class SmaxConfig(TaskConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="smax"):
+    """The task as written in a config file."""
+
+    evaluation_revision: ClassVar[Mapping[str, str]] = {"order": "rounds"}
+    """Battles differ in length: since this revision, which of them count does not depend on that any more."""
+
+    scenario: str
+    """one that jaxmarl knows, such as 2s3z"""
+    max_steps: Count = 100
+    """as jaxmarl counts: a battle is cut off after one more"""
+    observations: dict[Literal["expert", "student"], Sight] = {}
+    """view → what it sees of the units in sight; all of them by default"""
+
+    def sight(self, view: str) -> Sight:
+        """What ``view`` sees."""
+        return self.observations.get(view, Sight())  # type: ignore[call-overload]
+
+    @property
+    def name(self) -> str:
+        """The scenarios' names are those of SMAC's maps."""
+        return f"smax_{self.scenario}"
+
+    @property
+    def measured_in(self) -> str:
+        """Always jaxmarl itself."""
+        return f"{self.name} of jaxmarl"
+
+    @property
+    def types(self) -> Collection[str]:
+        """Unit types of the team."""
+        return {name for name, _ in self.units()}
+
+    def env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
+        """See :class:`Smax`."""
+        self.refuse_swarm(swarm)
+        return Smax(self, num_envs)
+
+    def units(self) -> list[tuple[str, int]]:
+        """Unit types of the team with their counts, in the order of the agents.
+
+        Raises:
+            KdmarlError: there is no such scenario, or jaxmarl is not installed.
+        """
+        found: list[tuple[str, int]] = simulator().team(self.scenario)
+        return found
+
+
+def simulator() -> ModuleType:
+    """The module that needs jax.
+
+    Raises:
+        KdmarlError: jaxmarl, or a package that it needs, is not installed.
+    """
+    try:
+        from kdmarl_core.envs.smax import simulator as module
+    except ModuleNotFoundError as error:
+        raise KdmarlError(
+            f"task smax: {error.name} is not installed; pip install kdmarl_ros[smax], with Python 3.11 or newer"
+        ) from None
+    return module
 
 
 class Smax(BatchedEnv):
@@ -38,7 +115,7 @@ class Smax(BatchedEnv):
 
     def __init__(self, config: SmaxConfig, num_envs: int) -> None:
         self.config = config
-        types = config.types()
+        types = config.units()
         self._simulator = simulator().simulator(config.scenario, config.max_steps)
         env = self._simulator.env
         self.num_envs, self.num_agents, self.max_steps = num_envs, env.num_allies, config.max_steps + 1

@@ -1,0 +1,55 @@
+"""What ``kdmarl train``, ``distill`` and ``export`` show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from kdmarl_core.contract import Discrete, load_robot_types
+from kdmarl_core.distill.capacity import Cost, amount
+from kdmarl_core.experiment import stages
+from kdmarl_core.experiment.experiment import Experiment
+from kdmarl_core.export import onnx_export
+from kdmarl_core.runtime import read_manifest
+
+
+def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) -> None:
+    """Train the expert; errors as :func:`kdmarl_core.experiment.stages.train`."""
+    experiment = Experiment.load(config, overrides)
+    stages.train(experiment, output, resume=not fresh)
+    Console().print(f"expert written to {experiment.run_folder(output) / stages.EXPERT_FOLDER}")
+
+
+def distill(config: Path, overrides: list[str], output: Path | None) -> None:
+    """Distil the expert; errors as :func:`kdmarl_core.experiment.stages.distill`."""
+    experiment = Experiment.load(config, overrides)
+    stages.distill(experiment, output)
+    Console().print(f"students written to {experiment.run_folder(output) / stages.STUDENTS_FOLDER}")
+
+
+def export(config: Path, overrides: list[str], output: Path | None, models: Path, int8: bool) -> None:
+    """Write policy files; errors as :func:`kdmarl_core.experiment.stages.export`."""
+    experiment = Experiment.load(config, overrides)
+    for name, (path, largest, mean) in stages.export(experiment, models, output, int8).items():
+        told = f"differs from its network by at most {largest:.1e}, {mean:.1e} on average"
+        if isinstance(read_manifest(path).action, Discrete):
+            told = f"decides otherwise than its network in {mean:.2%} of its steps"
+        Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
+        _tell_excess(experiment, name, path)
+
+
+def _tell_excess(experiment: Experiment, name: str, path: Path) -> None:
+    """Say what a policy file needs beyond its type's budget; ``kdmarl plan`` measures latency."""
+    robots = experiment.task.robots_file(experiment.folder)
+    if robots is None:
+        return
+    budget = load_robot_types(robots)[name].budget
+    cost = Cost(onnx_export.macs(path), onnx_export.parameters(path), onnx_export.weight_bytes(path))
+    over = [f"{amount(cost, each)}, over its budget of {amount(budget, each)}" for each in cost.exceeded(budget)]
+    if over:
+        Console(soft_wrap=True).print(
+            f"{name}: {'; '.join(over)} in {robots}; kdmarl plan finds sizes within it",
+            markup=False,
+            highlight=False,
+        )

@@ -1,0 +1,71 @@
+"""Classes and functions that a file names by ``package.module:Name``; for training machines only."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kdmarl_core.contract.errors import KdmarlError, did_you_mean
+
+T = TypeVar("T")
+
+
+def load_class(name: str, base: type[T], where: str, folder: Path | None = None) -> type[T]:
+    """The class that is called ``name``, a subclass of ``base``; errors as :func:`load_object`.
+
+    Raises:
+        KdmarlError: what is found is not such a class.
+    """
+    found = load_object(name, where, folder)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        what = "a class of its own" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise KdmarlError(f"{where}: {name} is {what}, not a subclass of {base.__module__}.{base.__qualname__}")
+    return found
+
+
+def load_object(name: str, where: str, folder: Path | None = None) -> Any:
+    """What ``name`` says, such as ``package.module:Name`` or ``package.module:Class.method``.
+
+    Args:
+        name: a module and, after a colon, what is in it.
+        where: begins the sentence of an error.
+        folder: where modules are looked for before Python's own path.
+
+    Raises:
+        KdmarlError: it is not written so, the module is not found or fails, or it has nothing of that name.
+    """
+    module_name, colon, attributes = name.partition(":")
+    if not colon or not module_name or not attributes:
+        raise KdmarlError(f"{where}: '{name}' is not the name of a class; give it as package.module:Name")
+    found = _import(module_name, name, where, folder)
+    for attribute in attributes.split("."):
+        if not hasattr(found, attribute):
+            remedy = did_you_mean(attribute, [known for known in vars(found) if not known.startswith("_")])
+            remedy = remedy if remedy.endswith("?") else "check its spelling"
+            raise KdmarlError(f"{where}: {name}: module {module_name} has no '{attribute}'; {remedy}")
+        found = getattr(found, attribute)
+    return found
+
+
+def _import(module: str, name: str, where: str, folder: Path | None) -> Any:
+    path = str(folder.resolve()) if folder else None
+    if path:
+        sys.path.insert(0, path)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        if module == missing or module.startswith(f"{missing}."):
+            raise KdmarlError(
+                f"{where}: {name}: there is no module '{missing}'; install it, or put it next to the file or into "
+                "PYTHONPATH"
+            ) from None
+        raise KdmarlError(f"{where}: {name}: {module} needs '{missing}', which is not installed; install it") from None
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise KdmarlError(f"{where}: {name}: importing {module} fails ({why}); mend it") from error
+    finally:
+        if path and path in sys.path:
+            sys.path.remove(path)
