@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kdmarl_core.distill.relations import Sketch
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.envs.ownership import Kept
 from kdmarl_core.expert.distributions import Distribution, apply
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.policies import TeamPolicy, observe
@@ -111,8 +112,10 @@ def gather(
     parts: dict[str, list[Labelled]] = {group.name: [] for group in env.groups}
     expert_drives = {g.name: torch.rand(env.num_envs, g.count, 1) < expert_share for g in env.groups}
     explores = (torch.arange(env.num_envs) % 2 == 0)[:, None, None]
+    kept = Kept()
     for _ in range(steps):
         student_sees, expert_sees = observe(env, STUDENT), observe(env, expert.view)
+        kept.keep(f"observe('{STUDENT}')", {name: seen.numpy() for name, seen in student_sees.items()})
         starts, states = memory.starts, memory.states
         advice, own = expert(expert_sees), memory.step(student_sees)
         features = expert.features(expert_sees) if sketches else {}

@@ -55,7 +55,7 @@ class BatchedEnv(ABC):
     same actions give the same bytes.
 
     Arrays that ``observe``, ``state`` and ``step`` give belong to the caller, who keeps them for a whole rollout: the
-    environment must not write into them again, nor give the same ones twice.
+    environment must not write into them again.
     """
 
     num_envs: int

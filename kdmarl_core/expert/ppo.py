@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.spaces import NonNegative, Positive
 from kdmarl_core.envs.base import BatchedEnv
+from kdmarl_core.envs.ownership import Kept
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import Critic
 from kdmarl_core.expert.policies import TeamPolicy, observe
@@ -112,9 +113,11 @@ class Rollout:
     def __init__(self, env: BatchedEnv, view: str, critic_view: str | None = None) -> None:
         self.env, self.view, self.critic_view = env, view, critic_view or view
 
-    def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The present observations and critic inputs, group → (B, n, ·)."""
+    def tensors(self, kept: Kept | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The present observations and critic inputs, group → (B, n, ·); observations are checked to be ``kept``."""
         observation = observe(self.env, self.view)
+        if kept:
+            kept.keep(f"observe('{self.view}')", {name: seen.numpy() for name, seen in observation.items()})
         seen = observation if self.critic_view == self.view else observe(self.env, self.critic_view)
         state = self.env.state()
         return observation, {name: torch.cat([seen[name], torch.from_numpy(state[name])], -1) for name in seen}
@@ -131,12 +134,14 @@ class Rollout:
         rows: list[dict[str, Any]] = []
         last: dict[int, dict[str, Tensor]] = {}  # step → critic inputs of the episodes that ended with it
         episodes: list[dict[str, Tensor]] = []
-        observation, state = self.tensors()
+        kept = Kept()
+        observation, state = self.tensors(kept)
         for t in range(steps):
             distribution = memory.step(observation)
             sample = {name: d.sample() for name, d in distribution.items()}
             log_prob = {name: d.log_prob(sample[name]) for name, d in distribution.items()}
             step = self.env.step({name: command.numpy() for name, command in policy.command(sample).items()})
+            kept.keep("step", {"reward": step.reward, "terminated": step.terminated})
             ended = torch.from_numpy(step.terminated | step.truncated)
             reward = torch.from_numpy(step.reward)
             rows.append(
@@ -150,13 +155,13 @@ class Rollout:
                     "ended": ended,
                 }
             )
-            observation, state = self.tensors()
+            observation, state = self.tensors(kept)
             if ended.any():
                 episodes.append({name: torch.from_numpy(figure) for name, figure in step.episodes.items()})
                 last[t] = {name: seen[ended] for name, seen in state.items()}
                 self.env.reset_ended()
                 memory.forget(ended)
-                observation, state = self.tensors()
+                observation, state = self.tensors(kept)
         value, next_value = _values(critics, [*(row["state"] for row in rows), state], last, [r["ended"] for r in rows])
         return Batch(value=value, next_value=next_value, **_stack(rows)), episodes
 
