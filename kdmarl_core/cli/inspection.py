@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kdmarl_core.contract import DiffDrive, Manifest
+from kdmarl_core.contract import Box, DiffDrive, Manifest
 from kdmarl_core.contract.errors import printable
 from kdmarl_core.contract.manifest import Interval, Results
 from kdmarl_core.runtime import Policy
@@ -96,6 +96,8 @@ def _action(manifest: Manifest) -> str:
     action = manifest.action
     if isinstance(action, DiffDrive):
         return f"diff_drive, {_span(action.linear)} m/s, {_span(action.angular)} rad/s"
+    if isinstance(action, Box):
+        return f"box, {', '.join(_span(pair) for pair in zip(action.lowest, action.highest, strict=True))}"
     return f"discrete, {action.n} actions"
 
 

@@ -5,12 +5,14 @@ from kdmarl_core.contract.manifest import Manifest, mismatches
 from kdmarl_core.contract.names import check_name
 from kdmarl_core.contract.readings import Readings, Scan
 from kdmarl_core.contract.robots import RobotType, load_robot_types
-from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, Discrete
+from kdmarl_core.contract.spaces import ActionSpace, Box, Continuous, DiffDrive, Discrete
 from kdmarl_core.contract.swarm import Robot, Swarm, World, load_swarm
 from kdmarl_core.contract.terms import Term, action_mask, history_length, observation_size, observe
 
 __all__ = [
     "ActionSpace",
+    "Box",
+    "Continuous",
     "DiffDrive",
     "Discrete",
     "KdmarlError",

@@ -63,6 +63,35 @@ class DiffDrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return bool((self.low >= other.low - 1e-6).all() and (self.high <= other.high + 1e-6).all())
 
 
+class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="box"):
+    """Any command of several numbers between limits, in units that only the task knows."""
+
+    lowest: tuple[Number, ...]
+    highest: tuple[Number, ...]
+
+    def __post_init__(self) -> None:
+        if not self.lowest or len(self.lowest) != len(self.highest):
+            raise ValueError(f"lowest has {len(self.lowest)} values, highest {len(self.highest)}; give equally many")
+        for low, high in zip(self.lowest, self.highest, strict=True):
+            if not low < high:
+                raise ValueError(f"lowest is {low} where highest is {high}; give a lower one")
+
+    @property
+    def size(self) -> int:
+        """Number of values in one command, A."""
+        return len(self.lowest)
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lowest command, (A,)."""
+        return np.array(self.lowest, np.float32)
+
+    @property
+    def high(self) -> np.ndarray:
+        """Highest command, (A,)."""
+        return np.array(self.highest, np.float32)
+
+
 class Discrete(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="discrete"):
     """One of ``n`` actions, numbered from 0."""
 
@@ -74,7 +103,9 @@ class Discrete(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
         return 1
 
 
-ActionSpace = DiffDrive | Discrete
+Continuous = DiffDrive | Box
+"""Spaces of numbers between ``low`` and ``high``"""
+ActionSpace = DiffDrive | Box | Discrete
 
 
 def require_diff_drive(space: ActionSpace, who: str) -> DiffDrive:
@@ -85,6 +116,7 @@ def require_diff_drive(space: ActionSpace, who: str) -> DiffDrive:
     """
     if not isinstance(space, DiffDrive):
         raise KdmarlError(
-            f"{who}: action space is discrete, the robot drives by diff_drive commands; use another policy"
+            f"{who}: action space is {type(space).__struct_config__.tag}, the robot drives by diff_drive commands; use "
+            "another policy"
         )
     return space

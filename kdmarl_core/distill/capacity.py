@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kdmarl_core.contract import ActionSpace, DiffDrive, KdmarlError
+from kdmarl_core.contract import ActionSpace, Continuous, KdmarlError
 from kdmarl_core.contract.robots import Budget
 from kdmarl_core.expert.networks import Head, NetworkConfig
 
@@ -85,7 +85,7 @@ def cost(student: Student, hidden: tuple[int, ...]) -> Cost:
     macs = sum(a * b for a, b in itertools.pairwise(sizes))
     parameters = macs + sum(sizes[1:]) + 2 * student.inputs
     # Clipping has two constants; scaling to a command low and span of each value, and two more; an index eight bytes.
-    constants = 2 + (2 * student.action.size + 2 if isinstance(student.action, DiffDrive) else 2)
+    constants = 2 + (2 * student.action.size + 2 if isinstance(student.action, Continuous) else 2)
     if student.masked:
         constants += 6  # where the mask begins and ends, eight bytes each; its threshold, and the logit it gives
     in_file = 4 * (parameters + constants)

@@ -12,7 +12,16 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
-from kdmarl_core.contract import DiffDrive, Discrete, KdmarlError, Term, action_mask, observation_size
+from kdmarl_core.contract import (
+    ActionSpace,
+    Box,
+    Continuous,
+    Discrete,
+    KdmarlError,
+    Term,
+    action_mask,
+    observation_size,
+)
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
 
@@ -20,7 +29,8 @@ from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen
 class PettingZooEnv(BatchedEnv):
     """B copies of a parallel environment, stepped one after the other: for measuring rather than training.
 
-    Agents must be the same in every episode, observe vectors and choose among numbered actions. They may observe
+    Agents must be the same in every episode, observe vectors, and choose among numbered actions or give numbers between
+    limits. They may observe
     {"observation": vector, "action_mask": which actions are available}, as SMAC's and SMACv2's wrapper gives it
     (https://github.com/oxwhirl/smac, ``smac/env/pettingzoo``); this is tested with a small environment of that
     interface, not with StarCraft II itself. One that is out
@@ -32,7 +42,8 @@ class PettingZooEnv(BatchedEnv):
         make: makes one copy.
         num_envs: B.
         max_steps: an episode that is not over by then is cut off.
-        types: agent → type; None: the agent's name without the number at its end.
+        types: agent → type; None: the agent's name without the number at its end, and where agents of such a type
+            differ in their spaces, those that are alike are a type of the first one's name.
         control_period: [s]; PettingZoo knows none.
 
     Raises:
@@ -50,9 +61,7 @@ class PettingZooEnv(BatchedEnv):
         self.num_envs, self.max_steps, self.control_period = num_envs, max_steps, control_period
         self.copies = [make() for _ in range(num_envs)]
         names = list(self.copies[0].possible_agents)
-        by_type: dict[str, list[str]] = {}
-        for name in names:
-            by_type.setdefault(_type_of(name, types), []).append(name)
+        by_type = _by_type(self.copies[0], names, types)
         self.agents = [name for members in by_type.values() for name in members]
         """their names, in the order of all arrays"""
         self.num_agents = len(self.agents)
@@ -65,12 +74,12 @@ class PettingZooEnv(BatchedEnv):
         self._seed = 0
         self.reset_ended()
         self.groups = tuple(self._groups(by_type, actions))
-        self._choices = [actions[group.name].n for group in self.groups for _ in range(group.count)]
+        self._actions = [group.action for group in self.groups for _ in range(group.count)]
         masks = [(group.count, action_mask(group.observation[EXPERT], group.action)) for group in self.groups]
         self._masks = [mask for count, mask in masks for _ in range(count)]
         self.state_sizes = {name: state.shape[-1] for name, state in self.state().items()}
 
-    def _action(self, kind: str, members: list[str]) -> Discrete:
+    def _action(self, kind: str, members: list[str]) -> ActionSpace:
         """The action space of a type, whose members must be alike."""
         env = self.copies[0]
         first = members[0]
@@ -90,16 +99,22 @@ class PettingZooEnv(BatchedEnv):
             )
         if mask and mask.shape != (getattr(action, "n", 0),):
             raise KdmarlError(f"{first}: its action_mask is {mask}, and it acts in {action}; make them equally many")
-        if not isinstance(action, spaces.Discrete) or action.start != 0:
-            raise KdmarlError(f"{first}: acts in {action}; only Discrete(n) from 0 is supported, wrap the environment")
-        return Discrete(int(action.n))
+        if isinstance(action, spaces.Discrete) and action.start == 0:
+            return Discrete(int(action.n))
+        if isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all():
+            return Box(tuple(action.low.tolist()), tuple(action.high.tolist()))
+        raise KdmarlError(
+            f"{first}: acts in {action}; only Discrete(n) from 0 and a Box of one dimension with finite limits are "
+            "supported, wrap the environment"
+        )
 
-    def _groups(self, by_type: dict[str, list[str]], actions: dict[str, Discrete]) -> list[Group]:
+    def _groups(self, by_type: dict[str, list[str]], actions: dict[str, ActionSpace]) -> list[Group]:
         groups: list[Group] = []
         for kind, members in by_type.items():
             start = groups[-1].agents.stop if groups else 0
             masked = isinstance(self.copies[0].observation_space(members[0]), spaces.Dict)
-            mask: list[Term] = [ActionMask(actions[kind].n)] if masked else []
+            action = actions[kind]
+            mask: list[Term] = [ActionMask(action.n)] if masked and isinstance(action, Discrete) else []
             observation: dict[str, list[Term]] = {
                 view: [Vector(self.show(0, members[0], view).size - observation_size(mask)), *mask]
                 for view in (EXPERT, STUDENT)
@@ -150,21 +165,24 @@ class PettingZooEnv(BatchedEnv):
             self._ended = kept
         self._whole[ages > 0] = False
 
-    def _any_choices(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        """An available action of each agent of copy ``index``, at random, (N,)."""
-        choices: np.ndarray = rng.integers(self._choices)
-        for place, (agent, mask) in enumerate(zip(self.agents, self._masks, strict=True)):
-            if mask:
-                choices[place] = rng.choice(np.flatnonzero(self._seen[index][agent][mask]))
+    def _any_choices(self, index: int, rng: np.random.Generator) -> list[Any]:
+        """An available action of each agent of copy ``index``, at random."""
+        discrete = iter(rng.integers([space.n for space in self._actions if isinstance(space, Discrete)] or [1]))
+        choices: list[Any] = []
+        for agent, space, mask in zip(self.agents, self._actions, self._masks, strict=True):
+            if isinstance(space, Continuous):
+                choices.append(rng.uniform(space.low, space.high).astype(np.float32))
+                continue
+            choice = next(discrete)
+            choices.append(int(rng.choice(np.flatnonzero(self._seen[index][agent][mask]))) if mask else int(choice))
         return choices
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
         """Step every copy."""
         reward = np.zeros((self.num_envs, self.num_agents), np.float32)
         terminated = np.zeros(self.num_envs, bool)
-        choices = np.concatenate([actions[group.name][..., 0] for group in self.groups], 1).astype(np.int64)
         for index in range(self.num_envs):
-            reward[index], terminated[index] = self._act(index, choices[index])
+            reward[index], terminated[index] = self._act(index, self._choices(actions, index))
         counted = self._ended & self._whole
         return Step(
             reward,
@@ -173,11 +191,26 @@ class PettingZooEnv(BatchedEnv):
             {name: figure[counted].astype(np.float64) for name, figure in self._figures.items()},
         )
 
-    def _act(self, index: int, choices: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Step one copy with (N,) actions; rewards (N,), and whether its episode ended in a state without a future."""
+    def _choices(self, actions: dict[str, np.ndarray], index: int) -> list[Any]:
+        """The actions of copy ``index``, agent by agent, as its action spaces have them."""
+        choices: list[Any] = []
+        for group in self.groups:
+            rows = actions[group.name][index]
+            if isinstance(group.action, Continuous):
+                choices += list(np.clip(rows, group.action.low, group.action.high).astype(np.float32))
+            else:
+                choices += [int(row[0]) for row in rows]
+        return choices
+
+    def _act(self, index: int, choices: list[Any]) -> tuple[np.ndarray, bool]:
+        """Step one copy with one action for each agent.
+
+        Returns:
+            Rewards (N,), and whether the episode ended in a state without a future.
+        """
         env = self.copies[index]
         places = {agent: place for place, agent in enumerate(self.agents)}
-        observation, earned, _, truncated, _ = env.step({agent: int(choices[places[agent]]) for agent in env.agents})
+        observation, earned, _, truncated, _ = env.step({agent: choices[places[agent]] for agent in env.agents})
         self._seen[index] = {**self._seen[index], **{agent: _flat(seen) for agent, seen in observation.items()}}
         reward = np.zeros(self.num_agents, np.float32)
         for agent, value in earned.items():
@@ -289,13 +322,29 @@ class ParallelView(ParallelEnv):
         return self.possible_agents[group.agents]
 
 
-def _type_of(agent: str, types: Mapping[str, str] | None) -> str:
-    """An agent's type, as given or by its name."""
-    if types is None:
-        return agent.rstrip("0123456789").rstrip("_") or agent
-    if agent not in types:
-        raise KdmarlError(f"types: agent '{agent}' has none; name the types of {', '.join(types)} and of it")
-    return types[agent]
+def _by_type(env: Any, agents: list[str], types: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """Type → its agents, as given or by their names and spaces."""
+    found: dict[str, list[str]] = {}
+    for agent in agents:
+        if types is not None and agent not in types:
+            raise KdmarlError(f"types: agent '{agent}' has none; name the types of {', '.join(types)} and of it")
+        found.setdefault(types[agent] if types else agent.rstrip("0123456789").rstrip("_") or agent, []).append(agent)
+    if types is not None:
+        return found
+    split: dict[str, list[str]] = {}
+    for kind, members in found.items():
+        alike: list[list[str]] = []
+        for agent in members:
+            place = next((each for each in alike if _spaces(env, each[0]) == _spaces(env, agent)), None)
+            if place is None:
+                alike.append(place := [])
+            place.append(agent)
+        split |= {kind: members} if len(alike) == 1 else {each[0]: each for each in alike}
+    return split
+
+
+def _spaces(env: Any, agent: str) -> tuple[Any, Any]:
+    return env.observation_space(agent), env.action_space(agent)
 
 
 def _flat(seen: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
@@ -304,6 +353,6 @@ def _flat(seen: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _space(group: Group) -> spaces.Space[Any]:
-    if isinstance(group.action, DiffDrive):
+    if isinstance(group.action, Continuous):
         return spaces.Box(group.action.low, group.action.high, dtype=np.float32)
     return spaces.Discrete(group.action.n)

@@ -18,6 +18,7 @@ KINDS = {
     "coverage": "kdmarl_core.envs.robots.coverage:CoverageConfig",
     "particle": "kdmarl_core.envs.particle.task:ParticleTask",
     "smax": "kdmarl_core.envs.smax.smax:SmaxConfig",
+    "pettingzoo": "kdmarl_core.envs.pettingzoo_task:PettingZooConfig",
 }
 """``kind`` → the class of its keys"""
 
@@ -54,9 +55,8 @@ class TaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Where policies are measured, for the title of a table."""
         return f"random episodes of {self.name}"
 
-    @property
-    def types(self) -> Collection[str]:
-        """Names of the robot types, or types of agents, that there may be."""
+    def types(self, folder: Path) -> Collection[str]:
+        """Names of the robot types, or types of agents, that there may be; ``folder`` as for :meth:`env`."""
         raise NotImplementedError
 
     def env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:

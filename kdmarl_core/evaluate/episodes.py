@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, action_mask
+from kdmarl_core.contract import Continuous, DiffDrive, action_mask
 from kdmarl_core.contract.spaces import Discrete
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, any_of
 from kdmarl_core.runtime import Policy
@@ -102,7 +102,7 @@ def random_commands(seed: int) -> Act:
         seen = env.observe(STUDENT) if any(masks.values()) else {}
         for group in env.groups:
             shape = (env.num_envs, group.count)
-            if isinstance(group.action, DiffDrive):
+            if isinstance(group.action, Continuous):
                 commands[group.name] = rng.uniform(group.action.low, group.action.high, (*shape, group.action.size))
             elif mask := masks[group.name]:
                 commands[group.name] = any_of(seen[group.name][..., mask] > 0.5, rng)[..., None]

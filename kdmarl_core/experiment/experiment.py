@@ -71,7 +71,7 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.evaluate.seed == self.seed:
             raise ValueError(f"evaluate.seed is {self.seed}, which training sees; give another")
-        known = self.task.types
+        known = self.task.types(self.folder)
         for key, networks in (("distill.students", self.distill.students), ("expert.actors", self.expert.actors)):
             for name in networks:
                 if name not in known:

@@ -15,7 +15,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from kdmarl_core.contract import ActionSpace, DiffDrive, observation_size
+from kdmarl_core.contract import ActionSpace, Continuous, observation_size
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian
 
@@ -96,10 +96,10 @@ class Head(nn.Module):
     def __init__(self, action: ActionSpace, config: NetworkConfig, mask: slice | None = None) -> None:
         super().__init__()
         self.mask = mask
-        self.continuous = isinstance(action, DiffDrive)
+        self.continuous = isinstance(action, Continuous)
         self.state_dependent = self.continuous and config.state_dependent_std
         self.initial_log_std = config.log_std
-        if isinstance(action, DiffDrive):
+        if isinstance(action, Continuous):
             self.outputs = action.size * (2 if self.state_dependent else 1)
             self.register_buffer("low", torch.from_numpy(action.low))
             self.register_buffer("high", torch.from_numpy(action.high))

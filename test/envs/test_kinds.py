@@ -37,6 +37,7 @@ EXAMPLES = {
     "coverage": ROBOTS,
     "particle": {"scenario": "simple_spread"},
     "smax": {"scenario": "3m"},
+    "pettingzoo": {"env": "mpe2.simple_adversary_v3:parallel_env", "max_steps": 25},
 }
 
 
@@ -67,7 +68,10 @@ def test_all_short_names_lead_to_a_task():
     ("task", "message"),
     [
         (3, "$.task: expected `object`, got `int`"),
-        ({}, "$.task: give its kind, one of navigation, passage, coverage, particle, smax, or your_package"),
+        (
+            {},
+            "$.task: give its kind, one of navigation, passage, coverage, particle, smax, pettingzoo, or",
+        ),
         ({"kind": "navigaton"}, "$.task.kind: unknown kind 'navigaton'; give one of navigation, passage"),
         ({"kind": "brought_tasks:"}, "$.task.kind: 'brought_tasks:' is not the name of a class; give it as package."),
         (

@@ -149,8 +149,12 @@ def test_desynchronized_copies_have_different_ages_and_count_from_the_next_episo
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reds": (2, 3)}, "type 'red': observation spaces of red_0 and red_1 differ"),
-        ({"action": spaces.Box(-1, 1, (2,))}, r"red_0: acts in Box.*only Discrete\(n\) from 0"),
+        (
+            {"reds": (2, 3), "types": {"red_0": "red", "red_1": "red", "blue": "blue"}},
+            "type 'red': observation spaces of red_0 and red_1 differ",
+        ),
+        ({"action": spaces.Box(-np.inf, 1, (2,))}, r"red_0: acts in Box.*only Discrete\(n\) from 0 and a Box of one"),
+        ({"action": spaces.Box(-1, 1, (2, 2))}, r"red_0: acts in Box.*only Discrete\(n\) from 0 and a Box of one"),
         ({"action": spaces.Discrete(3, start=1)}, r"only Discrete\(n\) from 0"),
         ({"types": {"red_0": "red"}}, "agent 'blue' has none"),
         ({"types": {"red_0": "all", "red_1": "all", "blue": "all"}}, "observation spaces of red_0 and blue differ"),
@@ -327,3 +331,8 @@ def test_a_view_gives_seeded_episodes_and_their_figures():
 def test_a_view_is_of_one_environment():
     with pytest.raises(KdmarlError, match="the batch has 2 environments; make one with num_envs=1"):
         ParallelView(Echo(2))
+
+
+def test_agents_of_one_name_and_other_spaces_are_types_of_their_own():
+    env = relay(reds=(2, 3))
+    assert {(group.name, group.count) for group in env.groups} == {("red_0", 1), ("red_1", 1), ("blue", 1)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -62,7 +63,6 @@ class ParticleConfig(
         """Always mpe2 itself."""
         return f"{self.scenario} of mpe2"
 
-    @property
-    def types(self) -> Collection[str]:
+    def types(self, folder: Path) -> Collection[str]:
         """Types of its agents."""
         return {kind.name for kind in self.build().kinds}

@@ -115,8 +115,7 @@ class RobotsConfig(TaskConfig, frozen=True, forbid_unknown_fields=True, kw_only=
         """Arenas are drawn."""
         return "random arenas"
 
-    @property
-    def types(self) -> Collection[str]:
+    def types(self, folder: Path) -> Collection[str]:
         """Robot types that some view has terms for."""
         return {name for terms in self.observations.values() for name in terms}
 

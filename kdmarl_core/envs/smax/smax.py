@@ -59,8 +59,7 @@ class SmaxConfig(TaskConfig, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Always jaxmarl itself."""
         return f"{self.name} of jaxmarl"
 
-    @property
-    def types(self) -> Collection[str]:
+    def types(self, folder: Path) -> Collection[str]:
         """Unit types of the team."""
         return {name for name, _ in self.units()}
 
