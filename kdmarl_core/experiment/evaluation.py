@@ -87,18 +87,7 @@ def evaluate(
         raise KdmarlError(
             f"--record: {told_others(others)}; distil and export them from this one, or leave --record out"
         )
-    acts: dict[str, episodes.Act] = {"expert": greedy(expert), "students": episodes.PolicyFiles(policies)}
-    macs = {
-        "expert": {name: expert.macs(name) for name in policies},
-        "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
-    }
-    if direct:
-        own = _directly_trained(direct, env, experiment)
-        acts["direct"] = greedy(own)
-        macs["direct"] = {name: own.macs(name) for name in policies}
-    if env.robot_types:
-        acts["still"] = episodes.stand_still
-    acts["random"] = episodes.random_commands(how.seed)
+    acts, macs = _teams(experiment, env, expert, policies, direct)
     figures = {
         name: _pool([episodes.run(each, act, how.episodes, how.seed) for each in envs]) for name, act in acts.items()
     }
@@ -111,6 +100,25 @@ def evaluate(
     if record:
         _record(evaluation, how.seed)
     return evaluation
+
+
+def _teams(
+    experiment: Experiment, env: BatchedEnv, expert: TeamPolicy, policies: dict[str, Policy], direct: Path | None
+) -> tuple[dict[str, episodes.Act], dict[str, dict[str, int]]]:
+    """Team → how it acts, and team → type → multiply-accumulates, of those that have any."""
+    acts: dict[str, episodes.Act] = {"expert": greedy(expert), "students": episodes.PolicyFiles(policies)}
+    macs = {
+        "expert": {name: expert.macs(name) for name in policies},
+        "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
+    }
+    if direct:
+        own = _directly_trained(direct, env, experiment)
+        acts["direct"] = greedy(own)
+        macs["direct"] = {name: own.macs(name) for name in policies}
+    if env.robot_types:
+        acts["still"] = episodes.stand_still
+    acts["random"] = episodes.random_commands(experiment.evaluate.seed)
+    return acts, macs
 
 
 def _record(evaluation: Evaluation, seed: int) -> None:

@@ -14,9 +14,10 @@ from pettingzoo.test import parallel_api_test
 from kdmarl_core.contract import Discrete, KdmarlError
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT
+from kdmarl_core.envs.parallel_view import ParallelView
 from kdmarl_core.envs.particle.config import ParticleConfig
 from kdmarl_core.envs.particle.particle import Particle
-from kdmarl_core.envs.pettingzoo import ParallelView, PettingZooEnv
+from kdmarl_core.envs.pettingzoo import PettingZooEnv
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from kdmarl_core.evaluate import episodes
 from support import REPOSITORY
