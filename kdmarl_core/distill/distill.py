@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -161,15 +161,21 @@ def distill(
             _fit(structure, optimizer, stores, config, config.final_updates, decay=True)
         progress.update(bar, completed=config.rounds + 1)
         polisher = Polisher(config.polish, config.loss, env, expert, critics, students, ppo, memory)
-        for round_ in range(config.rounds, config.rounds + config.polish.rounds):
-            started = time.perf_counter()
-            with naming(f"{folder}: round {round_}"):
-                figures = polisher.round(round_ - config.rounds)
-            seconds = {"seconds/polish": time.perf_counter() - started}
-            log.append({"round": round_, **figures, **seconds})
+        for row in _polished(polisher, config, folder):
+            log.append(row)
             progress.advance(bar)
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students
+
+
+def _polished(polisher: Polisher, config: DistillConfig, folder: Path) -> Iterator[dict[str, float]]:
+    """The figures of each round of polish, as it is done."""
+    for round_ in range(config.polish.rounds):
+        started = time.perf_counter()
+        number = config.rounds + round_
+        with naming(f"{folder}: round {number}"):
+            figures = polisher.round(round_)
+        yield {"round": number, **figures, "seconds/polish": time.perf_counter() - started}
 
 
 def load_students(

@@ -163,15 +163,9 @@ def sample(
         across = rng.random() < crossing
         for _ in range(ARENA_TRIES):
             side = rng.uniform(arena[0], arena[1])
-            _obstacles(
-                rng,
-                side,
-                rng.integers(n_discs[0], n_discs[1] + 1),
-                rng.integers(n_walls[0], n_walls[1] + 1),
-                disc_radius,
-                discs[b],
-                walls[b],
-            )
+            pillars = rng.integers(n_discs[0], n_discs[1] + 1)
+            inner = rng.integers(n_walls[0], n_walls[1] + 1)
+            _obstacles(rng, side, pillars, inner, disc_radius, discs[b], walls[b])
             angles = rng.uniform(0.0, 2 * math.pi) + rng.permutation(robots) * (2 * math.pi / robots)
             placed = _place(rng, side, across, margin, radius, angles, discs[b], walls[b], nowhere, pose[b]) and _place(
                 rng, side, across, margin, radius, angles + math.pi, discs[b], walls[b], pose[b], goal[b]
@@ -180,13 +174,19 @@ def sample(
                 break
         if not placed:
             return False
-        for i in range(robots):
-            if across:
-                ahead = math.atan2(goal[b, i, 1] - pose[b, i, 1], goal[b, i, 0] - pose[b, i, 0])
-                pose[b, i, 2] = (ahead + rng.normal(0.0, 0.8) + math.pi) % (2 * math.pi) - math.pi
-            else:
-                pose[b, i, 2] = rng.uniform(-math.pi, math.pi)
+        _turn(rng, across, pose[b], goal[b])
     return True
+
+
+@njit(cache=True)
+def _turn(rng: np.random.Generator, across: bool, pose: np.ndarray, goal: np.ndarray) -> None:
+    """Draw each robot's heading, (N,) of ``pose``: roughly towards its goal if it goes ``across``, any otherwise."""
+    for i in range(pose.shape[0]):
+        if across:
+            ahead = math.atan2(goal[i, 1] - pose[i, 1], goal[i, 0] - pose[i, 0])
+            pose[i, 2] = (ahead + rng.normal(0.0, 0.8) + math.pi) % (2 * math.pi) - math.pi
+        else:
+            pose[i, 2] = rng.uniform(-math.pi, math.pi)
 
 
 @njit(cache=True)
