@@ -56,6 +56,7 @@ TRAIN = [
     "onnxscript>=0.1",
     "safetensors>=0.4",
     "filelock>=3.12",
+    "jinja2>=3.1",
     "tensorboard>=2.14",
     "matplotlib>=3.6",
     "scipy>=1.15",
@@ -89,6 +90,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["kdmarl_core*", "kdmarl_ros*"]),
+    package_data={"kdmarl_core.benchmark": ["templates/*.j2"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

@@ -1,15 +1,47 @@
 """What tests of benchmarks share."""
 
 from kdmarl_core.benchmark import ledger
+from kdmarl_core.benchmark.ledger import Cost, Ledger, Row
 from support import REPOSITORY
 
 SMOKE = REPOSITORY / "config/benchmarks/smoke.yaml"
+RESULTS = [REPOSITORY / f"docs/results/{name}.json" for name in ("main", "limited", "ablation")]
+"""Files of results that the repository has."""
+COSTS = {"big": Cost(macs=100, expert_macs=3000, parameters=110, bytes=440),
+         "small": Cost(macs=50, expert_macs=3000, parameters=60, bytes=240)}  # fmt: skip
 
 
 def result(task, method):
+    """A unit of one agent that retains half."""
     values = {"students": 0.5, "expert": 1.0, "random": 0.0}
-    return ledger.Row(
+    return Row(
         task=task, method=method, seed=1, sha256="", commit="", command="", episodes=1, types={"agent": [0]},
-        costs={"agent": ledger.Cost(macs=1, expert_macs=30, parameters=1, bytes=4)}, env_steps={},
+        costs={"agent": Cost(macs=1, expert_macs=30, parameters=1, bytes=4)}, env_steps={},
         seconds={"policies": 1.0}, **{who: {"return": [value]} for who, value in values.items()},
     )  # fmt: skip
+
+
+def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256="a"):
+    """A unit of two big robots and a small one, of an expert that returns 10 and random commands that return 0."""
+    returns = {"students": list(students), "expert": [10.0, 10.0, 10.0], "random": [0.0, 0.0, 0.0]}
+    return Row(
+        task=task, method=method, seed=seed, sha256=sha256, commit="c", episodes=4,
+        command=f"kdmarl benchmark x --only {task}/{method}/{seed}",
+        types={"big": [0, 1], "small": [2]}, costs=COSTS, env_steps={}, seconds={"policies": 60.0},
+        **{who: {"return": values} for who, values in returns.items()},
+    )  # fmt: skip
+
+
+def book_of(*units):
+    """A ledger with those units."""
+    book = Ledger(title="t")
+    for unit in units:
+        book = book.add(unit)
+    return book
+
+
+def aggregated(book):
+    """With rows, of a benchmark that has all its units."""
+    names = {unit.name: "a" for unit in book.units}
+    notes = {"methods": dict.fromkeys(("kdmarl", "other", "third", "fourth"), "")}
+    return ledger.aggregated(book, notes, "", names, names)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from benchmark_support import result
-from kdmarl_core.benchmark import ledger
+from kdmarl_core.benchmark import intervals, ledger
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
 from support import REPOSITORY
@@ -131,15 +131,41 @@ def test_the_smallest_network_from_scratch(tmp_path, score, line):
     assert line in (tmp_path / "some.md").read_text()
 
 
-def test_pages_say_what_one_seed_and_a_mean_are(tmp_path):
-    done = [result("spread", "kdmarl")]
-    for seeds, told in (([1], "there is one seed, which has no interval"), ([1, 2], "where there are fewer than four")):
-        done = [msgspec.structs.replace(done[0], seed=seed) for seed in seeds]
-        notes = {"methods": {"kdmarl": ""}, "tasks": {}}
-        book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", names(done), names(done))
-        ledger.save(book, tmp_path / "some.json")
-        app(["report", str(tmp_path / "some.json")], standalone_mode=False)
-        assert told in (tmp_path / "some.md").read_text()
+@pytest.mark.parametrize(
+    ("seeds", "line"),
+    [
+        (1, "| 1 | mean | none: how much another seed would differ is not known |  |"),
+        (3, f"| 3 | mean | lowest to highest seed | {100 * intervals.COVERAGE[3].iqm:.0f} % |"),
+        (5, f"| 5 | mean of the middle 3 | bootstrap | {100 * intervals.COVERAGE[5].iqm:.0f} % |"),
+        (6, "| 6 | mean of the middle 4 | bootstrap |  |"),  # not simulated
+    ],
+)
+def test_pages_say_what_a_retention_of_so_many_seeds_is(tmp_path, seeds, line):
+    page = page_of(tmp_path, *kept("spread", "kdmarl", *range(seeds)))
+    assert f"| contains the true value |\n| --- | --- | --- | --- |\n{line}\n\n" in page
+    page = page_of(tmp_path, *kept("spread", "kdmarl", *range(seeds)), *kept("spread", "scratch", *range(seeds)))
+    assert "| difference over 1 task | difference over 10 tasks |" in page
+
+
+def test_the_error_of_a_win_rate_is_that_of_its_episodes(tmp_path):
+    unit = msgspec.structs.replace(result("tag", "kdmarl"), episodes=400)
+    figures = {
+        who: getattr(unit, who) | {"win_rate": [rate]}
+        for who, rate in (("students", 0.5), ("expert", 0.9), ("random", 0.1))
+    }
+    page = page_of(tmp_path, msgspec.structs.replace(unit, **figures))
+    assert "on the same 400 episodes" in page
+    assert "standard error of up to 0.025 in the win rates" in page
+    assert "standard error" not in page_of(tmp_path, unit)
+
+
+def page_of(folder, *units):
+    """The page of a benchmark of those units."""
+    notes = {"methods": dict.fromkeys((unit.method for unit in units), ""), "tasks": {}}
+    book = ledger.aggregated(ledger.Ledger(title="", units=list(units)), notes, "", names(units), names(units))
+    ledger.save(book, folder / "some.json")
+    app(["report", str(folder / "some.json")], standalone_mode=False)
+    return (folder / "some.md").read_text()
 
 
 def test_a_report_needs_results_and_marks(tmp_path):
@@ -150,5 +176,16 @@ def test_a_report_needs_results_and_marks(tmp_path):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)
     spoiled = ledger.Ledger(title="", notes={"methods": {"a": ""}}, rows=[{"method": "a", "student": "team"}])
     ledger.save(spoiled, tmp_path / "none.json")
-    with pytest.raises(KdmarlError, match="a row lacks '.*'; kdmarl benchmark makes its rows anew"):
+    with pytest.raises(KdmarlError, match="a row lacks '.*'; kdmarl benchmark makes its rows again"):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)
+
+
+@pytest.mark.parametrize("lost", ["seeds", "retention", "macs", "expert_return", "params", "minutes"])
+def test_a_row_that_lacks_something_is_named(tmp_path, lost):
+    before = page_of(tmp_path, result("spread", "kdmarl"))
+    book = ledger.load(tmp_path / "some.json")
+    rows = [{key: value for key, value in row.items() if key != lost} for row in book.rows]
+    ledger.save(msgspec.structs.replace(book, rows=rows), tmp_path / "some.json")
+    with pytest.raises(KdmarlError, match=f"a row lacks '{lost}'; kdmarl benchmark makes its rows again"):
+        app(["report", str(tmp_path / "some.json")], standalone_mode=False)
+    assert (tmp_path / "some.md").read_text() == before

@@ -12,7 +12,12 @@ import pytest
 from kdmarl_core.contract import load_swarm
 from support import REPOSITORY, write_policy
 
+TEMPLATES = sorted(path.name for path in (REPOSITORY / "kdmarl_core/benchmark/templates").iterdir())
 EXECUTABLES = {"kdmarl", "kdmarl-swarm", "policy_node", "policy_host", "simulator_node", "judge_node"}
+LIST_TEMPLATES = (
+    "from importlib import resources; "
+    "print(*(each.name for each in (resources.files('kdmarl_core.benchmark') / 'templates').iterdir()))"
+)
 SHARED = (
     "package.xml",
     "launch/swarm.launch.py",
@@ -68,6 +73,8 @@ def test_colcon_build(source, options):
     assert "SWARM.yaml" in run(["sh", "-c", script], workspace)
     script = f". {workspace}/install/setup.sh && {sys.executable} -c 'import kdmarl_ros; print(kdmarl_ros.__file__)'"
     assert run(["sh", "-c", script], "/").startswith(str(workspace))
+    script = f'. {workspace}/install/setup.sh && {sys.executable} -c "{LIST_TEMPLATES}"'
+    assert sorted(run(["sh", "-c", script], "/").split()) == TEMPLATES
 
 
 def test_wheel(source, tmp_path):
@@ -83,4 +90,6 @@ def test_wheel(source, tmp_path):
     for name in SHARED:
         assert any(path.endswith(f".data/data/share/kdmarl_ros/{name}") for path in names), name
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"kdmarl_core", "kdmarl_ros"}
+    shipped = {name for name in names if name.startswith("kdmarl_core/") and not name.endswith(".py")}
+    assert shipped == {f"kdmarl_core/benchmark/templates/{name}" for name in TEMPLATES}
     assert not [name for name in names if "/test" in name]
