@@ -1,4 +1,7 @@
-"""Judging a run from where its robots were: goals or targets, collisions, clearance, stops."""
+"""Judging a run from where its robots were: goals or targets, collisions, clearance, stops.
+
+What collides, arrives and covers is as in training: see :mod:`kdmarl_core.judge.definitions`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,15 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract import Robot, Swarm
+from kdmarl_core.contract import Swarm
 from kdmarl_core.contract.swarm import Bars
+from kdmarl_core.judge import definitions
 
 SCHEMA_VERSION = 1
 SAMPLE_PERIOD = 0.05
-"""Tracks are interpolated to this common period [s]."""
-CONTACT = 0.01
-"""Clearance below which a robot collides [m]."""
-CLEAR = 0.05
-"""Clearance above which a collision is over and the next one counts anew [m]."""
+"""Tracks are interpolated to this common period [s]; the training simulator measures gaps as often by default."""
+CHUNK = 256
+"""Samples that places are shared out for at once, for the sake of memory."""
 HALTED_SPEED = 0.02
 """[m/s]"""
 HALTED_YAW_RATE = 0.05
@@ -38,13 +40,15 @@ class Track(NamedTuple):
     """(T,) [rad]"""
 
 
-class Arrival(NamedTuple):
-    """How a robot fares with its goal, or with the targets."""
+class Arrivals(NamedTuple):
+    """How the robots fare with their goals, or with the targets, at every sample after the start."""
 
     distance: np.ndarray
-    """(T,) to the goal, or the nearest target [m]"""
+    """(T − 1, N) to the goal, the target shared out to it, or the nearest target if it has none [m]"""
     there: np.ndarray
-    """(T,) bool: it is at its goal, or covers a target"""
+    """(T − 1, N) bool: it is at its goal, or at the target shared out to it"""
+    covered: int
+    """targets that are covered at the end"""
 
 
 class RobotResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,21 +57,20 @@ class RobotResult(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str
     goal_reached: bool
-    """it is at its goal, or covers a target, at the end"""
+    """it is at its goal, or at the target shared out to it, at the end"""
     goal_distance: float
-    """to its goal, or the target nearest to it, at the end [m]"""
+    """to its goal, or the target shared out to it, at the end [m]; to the nearest target where all are others'"""
     time_to_goal: float | None
-    """from the start of the run until it is at its goal, or covers some target, for good [s]; None if it does not at
-    the end"""
+    """from the start of the run until it is there to stay [s]; None if it is not there at the end"""
     collisions: int
-    """times its clearance to something fell below 0.01 m, having been above 0.05 m; a touch of two robots counts for
-    both"""
+    """times its gap to the nearest thing fell below 0.01 m, having been at least 0.05 m since the last time; a touch of
+    two robots counts for both, and what it touches meanwhile does not count again"""
     minimum_clearance: float | None
-    """smallest distance to a wall, pillar or other robot [m]; None where there is nothing to hit"""
+    """smallest gap to a wall, pillar or other robot [m]; None where there is nothing to hit"""
     path_length: float
     """[m]"""
     stops: int
-    """times it stood for over a second away from its goal, or covering no target, once it had moved"""
+    """times it stood for over a second, having moved before, while it was not at its goal or target"""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +80,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     targets: int
     """places that the swarm is to cover; 0 where each robot has a goal of its own"""
     goals_reached: int
-    """robots at their goal, or targets that are covered"""
+    """robots at their goal, or targets with any robot within the tolerance, at the end"""
     goals_reached_share: float
     """of the robots, or of the targets"""
     mean_time_to_goal: float | None
-    """of the robots at their goal, or covering a target [s]"""
+    """of the robots that are there at the end [s]"""
     collisions: int
     collisions_per_robot: float
     minimum_clearance: float | None
@@ -120,9 +123,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 def judge(swarm: Swarm, tracks: dict[str, Track], start: float, end: float) -> Judgement:
     """Judge the run from ``start`` to ``end`` [s, the tracks' time]; ``tracks`` holds one for every robot."""
     sampled = resample(tracks, start, end)
-    arrivals = _covering(swarm, sampled) if swarm.targets else _at_goals(swarm, sampled)
-    robots = [_robot_result(swarm, robot, sampled, arrivals[robot.name]) for robot in swarm.robots]
-    totals = _totals(robots, len(swarm.targets))
+    arrivals = _at_targets(swarm, sampled) if swarm.targets else _at_goals(swarm, sampled)
+    robots = _robot_results(swarm, sampled, arrivals)
+    totals = _totals(robots, len(swarm.targets), arrivals.covered)
     missed = _missed(swarm.bars, totals) + [
         f"{name} gave no odometry in the last {end - track.times[-1]:.1f} s"
         for name, track in tracks.items()
@@ -154,112 +157,99 @@ def resample(tracks: dict[str, Track], start: float, end: float) -> dict[str, Tr
     }
 
 
-def _at_goals(swarm: Swarm, tracks: dict[str, Track]) -> dict[str, Arrival]:
-    """Robot → when it is at its own goal."""
-    arrivals = {}
-    for robot in swarm.robots:
-        distance = np.linalg.norm(tracks[robot.name].xy - np.array(robot.goal), axis=1)
-        arrivals[robot.name] = Arrival(distance, distance <= swarm.goal_tolerance)
-    return arrivals
+def gaps(swarm: Swarm, tracks: dict[str, Track]) -> np.ndarray:
+    """Gap of every robot at every sample, (T, N) [m]; ``tracks`` share their times."""
+    radius = np.array([swarm.robot_type(robot).radius for robot in swarm.robots])
+    return definitions.gaps(_places(swarm, tracks), radius, swarm.world)
 
 
-def _covering(swarm: Swarm, tracks: dict[str, Track]) -> dict[str, Arrival]:
-    """Robot → when it covers a target; ``tracks`` share their times.
-
-    A robot can cover the target nearest to it only, and a target is covered by one robot: the nearest of these.
-    """
-    nearest, distance = [], []
-    for robot in swarm.robots:
-        distances = np.linalg.norm(tracks[robot.name].xy[:, None] - np.array(swarm.targets), axis=-1)
-        nearest.append(distances.argmin(axis=1))
-        distance.append(distances.min(axis=1))
-    within = np.where(np.array(distance) <= swarm.goal_tolerance, distance, np.inf)
-    covers = np.zeros(within.shape, bool)
-    for target in range(len(swarm.targets)):
-        claims = np.where(np.array(nearest) == target, within, np.inf)
-        covers[claims.argmin(axis=0), np.arange(claims.shape[1])] |= np.isfinite(claims).any(axis=0)
-    return {robot.name: Arrival(distance[index], covers[index]) for index, robot in enumerate(swarm.robots)}
+def collision_starts(gap: np.ndarray) -> np.ndarray:
+    """At which samples a collision begins, (T, N) bool, by the gaps (T, N) [m]; at the first, the start, none does."""
+    begins = np.zeros(gap.shape, bool)
+    touching = np.zeros(gap.shape[1], bool)
+    for sample in 1 + _changes(np.hstack([gap < definitions.CONTACT, gap < definitions.REARM])[1:]):
+        begins[sample], touching = definitions.collisions(gap[sample], touching)
+    return begins
 
 
-def clearances(swarm: Swarm, robot: Robot, tracks: dict[str, Track]) -> np.ndarray:
-    """Distance from the body of ``robot`` to each thing it can hit, (things, T) [m].
-
-    Things are the arena, every pillar and inner wall, and every other robot; ``tracks`` share their times.
-    """
-    xy = tracks[robot.name].xy
-    distances = []
-    if swarm.world:
-        half = np.array(swarm.world.size) / 2
-        distances.append((half - np.abs(xy)).min(axis=1))
-        for x, y, radius in swarm.world.discs:
-            distances.append(np.linalg.norm(xy - (x, y), axis=1) - radius)
-        for x1, y1, x2, y2 in swarm.world.walls:
-            distances.append(_segment_distance(xy, np.array([x1, y1]), np.array([x2, y2])))
-    for other in swarm.robots:
-        if other.name != robot.name:
-            between = np.linalg.norm(xy - tracks[other.name].xy, axis=1)
-            distances.append(between - swarm.robot_type(other).radius)
-    return np.array(distances).reshape(-1, len(xy)) - swarm.robot_type(robot).radius
+def _changes(states: np.ndarray) -> np.ndarray:
+    """Where ``states`` (T, n) differ from those before, and 0: looking again at the same would change nothing."""
+    return np.flatnonzero(np.concatenate([[True], (states[1:] != states[:-1]).any(axis=1)]))
 
 
-def collision_onsets(clearance: np.ndarray) -> np.ndarray:
-    """Indices at which a clearance (T,) falls below ``CONTACT``, having been above ``CLEAR`` or just begun."""
-    decided = np.flatnonzero((clearance < CONTACT) | (clearance > CLEAR))
-    touching = clearance[decided] < CONTACT
-    begins = touching & ~np.concatenate([[False], touching[:-1]])
-    return decided[begins]
+def _places(swarm: Swarm, tracks: dict[str, Track]) -> np.ndarray:
+    """(T, N, 2) where the robots are [m]."""
+    return np.stack([tracks[robot.name].xy for robot in swarm.robots], axis=1)
 
 
-def _segment_distance(xy: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    along = end - start
-    length = float(along @ along)
-    share = np.clip((xy - start) @ along / length, 0, 1) if length else np.zeros(len(xy))
-    return np.asarray(np.linalg.norm(xy - start - share[:, None] * along, axis=1))
+def _at_goals(swarm: Swarm, tracks: dict[str, Track]) -> Arrivals:
+    """When robots are at their own goals."""
+    goals = np.array([robot.goal for robot in swarm.robots], float)
+    offset = goals - _places(swarm, tracks)[1:]
+    distance = np.hypot(offset[..., 0], offset[..., 1])
+    return Arrivals(distance, definitions.arrived(distance, swarm.goal_tolerance), 0)
 
 
-def _robot_result(swarm: Swarm, robot: Robot, tracks: dict[str, Track], arrival: Arrival) -> RobotResult:
-    track, away = tracks[robot.name], ~arrival.there
-    clearance = clearances(swarm, robot, tracks)
-    return RobotResult(
-        name=robot.name,
-        type=robot.type,
-        goal_reached=bool(arrival.there[-1]),
-        goal_distance=round(float(arrival.distance[-1]), 3),
-        time_to_goal=None if away[-1] else _time_to_goal(track.times, away),
-        collisions=sum(len(collision_onsets(one)) for one in clearance),
-        minimum_clearance=round(float(clearance.min()), 3) if clearance.size else None,
-        path_length=round(float(np.linalg.norm(np.diff(track.xy, axis=0), axis=1).sum()), 3),
-        stops=_count_stops(track, away),
-    )
+def _at_targets(swarm: Swarm, tracks: dict[str, Track]) -> Arrivals:
+    """When robots are at the targets shared out to them by where all were one sample before."""
+    xy, targets = _places(swarm, tracks), np.array(swarm.targets)
+    parts, there = [], []
+    for first in range(0, len(xy) - 1, CHUNK):
+        distances = definitions.distances(xy[first : first + CHUNK + 1], targets)
+        own, after = definitions.share_out(distances[:-1]), distances[1:]
+        to_own = np.take_along_axis(after, np.maximum(own, 0)[..., None], -1)[..., 0]
+        parts.append(np.where(own >= 0, to_own, after.min(-1)))
+        there.append((own >= 0) & definitions.arrived(to_own, swarm.goal_tolerance))
+    covered = definitions.covered(after[-1], swarm.goal_tolerance)
+    return Arrivals(np.concatenate(parts), np.concatenate(there), int(covered.sum()))
 
 
-def _time_to_goal(times: np.ndarray, away: np.ndarray) -> float:
-    last_away = np.flatnonzero(away)
-    return round(float(times[last_away[-1] + 1]), 3) if last_away.size else 0.0
+def _robot_results(swarm: Swarm, tracks: dict[str, Track], arrivals: Arrivals) -> list[RobotResult]:
+    times = tracks[swarm.robots[0].name].times
+    gap = gaps(swarm, tracks)
+    collisions, clearance = collision_starts(gap).sum(axis=0), gap[1:].min(axis=0)
+    since = np.full(len(swarm.robots), np.nan)
+    for look in _changes(arrivals.there):
+        since = definitions.arrival_times(arrivals.there[look], since, times[1 + look])
+    return [
+        RobotResult(
+            name=robot.name,
+            type=robot.type,
+            goal_reached=bool(arrivals.there[-1, index]),
+            goal_distance=round(float(arrivals.distance[-1, index]), 3),
+            time_to_goal=None if np.isnan(since[index]) else round(float(since[index]), 3),
+            collisions=int(collisions[index]),
+            minimum_clearance=round(float(clearance[index]), 3) if np.isfinite(clearance[index]) else None,
+            path_length=round(float(np.linalg.norm(np.diff(tracks[robot.name].xy, axis=0), axis=1).sum()), 3),
+            stops=_count_stops(tracks[robot.name], ~arrivals.there[:, index]),
+        )
+        for index, robot in enumerate(swarm.robots)
+    ]
 
 
 def _count_stops(track: Track, away: np.ndarray) -> int:
-    """Stretches of over ``SHORTEST_STOP`` without motion, while ``away`` (T,), once the robot has moved."""
+    """Stretches of over ``SHORTEST_STOP`` without motion, while ``away`` (T − 1,), once the robot has moved."""
     period = np.diff(track.times)
     speed = np.linalg.norm(np.diff(track.xy, axis=0), axis=1) / period
     yaw_rate = np.abs(np.diff(track.yaw)) / period
     moves = (speed > HALTED_SPEED) | (yaw_rate > HALTED_YAW_RATE)
     moved_before = np.logical_or.accumulate(moves)
-    stands = np.concatenate([[0], (~moves & moved_before & away[1:]).astype(int), [0]])
+    stands = np.concatenate([[0], (~moves & moved_before & away).astype(int), [0]])
     begins, ends = np.flatnonzero(np.diff(stands) == 1), np.flatnonzero(np.diff(stands) == -1)
     return int((track.times[ends] - track.times[begins] > SHORTEST_STOP).sum())
 
 
-def _totals(robots: list[RobotResult], targets: int) -> Totals:
-    reached = [robot.time_to_goal for robot in robots if robot.time_to_goal is not None]
+def _totals(robots: list[RobotResult], targets: int, covered: int) -> Totals:
+    times = [robot.time_to_goal for robot in robots if robot.time_to_goal is not None]
+    reached = covered if targets else len(times)
     collisions = sum(robot.collisions for robot in robots)
     clearance = [robot.minimum_clearance for robot in robots if robot.minimum_clearance is not None]
     return Totals(
         robots=len(robots),
         targets=targets,
-        goals_reached=len(reached),
-        goals_reached_share=round(len(reached) / (targets or len(robots)), 4),
-        mean_time_to_goal=round(sum(reached) / len(reached), 3) if reached else None,
+        goals_reached=reached,
+        goals_reached_share=round(reached / (targets or len(robots)), 4),
+        mean_time_to_goal=round(sum(times) / len(times), 3) if times else None,
         collisions=collisions,
         collisions_per_robot=round(collisions / len(robots), 4),
         minimum_clearance=min(clearance, default=None),

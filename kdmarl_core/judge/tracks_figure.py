@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from kdmarl_core.contract import Robot, Swarm, World
-from kdmarl_core.judge.judgement import Judgement, Track, clearances, collision_onsets, resample
+from kdmarl_core.contract import Swarm, World
+from kdmarl_core.judge.judgement import Judgement, Track, collision_starts, gaps, resample
 from kdmarl_core.judge.palette import type_colours
 
 OBSTACLE = "#9a9a9a"
@@ -41,7 +41,7 @@ def draw_tracks(swarm: Swarm, judgement: Judgement, tracks: dict[str, Track], st
     for robot in swarm.robots:
         radius = swarm.robot_type(robot).radius
         _draw_robot(axes, robot.name, sampled[robot.name], radius, colours[robot.type])
-        _draw_collisions(axes, swarm, robot, sampled)
+    _draw_collisions(axes, swarm, sampled)
     _label(axes, swarm, judgement, colours)
     return figure
 
@@ -90,10 +90,10 @@ def _draw_robot(axes: Axes, name: str, track: Track, radius: float, colour: Colo
     text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 
-def _draw_collisions(axes: Axes, swarm: Swarm, robot: Robot, tracks: dict[str, Track]) -> None:
-    for clearance in clearances(swarm, robot, tracks):
-        for index in collision_onsets(clearance):
-            axes.plot(*tracks[robot.name].xy[index], marker="X", ms=9, mfc=COLLISION, mec="white", zorder=9)
+def _draw_collisions(axes: Axes, swarm: Swarm, tracks: dict[str, Track]) -> None:
+    for robot, begins in zip(swarm.robots, collision_starts(gaps(swarm, tracks)).T, strict=True):
+        for place in tracks[robot.name].xy[begins]:
+            axes.plot(*place, marker="X", ms=9, mfc=COLLISION, mec="white", zorder=9)
 
 
 def _label(axes: Axes, swarm: Swarm, judgement: Judgement, colours: dict[str, Colour]) -> None:

@@ -173,7 +173,11 @@ class MujocoWorld:
         return self._measure(index, rays, self._cast(index, rays).reshape(-1, RAYS_IN_A_CONE).min(axis=1))
 
     def contacts(self) -> list[tuple[str, str]]:
-        """Pairs that touch now, sorted: a robot, and a robot or a part of the arena (``wall:…``, ``pillar:…``)."""
+        """Pairs that press on each other now, sorted: a robot, and a robot or a part of the arena.
+
+        Parts of the arena are ``wall:…`` and ``pillar:…``. Collisions are counted from gaps instead: see
+        ``kdmarl_core.judge.definitions``.
+        """
         touching = set()
         for geoms in self._data.contact.geom:
             names = [self._model.geom(geom).name for geom in geoms]

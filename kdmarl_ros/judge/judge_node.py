@@ -243,10 +243,7 @@ def _progress(start: float, now: float, result: Judgement) -> str:
 def _table(result: Judgement) -> Table:
     table = Table(title=f"{result.swarm}, {result.duration:.1f} s", show_footer=True)
     totals = result.totals
-    # A robot may stand at a target that another covers.
-    goal, reached, missed = (
-        ("target", "covered", "none, nearest {:.2f} m") if totals.targets else ("goal", "reached", "{:.2f} m away")
-    )
+    goal, reached = ("target", "covered") if totals.targets else ("goal", "reached")
     for header, footer in (
         ("robot", "all"),
         ("type", ""),
@@ -262,7 +259,7 @@ def _table(result: Judgement) -> Table:
         table.add_row(
             robot.name,
             robot.type,
-            reached if robot.goal_reached else missed.format(robot.goal_distance),
+            reached if robot.goal_reached else f"{robot.goal_distance:.2f} m away",
             _metric(robot.time_to_goal, ".1f", "s"),
             str(robot.collisions),
             _metric(robot.minimum_clearance, ".2f", "m"),

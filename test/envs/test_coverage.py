@@ -7,7 +7,8 @@ import yaml
 
 from kdmarl_core.contract.swarm import World, world_clearance
 from kdmarl_core.envs.base import EXPERT, STUDENT
-from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig, share_out
+from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig
+from kdmarl_core.judge.definitions import share_out
 from support import REPOSITORY
 
 TASK = yaml.safe_load((REPOSITORY / "config/coverage.yaml").read_text())["task"]
@@ -50,6 +51,17 @@ def test_a_place_counts_for_one_robot():
     step = env.step(still(env))
     # 0 and 1 are both near the first place and 0 nearer; 2 covers the third; 3 is out of reach.
     assert step.episodes["success"].tolist() == [[1, 0, 1, 0, 0, 0]]
+    np.testing.assert_allclose(step.episodes["covered"], 2 / 6)
+
+
+def test_a_place_is_covered_by_any_robot_within_the_tolerance():
+    env = make(1, discs=[0, 0], walls=[0, 0], max_steps=1, arena=[9.0, 9.0])
+    env.reset(0)
+    env.targets[0] = [(x, 3.0) for x in (-4, -3.5, -1, 0.5, 2, 3.5)]
+    env.pose[0, :, :2] = [(-3.76, 3.0), (-3, -2), (-1, -2), (0.5, -2), (2, -2), (3.5, -2)]
+    env._begin(np.arange(1))
+    step = env.step(still(env))
+    assert step.episodes["success"].sum() == 1
     np.testing.assert_allclose(step.episodes["covered"], 2 / 6)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kdmarl_core.envs.robots import kernels
+from kdmarl_core.judge import definitions
 
 TURN = 2 * math.pi
 
@@ -112,13 +113,13 @@ def test_obstacles_stop_a_robot(obstacle):
     pose, velocity, gaps = move([(0, 0, 0)], (0.5, 0), 60, **obstacle)
     assert pose[0, 0] == pytest.approx(0.5, abs=0.03)
     assert abs(velocity[0, 0]) <= 0.05
-    assert gaps.min() < kernels.CONTACT
+    assert gaps.min() < definitions.CONTACT
 
 
 def test_robots_push_each_other_apart():
     pose, _, gaps = move([(-0.5, 0, 0), (0.5, 0, math.pi)], (0.5, 0), 40)
     assert np.hypot(*(pose[0, :2] - pose[1, :2])) >= 0.4 - 1e-6
-    assert (gaps.min(0) < kernels.CONTACT).all()
+    assert (gaps.min(0) < definitions.CONTACT).all()
 
 
 def test_on_course_finds_the_most_urgent_approach():

@@ -21,7 +21,7 @@ from faults.report import TITLE
 from guard.closed_loop import draw, run
 from kdmarl_core.contract import load_robot_types
 from kdmarl_core.contract.pages import write_section
-from kdmarl_core.envs.robots.kernels import CONTACT
+from kdmarl_core.judge.definitions import CONTACT
 from support import REPOSITORY, ROBOT_TYPES
 
 RESULTS = REPOSITORY / "docs" / "results" / "guard.json"

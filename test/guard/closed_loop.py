@@ -14,6 +14,7 @@ import numpy as np
 
 from kdmarl_core.contract import Readings, RobotType, Scan
 from kdmarl_core.envs.robots import kernels
+from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import SafetyFilter, ScanGuard
 from kdmarl_core.runtime.scan_guard import MARGIN, ages
 from kdmarl_ros.robot.control_loop import LATEST, SOONEST
@@ -79,7 +80,7 @@ def draw(rng: np.random.Generator, robot: RobotType) -> Situation:
             on_sensor=bool(rng.integers(2)),
             wishes=[_wish(rng, robot) for _ in range(rng.integers(1, 7))],
         )
-        if Loop(situation).clearance() > MARGIN + kernels.CONTACT:
+        if Loop(situation).clearance() > MARGIN + definitions.CONTACT:
             return situation
 
 

@@ -14,7 +14,7 @@ from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, draw, run
 from kdmarl_core.contract import KdmarlError, Readings, Scan, load_robot_types
 from kdmarl_core.contract.robots import RangeSensorRing, Sensors
 from kdmarl_core.contract.terms import Goal
-from kdmarl_core.envs.robots import kernels
+from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import Controller, Policy, SafetyFilter, TooOldError
 from kdmarl_core.runtime.scan_guard import MAX_AGE, ScanGuard, ages
 from kdmarl_core.runtime.track import Track
@@ -31,7 +31,7 @@ def test_nothing_that_stands_still_is_touched(name):
     for number in range(60):
         situation = draw(np.random.default_rng([1, number]), TYPES[name])
         least, commands = run(situation)
-        assert least > kernels.CONTACT, number
+        assert least > definitions.CONTACT, number
         changed += commands > 0
     assert changed > 3
 
@@ -58,7 +58,7 @@ def test_a_policy_that_would_crash_is_stopped_near_the_wall(name, rate, kind):
     for delay, turn, x in ((0, 0.0, 1.9), (20, 0.0, 2.3), (20, 0.3, 1.9)):
         situation = towards_a_wall(name, turn, x, delay=delay, rate=rate, kind=kind, on_sensor=delay > 0)
         least, changed = run(situation)
-        assert least > kernels.CONTACT
+        assert least > definitions.CONTACT
         assert changed > 0
         if turn == 0:
             # Not for nothing far away: what it may have driven since its sensors looked, and some centimetres.

@@ -12,6 +12,7 @@ from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots import layouts
 from kdmarl_core.envs.robots.config import IntRange, ordered
 from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv
+from kdmarl_core.judge import definitions
 
 
 class CoverageConfig(
@@ -41,8 +42,8 @@ class CoverageConfig(
 class Coverage(GoalsEnv):
     """As many places as robots, anywhere in a cluttered arena. See :class:`GoalsEnv`.
 
-    A robot's goal is the place that :func:`share_out` gives it in each step. Views with the ``goal`` term, such as a
-    centralised expert's, are told it; others see all places and have to find out.
+    A robot's goal is the place that :func:`kdmarl_core.judge.definitions.share_out` gives it in each step. Views with
+    the ``goal`` term, such as a centralised expert's, are told it; others see all places and have to find out.
 
     Adds the figure ``covered`` (share of places with a robot on them at the end; the same for the whole team).
 
@@ -94,41 +95,20 @@ class Coverage(GoalsEnv):
         self._share_out(chosen, self._distances())
 
     def _share_out(self, chosen: np.ndarray, distances: np.ndarray) -> None:
-        own = share_out(distances[chosen])
+        own = definitions.share_out(distances[chosen])
         self.goal[chosen] = np.take_along_axis(self.targets[chosen], own[..., None], 1)
 
     def _distances(self) -> np.ndarray:
         """(B, N, M) from each robot to each place [m]."""
-        offset = self.targets[:, None] - self.pose[:, :, None, :2]
-        return np.hypot(offset[..., 0], offset[..., 1])
+        return definitions.distances(self.pose[..., :2], self.targets)
 
     def _task_figures(self) -> dict[str, np.ndarray]:
         figures, distances = super()._task_figures(), self._distances()
         # For what is seen next; the step was rewarded by what was seen.
         self._share_out(np.arange(self.num_envs), distances)
-        covered = (distances.min(1) <= self.config.goal_tolerance).mean(1, keepdims=True)
+        covered = definitions.covered(distances, self.config.goal_tolerance).mean(1, keepdims=True)
         return figures | {"covered": np.broadcast_to(covered, self._at_goal.shape)}
 
     def _add_readings(self, readings: Readings, agents: slice) -> Readings:
         places = self._in_frames(self.targets[:, None], agents)
         return super()._add_readings(readings, agents)._replace(targets=places)
-
-
-def share_out(distances: np.ndarray) -> np.ndarray:
-    """Give every robot a place of its own: again and again, of the pairs that are left, the nearest.
-
-    Args:
-        distances: (B, N, N) from each robot to each place [m].
-
-    Returns:
-        (B, N) int, the place of each robot.
-    """
-    left = distances.copy()
-    envs, agents = np.arange(left.shape[0]), left.shape[1]
-    own = np.empty(left.shape[:2], np.int64)
-    for _ in range(agents):
-        robot, place = np.divmod(left.reshape(len(left), -1).argmin(1), agents)
-        own[envs, robot] = place
-        left[envs, robot] = np.inf
-        left[envs, :, place] = np.inf
-    return own

@@ -11,6 +11,7 @@ from kdmarl_core.contract import KdmarlError, Readings, Swarm
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig, Share
 from kdmarl_core.envs.robots.world import RobotsEnv, rotate
+from kdmarl_core.judge import definitions
 
 
 class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -99,7 +100,7 @@ class GoalsEnv(RobotsEnv):
 
     def _reward(self, before: _Goals, after: _Goals) -> np.ndarray:
         weights = self.config.reward
-        self._at_goal = after.distance <= self.config.goal_tolerance
+        self._at_goal = definitions.arrived(after.distance, self.config.goal_tolerance)
         turned = np.where(self._at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
         command = self._commands[0] / self._limits
         turn = command[..., 1] - self._commands[1][..., 1] / self._limits[:, 1]
@@ -113,8 +114,8 @@ class GoalsEnv(RobotsEnv):
         return own + weights.shared * (own.mean(1, keepdims=True) - own)
 
     def _task_figures(self) -> dict[str, np.ndarray]:
-        now = np.broadcast_to((self._steps * self.control_period)[:, None], self._at_goal.shape)
-        self._arrival = np.where(self._at_goal, np.where(np.isnan(self._arrival), now, self._arrival), np.nan)
+        now = (self._steps * self.control_period)[:, None]
+        self._arrival = definitions.arrival_times(self._at_goal, self._arrival, now)
         return {"success": self._at_goal, "time_to_goal": self._arrival}
 
     def _add_readings(self, readings: Readings, agents: slice) -> Readings:

@@ -94,7 +94,10 @@ class Passage(GoalsEnv):
         return super().arena_keys(index, robots) | {"landmarks": [self.gap_middle[index].tolist()]}
 
     def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
-        """Through the gap, for robots on the wrong side; else straight lines would be rewarded that end at the wall."""
+        """Through the gap, for robots on the wrong side; else straight lines would be rewarded that end at the wall.
+
+        Drawn goals are at least ``layouts.APPROACH`` from the wall: nobody is within the tolerance of one from there.
+        """
         gap = self.gap_middle[:, None]
         beyond = self.pose[..., 0] * self.goal[..., 0] < 0
         rest = np.hypot(*np.moveaxis(self.goal - gap, -1, 0))

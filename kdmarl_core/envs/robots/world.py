@@ -16,6 +16,7 @@ from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group, Step
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig
 from kdmarl_core.envs.robots.sensing import Sensors, Surroundings, check_sensors
+from kdmarl_core.judge import definitions
 
 SUBSTEPS = 2
 NEIGHBOR_DISCS = 4
@@ -25,8 +26,8 @@ NEIGHBOR_DISCS = 4
 class RobotsEnv(BatchedEnv):
     """Robots among walls and pillars; a task says where they start and what they are paid for.
 
-    Every episode has the figures ``collisions``, ``return`` and ``clearance`` (least gap to anything) [m];
-    tasks add theirs.
+    Every episode has the figures ``collisions``, ``return`` and ``clearance`` (least gap to anything) [m]; tasks add
+    theirs. What collides, arrives and covers is defined in :mod:`kdmarl_core.judge.definitions`.
 
     Args:
         config: the task.
@@ -240,7 +241,7 @@ class RobotsEnv(BatchedEnv):
         )
 
     def _move(self) -> None:
-        """Drive for one control period; finds gaps, touches and new collisions."""
+        """Drive for one control period; finds gaps and new collisions."""
         kernels.advance(
             self.pose,
             self.velocity,
@@ -257,9 +258,7 @@ class RobotsEnv(BatchedEnv):
             self.obstacle_gap,
         )
         self.gap = np.minimum(self.robot_gap, self.obstacle_gap)
-        touching = self.gap < kernels.CONTACT
-        self._collided = touching & ~self._touching
-        self._touching = touching | (self._touching & (self.gap < kernels.REARM))
+        self._collided, self._touching = definitions.collisions(self.gap, self._touching)
 
     def _danger(self) -> np.ndarray:
         """(B, N) charge of this step at full caution."""
@@ -268,7 +267,7 @@ class RobotsEnv(BatchedEnv):
         crowd = np.clip(1 - self.robot_gap / weights.crowd_gap, 0, 1)
         return (
             weights.collision * self._collided
-            + weights.contact * (self.gap < kernels.CONTACT)
+            + weights.contact * definitions.in_contact(self.gap)
             + weights.close * close
             + weights.crowd * crowd
             + weights.course * self._on_course()
