@@ -31,7 +31,7 @@ def test_any_robot_has_room_at_any_target():
         walls = [tuple(w) for w in env.walls[b, 4:] if not np.isnan(w[0])]
         world = World(size=(side, side), discs=discs, walls=walls)
         for place in env.targets[b]:
-            assert world_clearance(world, *place) > env._radius.max() + 0.399
+            assert world_clearance(world, *place) > env.radius.max() + 0.399
 
 
 def test_places_are_shared_out_nearest_pair_first():
@@ -47,7 +47,7 @@ def test_a_place_counts_for_one_robot():
     env.reset(0)
     env.targets[0] = [(x, 3.0) for x in (-4, -2.5, -1, 0.5, 2, 3.5)]
     env.pose[0, :, :2] = [(-4.0, 2.9), (-4.0, 2.65), (-1.0, 3.1), (0.5, 3.5), (0, 0), (0, -3)]
-    env._begin(np.arange(1))
+    env.begin(np.arange(1))
     step = env.step(still(env))
     # 0 and 1 are both near the first place and 0 nearer; 2 covers the third; 3 is out of reach.
     assert step.episodes["success"].tolist() == [[1, 0, 1, 0, 0, 0]]
@@ -59,7 +59,7 @@ def test_a_place_is_covered_by_any_robot_within_the_tolerance():
     env.reset(0)
     env.targets[0] = [(x, 3.0) for x in (-4, -3.5, -1, 0.5, 2, 3.5)]
     env.pose[0, :, :2] = [(-3.76, 3.0), (-3, -2), (-1, -2), (0.5, -2), (2, -2), (3.5, -2)]
-    env._begin(np.arange(1))
+    env.begin(np.arange(1))
     step = env.step(still(env))
     assert step.episodes["success"].sum() == 1
     np.testing.assert_allclose(step.episodes["covered"], 2 / 6)
@@ -72,7 +72,7 @@ def test_a_robot_is_paid_for_the_place_that_it_was_told():
     env.pose[0, :, :2] = [(-4, 0), (-2.5, 0), (-1, 0), (0.5, 0), (2, 0), (3.5, -2)]
     env.pose[0, :, 2] = np.pi / 2
     env._gain[:], env._delay[:] = 1, 0
-    env._begin(np.arange(1))
+    env.begin(np.arange(1))
     np.testing.assert_allclose(env.goal[0], env.targets[0])
     assert env.observe(EXPERT)["scout"][0, 0, 72] == pytest.approx(3.0)
     ahead = still(env)

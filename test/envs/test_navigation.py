@@ -58,9 +58,9 @@ def test_layouts_are_free_and_goals_apart():
         world = World(size=(side, side), discs=discs, walls=inner)
         for places in (env.pose[b, :, :2], env.goal[b]):
             for i, place in enumerate(places):
-                assert world_clearance(world, *place) > env._radius[i] + 0.399
+                assert world_clearance(world, *place) > env.radius[i] + 0.399
                 for j in range(i):
-                    assert np.hypot(*(place - places[j])) > env._radius[i] + env._radius[j] + 0.399
+                    assert np.hypot(*(place - places[j])) > env.radius[i] + env.radius[j] + 0.399
     assert np.hypot(*np.moveaxis(env.goal - env.pose[..., :2], -1, 0)).min() >= 2
     assert 7 <= env.walls[:, 1, 0].min() * 2 <= env.walls[:, 1, 0].max() * 2 <= 9.5
 
@@ -111,7 +111,7 @@ def test_the_expert_sees_how_the_others_move():
     turned = np.stack([np.cos(yaw) * velocity[:, 0] + np.sin(yaw) * velocity[:, 1],
                        np.cos(yaw) * velocity[:, 1] - np.sin(yaw) * velocity[:, 0]], -1)  # fmt: skip
     np.testing.assert_allclose(seen[:, 3:5], turned, atol=1e-12)
-    np.testing.assert_allclose(seen[:, 5], env._radius[1])
+    np.testing.assert_allclose(seen[:, 5], env.radius[1])
     commands = {g.name: np.zeros((3, g.count, 2)) for g in env.groups}
     env.step(commands)
     moved = env.pose[:, 1, :2] - before

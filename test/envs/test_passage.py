@@ -40,9 +40,9 @@ def test_halves_are_joined_by_one_gap_that_every_robot_must_pass():
         world = World(size=(side[b], side[b]), discs=[], walls=[tuple(lower[b]), tuple(upper[b])])
         for places in (env.pose[b, :, :2], env.goal[b]):
             for i, place in enumerate(places):
-                assert world_clearance(world, *place) > env._radius[i] + 0.399
+                assert world_clearance(world, *place) > env.radius[i] + 0.399
                 for j in range(i):
-                    assert np.hypot(*(place - places[j])) > env._radius[i] + env._radius[j] + 0.399
+                    assert np.hypot(*(place - places[j])) > env.radius[i] + env.radius[j] + 0.399
 
 
 def test_same_seed_same_arenas():
@@ -80,7 +80,7 @@ def test_gaps_that_cannot_be_are_refused(changes, error, message):
 def test_robots_are_told_where_the_gap_is_and_paid_for_the_way_through_it():
     env = make(5, reward={"shared": 0.0})
     env.reset(1)
-    seen = env._add_readings(env._sensors.readings(env.groups[0]), env.groups[0].agents).targets
+    seen = env.add_readings(env._sensors.readings(env.groups[0]), env.groups[0].agents).targets
     x, y, yaw = np.moveaxis(env.pose[:, env.groups[0].agents], -1, 0)
     in_world = np.stack(
         [
@@ -90,14 +90,14 @@ def test_robots_are_told_where_the_gap_is_and_paid_for_the_way_through_it():
         -1,
     )
     np.testing.assert_allclose(in_world, np.broadcast_to(env.gap_middle[:, None], in_world.shape), atol=1e-9)
-    way = env._measure().distance
+    way = env.measure().distance
     through = (
         np.hypot(*(env.goal - env.gap_middle[:, None]).T).T
         + np.hypot(*(env.pose[..., :2] - env.gap_middle[:, None]).T).T
     )
     np.testing.assert_allclose(way, through)
     env.pose[..., :2] = (env.goal + env.gap_middle[:, None]) / 2
-    np.testing.assert_allclose(env._measure().distance, np.hypot(*(env.goal - env.pose[..., :2]).T).T)
+    np.testing.assert_allclose(env.measure().distance, np.hypot(*(env.goal - env.pose[..., :2]).T).T)
 
 
 def test_a_shared_reward_keeps_the_teams_sum():

@@ -54,17 +54,17 @@ class Coverage(GoalsEnv):
     config: CoverageConfig
 
     @property
-    def _most_obstacles(self) -> tuple[int, int]:
+    def most_obstacles(self) -> tuple[int, int]:
         return self.config.discs[1], self.config.walls[1]
 
-    def _allocate(self) -> None:
-        super()._allocate()
+    def allocate(self) -> None:
+        super().allocate()
         self.targets = np.zeros((self.num_envs, self.num_agents, 2))
 
-    def _place(self, chosen: np.ndarray) -> bool:
+    def place(self, chosen: np.ndarray) -> bool:
         config = self.config
         return layouts.sample(
-            self._rng,
+            self.rng,
             chosen,
             config.arena,
             config.discs,
@@ -72,14 +72,14 @@ class Coverage(GoalsEnv):
             config.walls,
             0.0,
             config.margin,
-            np.full(self.num_agents, self._radius.max()),  # any robot may cover any place
+            np.full(self.num_agents, self.radius.max()),  # any robot may cover any place
             self.pose,
             self.targets,
             self.discs,
             self.walls,
         )
 
-    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
+    def place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
         if len(swarm.targets) != self.num_agents:
             raise KdmarlError(
                 f"{swarm.path}: has {len(swarm.targets)} targets for {self.num_agents} robots; give as many"
@@ -90,8 +90,8 @@ class Coverage(GoalsEnv):
         """The tolerance, and the places."""
         return {"goal_tolerance": self.config.goal_tolerance, "targets": self.targets[index].tolist()}
 
-    def _begin(self, chosen: np.ndarray) -> None:
-        super()._begin(chosen)
+    def begin(self, chosen: np.ndarray) -> None:
+        super().begin(chosen)
         self._share_out(chosen, self._distances())
 
     def _share_out(self, chosen: np.ndarray, distances: np.ndarray) -> None:
@@ -102,13 +102,13 @@ class Coverage(GoalsEnv):
         """(B, N, M) from each robot to each place [m]."""
         return definitions.distances(self.pose[..., :2], self.targets)
 
-    def _task_figures(self) -> dict[str, np.ndarray]:
-        figures, distances = super()._task_figures(), self._distances()
+    def task_figures(self) -> dict[str, np.ndarray]:
+        figures, distances = super().task_figures(), self._distances()
         # For what is seen next; the step was rewarded by what was seen.
         self._share_out(np.arange(self.num_envs), distances)
         covered = definitions.covered(distances, self.config.goal_tolerance).mean(1, keepdims=True)
-        return figures | {"covered": np.broadcast_to(covered, self._at_goal.shape)}
+        return figures | {"covered": np.broadcast_to(covered, self.at_goal.shape)}
 
-    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
-        places = self._in_frames(self.targets[:, None], agents)
-        return super()._add_readings(readings, agents)._replace(targets=places)
+    def add_readings(self, readings: Readings, agents: slice) -> Readings:
+        places = self.in_frames(self.targets[:, None], agents)
+        return super().add_readings(readings, agents)._replace(targets=places)

@@ -68,19 +68,19 @@ class GoalsEnv(RobotsEnv):
         """What robots are charged for touching things."""
         return self.config.reward
 
-    def _allocate(self) -> None:
-        super()._allocate()
+    def allocate(self) -> None:
+        super().allocate()
         self.goal = np.zeros((self.num_envs, self.num_agents, 2))
-        self._at_goal = np.zeros((self.num_envs, self.num_agents), bool)
+        self.at_goal = np.zeros((self.num_envs, self.num_agents), bool)
         self._arrival = np.zeros((self.num_envs, self.num_agents))
 
-    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
+    def place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
         for robot in ordered:
             if robot.goal is None:
                 raise KdmarlError(f"{swarm.path}: robot '{robot.name}' has no goal, which this task needs; give it one")
         self.goal[chosen] = [robot.goal for robot in ordered]
 
-    def _begin(self, chosen: np.ndarray) -> None:
+    def begin(self, chosen: np.ndarray) -> None:
         self._arrival[chosen] = np.nan
 
     def arena_keys(self, index: int, robots: list[dict[str, Any]]) -> dict[str, Any]:
@@ -89,37 +89,37 @@ class GoalsEnv(RobotsEnv):
             robot["goal"] = goal
         return {"goal_tolerance": self.config.goal_tolerance}
 
-    def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
+    def way(self) -> tuple[np.ndarray, np.ndarray | float]:
         """The next place on each robot's way, (B, N, 2), and how far its goal is from there, (B, N) [m]."""
         return self.goal, 0.0
 
-    def _measure(self) -> _Goals:
-        place, rest = self._way()
+    def measure(self) -> _Goals:
+        place, rest = self.way()
         offset = rotate(place - self.pose[..., :2], self.pose[..., 2])
         return _Goals(np.hypot(offset[..., 0], offset[..., 1]) + rest, np.arctan2(offset[..., 1], offset[..., 0]))
 
-    def _reward(self, before: _Goals, after: _Goals) -> np.ndarray:
+    def reward(self, before: _Goals, after: _Goals) -> np.ndarray:
         weights = self.config.reward
-        self._at_goal = definitions.arrived(after.distance, self.config.goal_tolerance)
-        turned = np.where(self._at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
-        command = self._commands[0] / self._limits
-        turn = command[..., 1] - self._commands[1][..., 1] / self._limits[:, 1]
+        self.at_goal = definitions.arrived(after.distance, self.config.goal_tolerance)
+        turned = np.where(self.at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
+        command = self.commands[0] / self.limits
+        turn = command[..., 1] - self.commands[1][..., 1] / self.limits[:, 1]
         own: np.ndarray = (
             weights.progress * (before.distance - after.distance)
             + weights.facing * turned
-            + weights.at_goal * self._at_goal
+            + weights.at_goal * self.at_goal
             + weights.turning * turn**2
-            + weights.restless * self._at_goal * np.abs(command).sum(-1)
+            + weights.restless * self.at_goal * np.abs(command).sum(-1)
         )
         return own + weights.shared * (own.mean(1, keepdims=True) - own)
 
-    def _task_figures(self) -> dict[str, np.ndarray]:
-        now = (self._steps * self.control_period)[:, None]
-        self._arrival = definitions.arrival_times(self._at_goal, self._arrival, now)
-        return {"success": self._at_goal, "time_to_goal": self._arrival}
+    def task_figures(self) -> dict[str, np.ndarray]:
+        now = (self.steps * self.control_period)[:, None]
+        self._arrival = definitions.arrival_times(self.at_goal, self._arrival, now)
+        return {"success": self.at_goal, "time_to_goal": self._arrival}
 
-    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
+    def add_readings(self, readings: Readings, agents: slice) -> Readings:
         return readings._replace(goal=rotate(self.goal[:, agents] - self.pose[:, agents, :2], self.pose[:, agents, 2]))
 
-    def _task_state(self, agents: slice) -> list[np.ndarray]:
-        return [self._in_frames(self._of_others(self.goal, agents), agents)]
+    def task_state(self, agents: slice) -> list[np.ndarray]:
+        return [self.in_frames(self.of_others(self.goal, agents), agents)]

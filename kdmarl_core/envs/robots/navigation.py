@@ -43,13 +43,13 @@ class Navigation(GoalsEnv):
     config: NavigationConfig
 
     @property
-    def _most_obstacles(self) -> tuple[int, int]:
+    def most_obstacles(self) -> tuple[int, int]:
         return self.config.discs[1], self.config.walls[1]
 
-    def _place(self, chosen: np.ndarray) -> bool:
+    def place(self, chosen: np.ndarray) -> bool:
         config = self.config
         return layouts.sample(
-            self._rng,
+            self.rng,
             chosen,
             config.arena,
             config.discs,
@@ -57,7 +57,7 @@ class Navigation(GoalsEnv):
             config.walls,
             config.crossing,
             config.margin,
-            self._radius,
+            self.radius,
             self.pose,
             self.goal,
             self.discs,

@@ -51,30 +51,30 @@ class Passage(GoalsEnv):
 
     def __init__(self, config: PassageConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
         super().__init__(config, folder, num_envs, swarm)
-        widest = 2 * float(self._radius.max())
+        widest = 2 * float(self.radius.max())
         if config.gap[0] <= widest:
             raise KdmarlError(
                 f"task.gap: the narrowest is {config.gap[0]:g} m, the largest robot is {widest:g} m wide; widen it"
             )
 
-    def _allocate(self) -> None:
-        super()._allocate()
+    def allocate(self) -> None:
+        super().allocate()
         self.gap_middle = np.zeros((self.num_envs, 2))
         self._blocked = np.zeros((self.num_envs, self.num_agents))
 
     @property
-    def _most_obstacles(self) -> tuple[int, int]:
+    def most_obstacles(self) -> tuple[int, int]:
         return 0, 2
 
-    def _place(self, chosen: np.ndarray) -> bool:
+    def place(self, chosen: np.ndarray) -> bool:
         config = self.config
         found = layouts.sample_passage(
-            self._rng,
+            self.rng,
             chosen,
             config.arena,
             config.gap,
             config.margin,
-            self._radius,
+            self.radius,
             self.pose,
             self.goal,
             self.discs,
@@ -83,8 +83,8 @@ class Passage(GoalsEnv):
         self.gap_middle[chosen] = (self.walls[chosen, 4, 2:] + self.walls[chosen, 5, :2]) / 2
         return found
 
-    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
-        super()._place_swarm(swarm, ordered, chosen)
+    def place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
+        super().place_swarm(swarm, ordered, chosen)
         if len(swarm.landmarks) != 1:
             raise KdmarlError(f"{swarm.path}: has {len(swarm.landmarks)} landmarks; give one, the gap's middle")
         self.gap_middle[chosen] = swarm.landmarks[0]
@@ -93,7 +93,7 @@ class Passage(GoalsEnv):
         """The tolerance, each robot's goal, and the gap's middle."""
         return super().arena_keys(index, robots) | {"landmarks": [self.gap_middle[index].tolist()]}
 
-    def _way(self) -> tuple[np.ndarray, np.ndarray | float]:
+    def way(self) -> tuple[np.ndarray, np.ndarray | float]:
         """Through the gap, for robots on the wrong side; else straight lines would be rewarded that end at the wall.
 
         Drawn goals are at least ``layouts.APPROACH`` from the wall: nobody is within the tolerance of one from there.
@@ -103,15 +103,15 @@ class Passage(GoalsEnv):
         rest = np.hypot(*np.moveaxis(self.goal - gap, -1, 0))
         return np.where(beyond[..., None], gap, self.goal), np.where(beyond, rest, 0.0)
 
-    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
+    def add_readings(self, readings: Readings, agents: slice) -> Readings:
         gap = self.gap_middle[:, None, None]
-        return super()._add_readings(readings, agents)._replace(targets=self._in_frames(gap, agents))
+        return super().add_readings(readings, agents)._replace(targets=self.in_frames(gap, agents))
 
-    def _begin(self, chosen: np.ndarray) -> None:
-        super()._begin(chosen)
+    def begin(self, chosen: np.ndarray) -> None:
+        super().begin(chosen)
         self._blocked[chosen] = 0
 
-    def _task_figures(self) -> dict[str, np.ndarray]:
+    def task_figures(self) -> dict[str, np.ndarray]:
         stands = np.abs(self.velocity[..., 0]) < WAITING
-        self._blocked += self.control_period * (stands & ~self._at_goal)
-        return super()._task_figures() | {"blocked": self._blocked}
+        self._blocked += self.control_period * (stands & ~self.at_goal)
+        return super().task_figures() | {"blocked": self._blocked}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, RobotType, Swarm, Term, load_robot_types, observe
 from kdmarl_core.contract.manifest import Domain
 from kdmarl_core.contract.team_terms import needs_neighbors
-from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group, Step
+from kdmarl_core.envs.base import STUDENT, Group, Step
 from kdmarl_core.envs.robots import kernels
-from kdmarl_core.envs.robots.config import Danger, RobotsConfig
+from kdmarl_core.envs.robots.config import RobotsConfig
+from kdmarl_core.envs.robots.hooks import RobotsTask
 from kdmarl_core.envs.robots.sensing import Sensors, Surroundings, check_sensors
 from kdmarl_core.judge import definitions
 
@@ -23,7 +22,7 @@ NEIGHBOR_DISCS = 4
 """How many of the nearest pillars the critics are told of."""
 
 
-class RobotsEnv(BatchedEnv):
+class RobotsEnv(RobotsTask):
     """Robots among walls and pillars; a task says where they start and what they are paid for.
 
     Every episode has the figures ``collisions``, ``return`` and ``clearance`` (least gap to anything) [m]; tasks add
@@ -53,61 +52,14 @@ class RobotsEnv(BatchedEnv):
         self.groups = tuple(_groups(config, self.robot_types, team))
         self._common, self._swarm = config, swarm
         per_agent = [self.robot_types[group.name] for group in self.groups for _ in range(group.count)]
-        self._radius = np.array([robot.radius for robot in per_agent])
+        self.radius = np.array([robot.radius for robot in per_agent])
         self._acceleration = np.array([robot.action.acceleration for robot in per_agent], np.float64)
-        self._limits = np.array([robot.action.high for robot in per_agent], np.float64)
+        self.limits = np.array([robot.action.high for robot in per_agent], np.float64)
         self._sensors = Sensors(config, self.robot_types, self.groups, num_envs)
-        self._allocate()
+        self.allocate()
         self.set_progress(1.0)
         self.reset(0)
         self.state_sizes = {name: state.shape[-1] for name, state in self.state().items()}
-
-    # What a task adds
-
-    @property
-    @abstractmethod
-    def danger(self) -> Danger:
-        """What robots are charged for touching things."""
-
-    @property
-    @abstractmethod
-    def _most_obstacles(self) -> tuple[int, int]:
-        """How many pillars, and walls inside its boundary, an arena may have."""
-
-    @abstractmethod
-    def _place(self, chosen: np.ndarray) -> bool:
-        """Draw arenas and places of the ``chosen`` environments; whether everything found room."""
-
-    @abstractmethod
-    def _place_swarm(self, swarm: Swarm, ordered: list[Any], chosen: np.ndarray) -> None:
-        """Set what the task needs beside arena and poses from a swarm file; ``ordered`` are its robots."""
-
-    @abstractmethod
-    def _measure(self) -> Any:
-        """What the reward compares before and after a step."""
-
-    @abstractmethod
-    def _reward(self, before: Any, after: Any) -> np.ndarray:
-        """(B, N) reward of this step without danger."""
-
-    @abstractmethod
-    def _task_figures(self) -> dict[str, np.ndarray]:
-        """The task's figures of the running episodes, (B, N) each."""
-
-    @abstractmethod
-    def _add_readings(self, readings: Readings, agents: slice) -> Readings:
-        """``readings`` of some agents with what the task gives them to see."""
-
-    @abstractmethod
-    def _task_state(self, agents: slice) -> list[np.ndarray]:
-        """What critics of some agents are told of the task, (B, n, ·) each."""
-
-    def _begin(self, chosen: np.ndarray) -> None:
-        """Forget the task's figures of the last episode."""
-
-    def arena_keys(self, index: int, robots: list[dict[str, Any]]) -> dict[str, Any]:
-        """What the task adds to a swarm file of arena ``index``; keys of single robots go into ``robots``."""
-        return {}
 
     # Episodes
 
@@ -117,9 +69,10 @@ class RobotsEnv(BatchedEnv):
         ramp = min(1.0, done / weights.caution_ramp) if weights.caution_ramp else 1.0
         self._caution = weights.first_caution + ramp * (1 - weights.first_caution)
 
-    def _allocate(self) -> None:
+    def allocate(self) -> None:
+        """Make the arrays; a task that has more of them extends this."""
         envs, agents = self.num_envs, self.num_agents
-        n_discs, inner_walls = self._most_obstacles
+        n_discs, inner_walls = self.most_obstacles
         if self._swarm and self._swarm.world:
             n_discs, inner_walls = len(self._swarm.world.discs), len(self._swarm.world.walls)
         self.pose = np.zeros((envs, agents, 3))
@@ -127,10 +80,10 @@ class RobotsEnv(BatchedEnv):
         self.discs = np.zeros((envs, max(n_discs, 1), 3))
         self.walls = np.full((envs, 4 + inner_walls, 4), np.nan)
         self.gap, self.robot_gap, self.obstacle_gap = (np.zeros((envs, agents)) for _ in range(3))
-        self._commands = np.zeros((3, envs, agents, 2))
+        self.commands = np.zeros((3, envs, agents, 2))
         self._delay = np.zeros((envs, agents), np.int64)
         self._gain = np.ones((envs, agents, 2))
-        self._steps = np.zeros(envs, np.int64)
+        self.steps = np.zeros(envs, np.int64)
         self._touching = np.zeros((envs, agents), bool)
         self._collided = np.zeros((envs, agents), bool)
         self._collisions, self._return, self._clearance = (np.zeros((envs, agents)) for _ in range(3))
@@ -147,20 +100,20 @@ class RobotsEnv(BatchedEnv):
                 arena=config.arena,
                 sensor_noise=config.randomization.noise,
                 action_delay=config.randomization.delay,
-                other_speed=float(self._limits[:, 0].max()),
+                other_speed=float(self.limits[:, 0].max()),
             )
             for group in self.groups
         }
 
     def reset(self, seed: int) -> None:
         """Start B new episodes from ``seed``."""
-        self._rng = np.random.Generator(np.random.SFC64(seed))
+        self.rng = np.random.Generator(np.random.SFC64(seed))
         self._ended[:] = True
         self.reset_ended()
 
     def desynchronize(self) -> None:
         """Give the running episodes different ages."""
-        self._steps[:] = self._rng.integers(0, self.max_steps, self.num_envs)
+        self.steps[:] = self.rng.integers(0, self.max_steps, self.num_envs)
         self._whole[:] = False
 
     def reset_ended(self) -> None:
@@ -171,31 +124,31 @@ class RobotsEnv(BatchedEnv):
         config = self._common
         if self._swarm:
             self._place_world(self._swarm, chosen)
-        elif not self._place(chosen):
+        elif not self.place(chosen):
             raise KdmarlError(
                 f"task.arena: {self.num_agents} robots find no free starts and goals in a side of "
                 f"{config.arena[0]:g} to {config.arena[1]:g} m; enlarge it, or lower margin, discs or team"
             )
-        self._sensors.randomize(self._rng, chosen, config.randomization)
+        self._sensors.randomize(self.rng, chosen, config.randomization)
         self._randomize(chosen)
         self.velocity[chosen] = 0
-        self._commands[:, chosen] = 0
-        self._steps[chosen] = 0
+        self.commands[:, chosen] = 0
+        self.steps[chosen] = 0
         self._whole[chosen] = True
         self._touching[chosen] = False
         for figure in (self._collisions, self._return):
             figure[chosen] = 0
         self._clearance[chosen] = np.inf
-        self._begin(chosen)
+        self.begin(chosen)
         self._ended[:] = False
-        self._sensors.sense(self._rng, self._surroundings(), chosen)
+        self._sensors.sense(self.rng, self._surroundings(), chosen)
 
     def _randomize(self, chosen: np.ndarray) -> None:
         ranges, shape = self._common.randomization, (chosen.size, self.num_agents)
-        self._gain[chosen] = self._rng.uniform(*ranges.gain, (*shape, 2))
+        self._gain[chosen] = self.rng.uniform(*ranges.gain, (*shape, 2))
         substep = self.control_period / SUBSTEPS
         low, high = (round(delay / substep) for delay in ranges.delay)
-        self._delay[chosen] = self._rng.integers(low, high, shape, endpoint=True)
+        self._delay[chosen] = self.rng.integers(low, high, shape, endpoint=True)
 
     def _place_world(self, swarm: Swarm, chosen: np.ndarray) -> None:
         if swarm.world is None:
@@ -211,24 +164,24 @@ class RobotsEnv(BatchedEnv):
             self.walls[chosen, index] = wall
         ordered = [robot for group in self.groups for robot in swarm.robots if robot.type == group.name]
         self.pose[chosen] = [robot.pose for robot in ordered]
-        self._place_swarm(swarm, ordered, chosen)
+        self.place_swarm(swarm, ordered, chosen)
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
         """Advance by one control period; actions are clipped to the limits."""
-        self._commands = np.roll(self._commands, 1, axis=0)
+        self.commands = np.roll(self.commands, 1, axis=0)
         for group in self.groups:
             low, high = group.action.low, group.action.high  # type: ignore[union-attr]
-            self._commands[0][:, group.agents] = np.clip(actions[group.name], low, high)
-        before = self._measure()
+            self.commands[0][:, group.agents] = np.clip(actions[group.name], low, high)
+        before = self.measure()
         self._move()
-        self._steps += 1
-        reward = self._reward(before, self._measure()) + self._caution * self._danger()
+        self.steps += 1
+        reward = self.reward(before, self.measure()) + self._caution * self._danger()
         self._collisions += self._collided
         self._return += reward
         np.minimum(self._clearance, self.gap, out=self._clearance)
-        self._ended = self._steps >= self.max_steps
-        self._sensors.sense(self._rng, self._surroundings(), None)
-        figures = self._task_figures() | {
+        self._ended = self.steps >= self.max_steps
+        self._sensors.sense(self.rng, self._surroundings(), None)
+        figures = self.task_figures() | {
             "collisions": self._collisions,
             "return": self._return,
             "clearance": self._clearance,
@@ -245,11 +198,11 @@ class RobotsEnv(BatchedEnv):
         kernels.advance(
             self.pose,
             self.velocity,
-            self._commands,
+            self.commands,
             self._delay,
             self._gain,
             self._acceleration,
-            self._radius,
+            self.radius,
             self.discs,
             self.walls,
             self.control_period / SUBSTEPS,
@@ -278,9 +231,9 @@ class RobotsEnv(BatchedEnv):
         weights = self.danger
         urgency = np.empty((self.num_envs, self.num_agents))
         kernels.on_course(
-            self.pose, self._ground_velocity(), self._radius, weights.course_gap, weights.course_time, urgency
+            self.pose, self._ground_velocity(), self.radius, weights.course_gap, weights.course_time, urgency
         )
-        return urgency * np.abs(self.velocity[..., 0]) / self._limits[:, 0]
+        return urgency * np.abs(self.velocity[..., 0]) / self.limits[:, 0]
 
     # What is seen
 
@@ -298,9 +251,9 @@ class RobotsEnv(BatchedEnv):
         sees_others = any(needs_neighbors(term) for term in terms)
         readings = self._sensors.readings(group)._replace(
             neighbors=self._neighbors(agents) if sees_others else None,
-            previous_action=self._commands[0][:, agents],
+            previous_action=self.commands[0][:, agents],
         )
-        return self._add_readings(readings, agents)
+        return self.add_readings(readings, agents)
 
     def state(self) -> dict[str, np.ndarray]:
         """Group → central state (B, n, S) float32, seen from each agent.
@@ -313,42 +266,42 @@ class RobotsEnv(BatchedEnv):
         xy, yaw, motion = np.split(self._neighbors(agents), (2, 3), -1)
         robots = np.concatenate([xy, np.cos(yaw), np.sin(yaw), motion], -1)
         count = agents.stop - agents.start
-        parts = [robots, self._pillars(agents), *self._task_state(agents)]
+        parts = [robots, self._pillars(agents), *self.task_state(agents)]
         return np.concatenate([part.reshape(self.num_envs, count, -1) for part in parts], -1).astype(np.float32)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.pose, self.velocity, self._radius, self.discs, self.walls)
+        return Surroundings(self.pose, self.velocity, self.radius, self.discs, self.walls)
 
     def _ground_velocity(self) -> np.ndarray:
         """(B, N, 2) along the world's x and y [m/s]."""
         yaw = self.pose[..., 2]
         return self.velocity[..., :1] * np.stack([np.cos(yaw), np.sin(yaw)], -1)
 
-    def _of_others(self, values: np.ndarray, agents: slice) -> np.ndarray:
+    def of_others(self, values: np.ndarray, agents: slice) -> np.ndarray:
         """(B, N, k) of all robots → (B, n, N − 1, k) of the others of each of ``agents``."""
         others = ~np.eye(self.num_agents, dtype=bool)[agents]
         wide = np.broadcast_to(values[:, None], (self.num_envs, others.shape[0], *values.shape[1:]))
         return wide[:, others].reshape(self.num_envs, others.shape[0], self.num_agents - 1, -1)
 
-    def _in_frames(self, places: np.ndarray, agents: slice) -> np.ndarray:
+    def in_frames(self, places: np.ndarray, agents: slice) -> np.ndarray:
         """World positions (B, n or 1, k, 2) in the frames of ``agents``, (B, n, k, 2) [m]."""
         return rotate(places - self.pose[:, agents, None, :2], self.pose[:, agents, None, 2])
 
     def _neighbors(self, agents: slice) -> np.ndarray:
         """(B, n, N − 1, 6) poses, ground velocities and radii of the other robots in each robot's frame."""
-        pose = self._of_others(self.pose, agents)
+        pose = self.of_others(self.pose, agents)
         own_yaw = self.pose[:, agents, None, 2]
         yaw = (pose[..., 2] - own_yaw + math.pi) % (2 * math.pi) - math.pi
-        velocity = rotate(self._of_others(self._ground_velocity(), agents), own_yaw)
-        radius = self._of_others(np.broadcast_to(self._radius[:, None], (self.num_envs, self.num_agents, 1)), agents)
-        return np.concatenate([self._in_frames(pose[..., :2], agents), yaw[..., None], velocity, radius], -1)
+        velocity = rotate(self.of_others(self._ground_velocity(), agents), own_yaw)
+        radius = self.of_others(np.broadcast_to(self.radius[:, None], (self.num_envs, self.num_agents, 1)), agents)
+        return np.concatenate([self.in_frames(pose[..., :2], agents), yaw[..., None], velocity, radius], -1)
 
     def _pillars(self, agents: slice) -> np.ndarray:
         """(B, n, k, 3) x, y and radius of the nearest pillars in each robot's frame [m]; zeros where there are none."""
         offset = self.discs[:, None, :, :2] - self.pose[:, agents, None, :2]
         distance = np.where(self.discs[:, None, :, 2] > 0, np.hypot(offset[..., 0], offset[..., 1]), np.inf)
         order = np.argsort(distance, -1)[..., :NEIGHBOR_DISCS]
-        near = np.take_along_axis(self._in_frames(self.discs[:, None, :, :2], agents), order[..., None], 2)
+        near = np.take_along_axis(self.in_frames(self.discs[:, None, :, :2], agents), order[..., None], 2)
         size = np.take_along_axis(np.broadcast_to(self.discs[:, None, :, 2], distance.shape), order, 2)[..., None]
         pillars = np.zeros((*order.shape[:2], NEIGHBOR_DISCS, 3))
         pillars[:, :, : order.shape[-1]] = np.where(size > 0, np.concatenate([near, size], -1), 0)
