@@ -153,18 +153,27 @@ class RobotsEnv(RobotsTask):
     def _place_world(self, swarm: Swarm, chosen: np.ndarray) -> None:
         if swarm.world is None:
             raise KdmarlError(f"{swarm.path}: has no world; a simulator needs its size")
-        half_x, half_y = (side / 2 for side in swarm.world.size)
-        corners = [(-half_x, -half_y), (half_x, -half_y), (half_x, half_y), (-half_x, half_y)]
-        boundary = [(*corners[k], *corners[(k + 1) % 4]) for k in range(4)]
-        self.discs[chosen] = 0
+        self.wall_in(chosen, *swarm.world.size)
         for index, disc in enumerate(swarm.world.discs):
             self.discs[chosen, index] = disc
-        self.walls[chosen] = np.nan
-        for index, wall in enumerate(boundary + swarm.world.walls):
-            self.walls[chosen, index] = wall
+        for index, wall in enumerate(swarm.world.walls):
+            self.walls[chosen, 4 + index] = wall
         ordered = [robot for group in self.groups for robot in swarm.robots if robot.type == group.name]
         self.pose[chosen] = [robot.pose for robot in ordered]
         self.place_swarm(swarm, ordered, chosen)
+
+    def wall_in(self, chosen: np.ndarray, length: float, width: float) -> None:
+        """Clear the ``chosen`` arenas and set their sides, ``length`` along x and ``width`` along y [m]."""
+        corners = [
+            (-length / 2, -width / 2),
+            (length / 2, -width / 2),
+            (length / 2, width / 2),
+            (-length / 2, width / 2),
+        ]
+        self.discs[chosen] = 0
+        self.walls[chosen] = np.nan
+        for k in range(4):
+            self.walls[chosen, k] = (*corners[k], *corners[(k + 1) % 4])
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
         """Advance by one control period; actions are clipped to the limits."""
