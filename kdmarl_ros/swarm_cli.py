@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
-
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.errors import run_command
-from kdmarl_ros.swarm.plan import JUDGE, Processes, Simulator, load_checked_swarm, make_plan
-from kdmarl_ros.swarm.supervisor import Show, Supervisor
-
-STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
+from kdmarl_ros.swarm.options import Processes, Simulator
 
 app = typer.Typer(add_completion=False)
 bench_app = typer.Typer(add_completion=False)
@@ -59,6 +52,10 @@ def swarm(
 
     Exit code: 0 the judged run reached the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
     """
+    from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan  # for speed: --help needs none of these
+    from kdmarl_ros.swarm.supervisor import Supervisor
+    from kdmarl_ros.swarm.terminal import show_lines
+
     names = [name for part in robots.split(",") if (name := part.strip())]
     plan = make_plan(
         load_checked_swarm(file, names, allow_outside),
@@ -72,7 +69,7 @@ def swarm(
     )
     if not duration:
         typer.echo("runs until Ctrl-C; with --duration 60 it is judged and ends after so many seconds")
-    return Supervisor(plan, show=_show([process.name for process in plan])).run()
+    return Supervisor(plan, show=show_lines([process.name for process in plan])).run()
 
 
 @bench_app.command()
@@ -97,6 +94,8 @@ def bench(
     Latency, CPU time, memory and start-up of both process models, beside a bare rclpy node with the same messages; and
     in the simulator, the real-time factor and missed deadlines.
     """
+    from rich.console import Console
+
     from kdmarl_ros.bench import report as bench_report  # runners of swarms need no rclpy in their own process
     from kdmarl_ros.bench.nodes import measure, write
 
@@ -125,28 +124,6 @@ def _durations(text: str, count: int) -> list[float]:
     if len(values) not in (1, count) or not all(0 <= value < math.inf for value in values):
         raise KdmarlError(f"--simulate is '{text}'; give seconds, one number for all or {count} with commas")
     return values * (count if len(values) == 1 else 1)
-
-
-class _Output(Console):
-    """Standard output; the end of its reader ends the run in order, not at once."""
-
-    def on_broken_pipe(self) -> None:
-        with contextlib.suppress(SystemExit):
-            super().on_broken_pipe()
-        raise BrokenPipeError
-
-
-def _show(names: list[str]) -> Show:
-    """Print lines, each process's in its colour behind its name; the judge speaks for the run, without a name."""
-    console = _Output(soft_wrap=True, highlight=False)
-    width = max(len(name) for name in names)
-    styles = {name: STYLES[index % len(STYLES)] for index, name in enumerate(names)}
-
-    def show(name: str, line: str) -> None:
-        prefix = "" if name == JUDGE else f"{name:>{width}} | "
-        console.print(Text.assemble((prefix, styles[name]), line))
-
-    return show
 
 
 def main(args: list[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import yaml
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
 from kdmarl_core.runtime import Controller, Policy
+from kdmarl_ros.swarm.options import Processes, Simulator
 
 PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
@@ -25,35 +25,6 @@ MODULES = {
     "judge_node": "kdmarl_ros.judge.judge_node",
 }
 """Console script of this package → its module."""
-
-
-class Simulator(str, Enum):
-    """What makes the robots' sensors and moves them."""
-
-    MUJOCO = "mujoco"
-    EXTERNAL = "external"
-    """another program does, which also publishes ``/clock``"""
-    NONE = "none"
-    """nothing: the robots are real, or all stamps are of wall time"""
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the plan starts it."""
-        return self is Simulator.MUJOCO
-
-    @property
-    def has_clock(self) -> bool:
-        """Whether time is that of ``/clock``."""
-        return self is not Simulator.NONE
-
-
-class Processes(str, Enum):
-    """What shares a process."""
-
-    ROBOT = "robot"
-    """nothing: one process for each robot"""
-    HOST = "host"
-    """all robots of the plan, which is for one computer"""
 
 
 @dataclass(frozen=True, kw_only=True)

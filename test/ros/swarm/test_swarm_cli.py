@@ -17,6 +17,7 @@ from lifecycle_msgs.srv import GetState
 from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Velocity
 from kdmarl_ros import swarm_cli
+from kdmarl_ros.swarm import supervisor
 from node_process import DOMAIN, Client
 from sim_support import robot, write_swarm
 from support import write_policy
@@ -67,7 +68,7 @@ def refused(monkeypatch, capsys):
         def __init__(self, *_args, **_options):
             pytest.fail("started something")
 
-    monkeypatch.setattr(swarm_cli, "Supervisor", Never)
+    monkeypatch.setattr(supervisor, "Supervisor", Never)
 
     def call(*arguments):
         assert swarm_cli.main([str(argument) for argument in arguments]) == 2
