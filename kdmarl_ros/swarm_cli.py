@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import run_command
+
+from kdmarl_core.errors import KdmarlError, run_command
 from kdmarl_ros.swarm.options import Processes, Simulator
 
 app = typer.Typer(add_completion=False)

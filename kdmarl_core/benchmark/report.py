@@ -16,9 +16,9 @@ from kdmarl_core.benchmark.ledger import Bar, Ledger
 from kdmarl_core.benchmark.render import MissingError, render, score
 from kdmarl_core.benchmark.retention_figure import draw
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.pages import marks, sources, with_section
 from kdmarl_core.contract.writing import replacing
+from kdmarl_core.errors import did_you_mean
 
 FIGURES = {
     "win_rate": "won",

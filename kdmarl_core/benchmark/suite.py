@@ -12,10 +12,10 @@ import msgspec
 
 from kdmarl_core.benchmark.ledger import Bar
 from kdmarl_core.contract import KdmarlError, observation_size
-from kdmarl_core.contract.errors import did_you_mean, naming
 from kdmarl_core.contract.files import load_yaml
 from kdmarl_core.distill.distill import make_students
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.errors import did_you_mean, naming
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts

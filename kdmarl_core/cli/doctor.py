@@ -22,12 +22,12 @@ from rich.text import Text
 
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.checksums import SUMS, read_sums
-from kdmarl_core.contract.errors import printable
 from kdmarl_core.contract.manifest import require_sensed
 from kdmarl_core.contract.ros_environment import LOGS, domain, log_folder, require_writable
 from kdmarl_core.contract.spaces import require_diff_drive
 from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Goal
+from kdmarl_core.errors import printable
 from kdmarl_core.runtime import Controller, Policy
 from kdmarl_core.runtime.controller import SENSOR_SPACING
 

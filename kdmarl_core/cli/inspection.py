@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kdmarl_core.contract import Box, DiffDrive, Manifest
-from kdmarl_core.contract.errors import printable
 from kdmarl_core.contract.manifest import Interval, Results
+from kdmarl_core.errors import printable
 from kdmarl_core.runtime import Policy
 
 

@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import run_command
+from kdmarl_core.errors import KdmarlError, run_command
 
 app = typer.Typer(
     help="Train a cooperative expert, distil it into small per-robot policies, and measure them.",

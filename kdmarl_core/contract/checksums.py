@@ -10,9 +10,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.contract.writing import replacing
+from kdmarl_core.errors import KdmarlError
 
 SUMS = "SHA256SUMS"
 """Name of the list."""

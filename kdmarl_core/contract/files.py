@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from kdmarl_core.contract.errors import KdmarlError, did_you_mean
+from kdmarl_core.errors import KdmarlError, did_you_mean
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 
 MAX_NAMESPACE = 244
 """Characters that ROS 2 allows in a namespace, the slash in front not counted."""

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 
 DOMAINS = range(233)
 """Values of ROS_DOMAIN_ID that DDS has ports for; above 101, Linux may have given the ports away."""

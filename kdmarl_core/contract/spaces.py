@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 
 LARGEST = 1e9
 """Largest number that a file or a message may give for anything: neither infinity nor what overflows squared."""

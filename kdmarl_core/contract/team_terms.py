@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.readings import BaseTerm, Count, Readings, given
 from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.errors import KdmarlError
 
 
 class Neighbors(BaseTerm, frozen=True, tag="neighbors"):

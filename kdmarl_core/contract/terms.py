@@ -15,11 +15,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.errors import KdmarlError
 from kdmarl_core.contract.readings import BaseTerm, Count, Readings, Scan, given
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.spaces import ActionSpace, Discrete, Positive
 from kdmarl_core.contract.team_terms import Neighbors, Targets
+from kdmarl_core.errors import KdmarlError
 
 NEAR_GOAL = 0.1
 """Distance [m] below which the direction to the goal fades to zero, so that noise does not turn the robot."""

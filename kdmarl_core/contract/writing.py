@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 
 
 @contextlib.contextmanager

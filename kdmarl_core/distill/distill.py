@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import naming
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
@@ -21,6 +20,7 @@ from kdmarl_core.distill.quantization import quantize
 from kdmarl_core.distill.segments import draw, recall
 from kdmarl_core.distill.structure import Structure
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
+from kdmarl_core.errors import naming
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import Rows, progress_bar

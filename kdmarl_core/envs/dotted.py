@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdmarl_core.contract.errors import KdmarlError, did_you_mean
+from kdmarl_core.errors import KdmarlError, did_you_mean
 
 T = TypeVar("T")
 

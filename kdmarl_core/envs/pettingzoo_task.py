@@ -10,11 +10,11 @@ import msgspec
 from pettingzoo import ParallelEnv
 
 from kdmarl_core.contract import KdmarlError, Swarm
-from kdmarl_core.contract.errors import naming
 from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.dotted import load_object
 from kdmarl_core.envs.pettingzoo import PettingZooEnv
 from kdmarl_core.envs.task import TaskConfig
+from kdmarl_core.errors import naming
 
 
 class PettingZooConfig(

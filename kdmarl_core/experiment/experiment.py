@@ -14,12 +14,12 @@ import msgspec
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Swarm
-from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml, read_yaml
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.kinds import read_task
 from kdmarl_core.envs.task import TaskConfig
+from kdmarl_core.errors import did_you_mean
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.train import ExpertConfig, expert_facts
 

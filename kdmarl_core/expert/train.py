@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import naming
 from kdmarl_core.contract.writing import writing
 from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
+from kdmarl_core.errors import naming
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.log import METRICS, Events, Rows, progress_bar

@@ -15,13 +15,13 @@ from torch import nn
 
 from kdmarl_core import __version__
 from kdmarl_core.contract import KdmarlError, Manifest, action_mask, load_robot_types, observation_size
-from kdmarl_core.contract.errors import did_you_mean
 from kdmarl_core.contract.files import convert, parse_yaml
 from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.robots import Budget
 from kdmarl_core.distill.capacity import LIMITS, Candidate, Student, amount, candidates, choose, limit_of_growth
 from kdmarl_core.distill.quantization import calibrate
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
+from kdmarl_core.errors import did_you_mean
 from kdmarl_core.experiment.evaluation import cpu, latency
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert.networks import NetworkConfig

@@ -11,7 +11,7 @@ import math
 
 import onnxruntime as ort
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 from kdmarl_core.runtime.onnx_file import Node, OnnxFile
 from kdmarl_core.runtime.wire import field
 

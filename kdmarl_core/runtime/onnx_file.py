@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract.errors import KdmarlError
+from kdmarl_core.errors import KdmarlError
 from kdmarl_core.runtime.wire import Budget, Message, WireError
 
 OPSETS = range(13, 24)

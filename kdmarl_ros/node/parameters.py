@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSPolicyKind
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import did_you_mean
+from kdmarl_core.errors import did_you_mean
 from kdmarl_ros.node.qos import OVERRIDABLE
 
 QOS = "qos_overrides."

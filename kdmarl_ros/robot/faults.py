@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from kdmarl_core.contract.errors import printable
+from kdmarl_core.errors import printable
 
 
 class Cause(Enum):

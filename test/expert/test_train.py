@@ -123,7 +123,7 @@ def test_policies_learn_among_the_available_actions_only(tmp_path, policy):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from kdmarl_core.contract.errors import run_command
+from kdmarl_core.errors import run_command
 from kdmarl_core.expert.train import train
 from test_train import LONG
 from toy import Echo

@@ -25,7 +25,7 @@ with contextlib.redirect_stdout(sys.stdout), contextlib.redirect_stderr(sys.stde
     from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import did_you_mean
+from kdmarl_core.errors import did_you_mean
 
 
 class View(NamedTuple):

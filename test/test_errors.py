@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.errors import did_you_mean, run_command
+from kdmarl_core.errors import did_you_mean, run_command
 
 
 def fail(error):
