@@ -15,7 +15,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_ros.swarm.plan import PACKAGE, Process, Processes, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.options import Processes, Simulator
+from kdmarl_ros.swarm.plan import PACKAGE, Process, load_checked_swarm, make_plan
 
 SHARE = Path(__file__).resolve().parent.parent
 RESPAWN_DELAY = 0.5

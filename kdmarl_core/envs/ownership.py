@@ -27,7 +27,7 @@ class Kept:
             KdmarlError: an array has the memory of one of an earlier call, and other values.
         """
         for name, array in arrays.items():
-            address, content = array.__array_interface__["data"][0], zlib.crc32(np.ascontiguousarray(array))
+            address, content = array.__array_interface__["data"][0], zlib.crc32(np.ascontiguousarray(array).data)
             before = self._arrays.get(address)
             if array.size and before and before[1] != content:
                 raise KdmarlError(

@@ -31,7 +31,8 @@ from kdmarl_core.runtime import Policy
 from kdmarl_ros.bench.body import Answers, Bodies, match
 from kdmarl_ros.bench.simulation import Onlooker, on_a_circle
 from kdmarl_ros.bench.usage import Memory, cpu_seconds, memory
-from kdmarl_ros.swarm.plan import PACKAGE, Processes, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.options import Processes, Simulator
+from kdmarl_ros.swarm.plan import PACKAGE, load_checked_swarm, make_plan
 from kdmarl_ros.swarm.supervisor import command
 
 SETTLE = 2.0

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_ros.swarm.plan import PACKAGE, Processes, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.options import Processes, Simulator
+from kdmarl_ros.swarm.plan import PACKAGE, load_checked_swarm, make_plan
 from node_process import python_process
 from sim_support import CROSSING, robot, write_swarm
 from support import REPOSITORY

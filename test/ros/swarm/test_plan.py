@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_ros.swarm.plan import Processes, Simulator, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.options import Processes, Simulator
+from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan
 from kdmarl_ros.swarm.supervisor import command
 from sim_support import robot, write_swarm
 
