@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
+from kdmarl_core.contract.figures import EVALUATED, RECORDED
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
@@ -39,15 +40,6 @@ from kdmarl_core.runtime import Policy
 
 Figures = dict[str, np.ndarray]
 Row = dict[str, Any]
-COLUMNS = {
-    "success": "at goal",
-    "covered": "covered",
-    "collisions": "collisions",
-    "time_to_goal": "time to goal [s]",
-    "win_rate": "win rate",
-    "focus_fire": "focus fire",
-}
-"""Figures that are printed where a task has them."""
 
 
 def evaluate(
@@ -219,7 +211,7 @@ def _print(rows: list[Row], experiment: Experiment, swarms: list[Swarm]) -> None
     random = f"{task_name(experiment)} of {source}" if source else "random arenas"
     where = random if not swarms else f"{len(swarms)} arenas" if len(swarms) > 1 else swarms[0].name
     table = Table(title=f"{rows[0]['episodes']} held-out episodes in {where}, seed {experiment.evaluate.seed}")
-    columns = {key: title for key, title in COLUMNS.items() if any(key in row for row in rows)}
+    columns = {key: title for key, title in EVALUATED.items() if any(key in row for row in rows)}
     for column in ("team", "robots", *columns.values(), "return", "retention", "MACs"):
         table.add_column(column, justify="left" if column in ("team", "robots") else "right")
     last = {row["team"]: row for row in rows}
@@ -244,7 +236,7 @@ def _cell(estimate: dict[str, float] | None, interval: bool = False) -> str:
 def _record(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: int) -> None:
     """Put one type's figures (team → figure → (episodes, n)) and MACs (of each team) into its policy file."""
     measured: Row = {}
-    for key in ("success", "covered", "win_rate", "collisions"):
+    for key in (figure.name for figure in RECORDED):
         if key in of["students"]:
             measured[key] = statistics.mean(of["students"][key])
             measured[f"expert_{key}"] = float(of["expert"][key].mean())
