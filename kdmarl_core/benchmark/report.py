@@ -16,19 +16,11 @@ from kdmarl_core.benchmark.ledger import Bar, Ledger
 from kdmarl_core.benchmark.render import MissingError, render, score
 from kdmarl_core.benchmark.retention_figure import draw
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.figures import COMPARED as FIGURES
 from kdmarl_core.contract.pages import marks, sources, with_section
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.errors import did_you_mean
 
-FIGURES = {
-    "win_rate": "won",
-    "success": "at goal",
-    "covered": "covered",
-    "collisions": "collisions",
-    "blocked": "blocked [s]",
-    "focus_fire": "focus fire",
-}
-"""Figures that the page shows where a task has them."""
 MATCHES = 0.95
 """Retention from which on a network trained without an expert is named."""
 ENOUGH_SEEDS = 4

@@ -8,18 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kdmarl_core.contract import load_swarm
+from kdmarl_core.contract.figures import EVALUATED
 from kdmarl_core.experiment.evaluation import Row, evaluate, told_others
 from kdmarl_core.experiment.experiment import Experiment
-
-COLUMNS = {
-    "success": "at goal",
-    "covered": "covered",
-    "collisions": "collisions",
-    "time_to_goal": "time to goal [s]",
-    "win_rate": "win rate",
-    "focus_fire": "focus fire",
-}
-"""Figures that are printed where a task has them."""
 
 
 def show(
@@ -56,7 +47,7 @@ def show(
 
 def _print(rows: list[Row], title: str) -> None:
     table = Table(title=title)
-    columns = {key: title for key, title in COLUMNS.items() if any(key in row for row in rows)}
+    columns = {key: title for key, title in EVALUATED.items() if any(key in row for row in rows)}
     for column in ("team", "robots", *columns.values(), "return", "retention", "MACs"):
         table.add_column(column, justify="left" if column in ("team", "robots") else "right")
     last = {row["team"]: row for row in rows}

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdmarl_core.contract import Box, DiffDrive, Manifest
+from kdmarl_core.contract.figures import RECORDED
 from kdmarl_core.contract.manifest import Interval, Results
 from kdmarl_core.errors import printable
 from kdmarl_core.runtime import Policy
@@ -68,14 +69,10 @@ def _results(results: Results) -> list[tuple[str, str]]:
     return [
         ("measured by", f"{results.command} ({results.episodes} episodes, seed {results.evaluation_seed})"),
         *(
-            (name, f"{_estimate(value)}{unit}; expert {expert:.3f}")
-            for name, value, unit, expert in (
-                ("at goal", results.success, "", results.expert_success),
-                ("covered", results.covered, "", results.expert_covered),
-                ("win rate", results.win_rate, "", results.expert_win_rate),
-                ("collisions", results.collisions, " per robot-episode", results.expert_collisions),
-            )
-            if value is not None and expert is not None
+            (figure.title, f"{_estimate(value)}{figure.per and f' per {figure.per}'}; expert {expert:.3f}")
+            for figure in RECORDED
+            if (value := getattr(results, figure.name)) is not None
+            and (expert := getattr(results, f"expert_{figure.name}")) is not None
         ),
         (
             "return",

@@ -73,7 +73,10 @@ class Interval(_Part, frozen=True, kw_only=True):
 
 
 class Results(_Part, frozen=True, kw_only=True):
-    """What was measured; see ``docs/results`` for the commands."""
+    """What was measured; see ``docs/results`` for the commands.
+
+    The recorded figures of :mod:`kdmarl_core.contract.figures` are here and, as ``expert_…``, those of the expert.
+    """
 
     command: str
     """the command that measured this"""

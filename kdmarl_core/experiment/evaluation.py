@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract.figures import RECORDED
 from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
@@ -27,8 +28,6 @@ from kdmarl_core.runtime import Policy
 
 Figures = dict[str, np.ndarray]
 Row = dict[str, Any]
-RECORDED = ("success", "covered", "win_rate", "collisions")
-"""Figures that policy files hold, where a task has them."""
 
 
 class Evaluation(NamedTuple):
@@ -212,7 +211,7 @@ def _rows(
 def _results(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: int) -> Results:
     """What a policy file says of one type's figures (team → figure → (episodes, n)) and MACs (of each team)."""
     measured: Row = {}
-    for key in RECORDED:
+    for key in (figure.name for figure in RECORDED):
         if key in of["students"]:
             measured[key] = statistics.mean(of["students"][key])
             measured[f"expert_{key}"] = float(of["expert"][key].mean())

@@ -21,8 +21,9 @@ from rclpy.subscription import Subscription
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.contract import KdmarlError, Robot, load_swarm
-from kdmarl_core.judge.judgement import Judgement, Track, judge
+from kdmarl_core.contract import KdmarlError, Robot, figures, load_swarm
+from kdmarl_core.contract.figures import Figure
+from kdmarl_core.judge.judgement import Judgement, Totals, Track, judge
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import run, spinning
 from kdmarl_ros.node.qos import type_name
@@ -232,11 +233,13 @@ def _say(line: str) -> None:
 
 def _progress(start: float, now: float, result: Judgement) -> str:
     totals = result.totals
-    clearance = "" if totals.minimum_clearance is None else f"  min clearance {totals.minimum_clearance:.2f} m"
-    return (
-        f"t={now - start:5.1f} s  {'targets covered' if totals.targets else 'goals'} "
-        f"{totals.goals_reached}/{totals.goals}  "
-        f"collisions {totals.collisions}{clearance}"
+    shown = [(figures.COLLISIONS, totals.collisions), (figures.CLEARANCE, totals.minimum_clearance)]
+    return "  ".join(
+        [
+            f"t={now - start:5.1f} s",
+            f"{'targets covered' if totals.targets else 'goals'} {totals.goals_reached}/{totals.goals}",
+            *(f"{figure.title} {figure.show(value)}" for figure, value in shown if value is not None),
+        ]
     )
 
 
@@ -244,33 +247,30 @@ def _table(result: Judgement) -> Table:
     table = Table(title=f"{result.swarm}, {result.duration:.1f} s", show_footer=True)
     totals = result.totals
     goal, reached = ("target", "covered") if totals.targets else ("goal", "reached")
-    for header, footer in (
-        ("robot", "all"),
-        ("type", ""),
-        (goal, f"{totals.goals_reached} of {totals.goals}"),
-        (f"time to {goal}", _metric(totals.mean_time_to_goal, ".1f", "s")),
-        ("collisions", str(totals.collisions)),
-        ("min clearance", _metric(totals.minimum_clearance, ".2f", "m")),
-        ("path", _metric(totals.path_length, ".1f", "m")),
-        ("stops", str(totals.stops)),
-    ):
-        table.add_column(header, footer, justify="left" if header in ("robot", "type", goal) else "right")
+    table.add_column("robot", "all")
+    table.add_column("type")
+    table.add_column(goal, f"{totals.goals_reached} of {totals.goals}")
+    for figure, _, of_all in (columns := _columns(totals)):
+        table.add_column(figure.title.replace("goal", goal), figure.show(of_all), justify="right")
     for robot in result.robots:
         table.add_row(
             robot.name,
             robot.type,
             reached if robot.goal_reached else f"{robot.goal_distance:.2f} m away",
-            _metric(robot.time_to_goal, ".1f", "s"),
-            str(robot.collisions),
-            _metric(robot.minimum_clearance, ".2f", "m"),
-            _metric(robot.path_length, ".1f", "m"),
-            str(robot.stops),
+            *(figure.show(getattr(robot, field)) for figure, field, _ in columns),
         )
     return table
 
 
-def _metric(value: float | None, form: str, unit: str) -> str:
-    return "–" if value is None else f"{value:{form}} {unit}"
+def _columns(totals: Totals) -> list[tuple[Figure, str, float | None]]:
+    """Figures, their fields of a robot's result, and what they are of all robots."""
+    return [
+        (figures.TIME_TO_GOAL, "time_to_goal", totals.mean_time_to_goal),
+        (figures.COLLISIONS, "collisions", totals.collisions),
+        (figures.CLEARANCE, "minimum_clearance", totals.minimum_clearance),
+        (figures.PATH_LENGTH, "path_length", totals.path_length),
+        (figures.STOPS, "stops", totals.stops),
+    ]
 
 
 def _prepare(output: Path) -> None:
