@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kdmarl_core.envs.robots import kernels
+from kdmarl_core.envs.robots.rays import cast
 from kdmarl_core.judge import definitions
 
 TURN = 2 * math.pi
@@ -52,7 +53,7 @@ def test_rays_match_plain_geometry(beams, fov, max_range):
     angles = -fov / 2 + increment * np.arange(beams)
     out = np.empty((envs, 2, beams), np.float32)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    kernels.cast(pose, radius, 1, 3, discs, walls, -fov / 2, increment, cos, sin, max_range, out)
+    cast(pose, radius, 1, 3, discs, walls, -fov / 2, increment, cos, sin, max_range, out)
     differing = 0
     for b in range(envs):
         for i in (1, 2):

@@ -14,6 +14,7 @@ import numpy as np
 
 from kdmarl_core.contract import Readings, RobotType, Scan
 from kdmarl_core.envs.robots import kernels
+from kdmarl_core.envs.robots.rays import cast
 from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import SafetyFilter, ScanGuard
 from kdmarl_core.runtime.scan_guard import MARGIN, ages
@@ -181,7 +182,7 @@ class Loop:
             sensors = self.situation.robot.sensors
             reach = (sensors.lidar or sensors.range_sensors).range + 0.2
             out = np.empty((1, 1, end - first), np.float32)
-            kernels.cast(
+            cast(
                 self._pose, self._radius, 0, 1, self._discs, self._walls, self._angles[first], self._increment,
                 self._cos[first:end], self._sin[first:end], reach, out,
             )  # fmt: skip

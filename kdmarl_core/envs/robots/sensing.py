@@ -10,8 +10,8 @@ import numpy as np
 from kdmarl_core.contract import KdmarlError, Readings, RobotType, Scan, Term, history_length
 from kdmarl_core.contract.terms import Lidar, RangeSensors
 from kdmarl_core.envs.base import Group
-from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.config import Randomization, RobotsConfig
+from kdmarl_core.envs.robots.rays import cast
 
 BEYOND = 0.2
 """Rays are cast this much farther than a sensor reaches, so that noise at its limit works both ways [m]."""
@@ -96,7 +96,7 @@ class Sensors:
             rays = self._rays[group.name]
             shape = (pose.shape[0], group.count, rays.cos.size)
             ranges = np.empty(shape, np.float32)
-            kernels.cast(
+            cast(
                 pose,
                 around.radius,
                 group.agents.start,
