@@ -15,8 +15,8 @@ from rclpy.timer import Timer
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.runtime import Controller, TooOldError, UnsafeCommandError
 from kdmarl_core.runtime.controller import SENSOR_SPACING
+from kdmarl_core.runtime.faults import WAITS, Cause, Fault
 from kdmarl_ros.robot.diagnostics import ERROR, OK, WARN, Diagnostics
-from kdmarl_ros.robot.faults import WAITS, Cause, Fault
 from kdmarl_ros.robot.inputs import Inputs
 from kdmarl_ros.robot.latest import arrival_time
 

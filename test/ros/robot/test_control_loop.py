@@ -11,9 +11,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from kdmarl_core.contract import Readings
+from kdmarl_core.runtime.faults import Cause
 from kdmarl_ros.robot.control_loop import RESUME_CYCLES, ControlLoop
 from kdmarl_ros.robot.diagnostics import Diagnostics
-from kdmarl_ros.robot.faults import Cause
 from node_process import DOMAIN
 
 
