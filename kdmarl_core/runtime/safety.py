@@ -1,4 +1,4 @@
-"""The last gate between a policy and a robot: finite, within the limits, no faster change than allowed."""
+"""The filter between a policy and a robot: finite, within the limits, no faster change than allowed."""
 
 from __future__ import annotations
 

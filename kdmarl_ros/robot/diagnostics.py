@@ -10,9 +10,9 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from kdmarl_core.runtime import Policy, ScanGuard
+from kdmarl_core.runtime.faults import WAITS, Cause
 from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.commands import Commands
-from kdmarl_ros.robot.faults import WAITS, Cause
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

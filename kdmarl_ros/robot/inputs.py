@@ -14,9 +14,9 @@ from sensor_msgs.msg import LaserScan, Range
 from kdmarl_core.contract import KdmarlError, Readings, Term
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors, Velocity
+from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_core.runtime.scan_guard import ages
 from kdmarl_ros.node.qos import Endpoint
-from kdmarl_ros.robot.faults import Cause, Fault
 from kdmarl_ros.robot.latest import ORDERS, Latest
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets, turn_time
 

@@ -10,8 +10,8 @@ from typing import Any
 from rclpy.clock import ROSClock
 from rclpy.node import Node
 
+from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.node.qos import ORDER_QOS, SENSOR_QOS, Endpoint
-from kdmarl_ros.robot.faults import Cause, Fault
 
 FUTURE_TOLERANCE = 200_000_000
 """How far a stamp may lie ahead of our clock [ns]: clocks of two hosts never agree fully."""

@@ -12,7 +12,7 @@ from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Scan
 from kdmarl_core.contract.spaces import LARGEST
-from kdmarl_ros.robot.faults import Cause, Fault
+from kdmarl_core.runtime.faults import Cause, Fault
 
 MAX_INVALID = 0.5
 """Share of a robot's distances that may be invalid in one cycle; beyond it, it is as good as blind."""

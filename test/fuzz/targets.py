@@ -28,7 +28,7 @@ from kdmarl_core.contract import Discrete, KdmarlError, Manifest, load_robot_typ
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors, Velocity
 from kdmarl_core.runtime import Controller, Policy, read_manifest
-from kdmarl_ros.robot.faults import Fault
+from kdmarl_core.runtime.faults import Fault
 from kdmarl_ros.robot.inputs import Inputs
 from kdmarl_ros.robot.latest import FUTURE_TOLERANCE
 from support import REPOSITORY, ROBOT_TYPES, write_policy

@@ -4,7 +4,7 @@ import pytest
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan
 
-from kdmarl_ros.robot.faults import Cause, Fault
+from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.robot.latest import Latest
 from node_process import Client
 from robot_body import stamp

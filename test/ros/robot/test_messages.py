@@ -9,7 +9,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract.spaces import LARGEST
-from kdmarl_ros.robot.faults import Cause, Fault
+from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets, turn_time
 from robot_body import place, places
 
