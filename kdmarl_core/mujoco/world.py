@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
-from kdmarl_core.mujoco.mjcf import FLOOR, SEEN_GROUP, TIMESTEP, drive_of, model_xml, scan_height
+from kdmarl_core.mujoco.model import FLOOR, SEEN_GROUP, SIDES, TIMESTEP, drive_of, model_spec, scan_height, wheel_name
 
 try:
     import mujoco
@@ -55,8 +56,15 @@ class MujocoWorld:
     The same swarm, seed and calls give the same bytes on one machine. Robots are addressed by name.
     """
 
-    def __init__(self, swarm: Swarm, seed: int = 0) -> None:
-        """Build the world of ``swarm``; ``seed`` is of the sensor noise.
+    def __init__(self, swarm: Swarm, seed: int = 0, edit: Callable[[mujoco.MjSpec], object] | None = None) -> None:
+        """Build the world of ``swarm``.
+
+        Args:
+            swarm: robots, arena and obstacles.
+            seed: of the sensor noise.
+            edit: adds to the model before it is compiled, such as bodies, cameras or MuJoCo's own sensors, which are
+                then in :attr:`model` and :attr:`data`. :func:`~kdmarl_core.mujoco.model.model_spec` says what is there.
+                Lidars see geoms of ``SEEN_GROUP``, the default, and :meth:`contacts` tells those by their names.
 
         Raises:
             KdmarlError: the swarm has no world, MuJoCo cannot build it, or there is no MuJoCo.
@@ -68,9 +76,11 @@ class MujocoWorld:
         self._index = {robot.name: index for index, robot in enumerate(self.robots)}
         self._seed = seed
         self._height = scan_height(swarm)
-        xml = model_xml(swarm)
+        spec = model_spec(swarm)
+        if edit:
+            edit(spec)
         try:
-            self._model = mujoco.MjModel.from_xml_string(xml)
+            self._model = spec.compile()
         except ValueError as error:
             raise KdmarlError(f"{swarm.path}: MuJoCo cannot build this world ({error}); check its sizes") from None
         self._data = mujoco.MjData(self._model)
@@ -94,11 +104,27 @@ class MujocoWorld:
         self._largest_change = np.array([action.acceleration for action in actions], float) * TIMESTEP
         self._wheel_radius = np.array([drive.wheel_radius for drive in drives])
         self._half_track = np.array([drive.half_track for drive in drives])
+        self._motors = np.array([[self._motor(wheel_name(robot, side)) for side in SIDES] for robot in self.robots])
         count = len(self.robots)
         self._commanded = np.zeros((count, 2))
         self._command_step = np.zeros(count, int)
         self._ramped = np.zeros((count, 2))
         self._timeout_steps = round(COMMAND_TIMEOUT / TIMESTEP)
+
+    def _motor(self, wheel: str) -> int:
+        """Number of a wheel's motor: an edit may have added others."""
+        turns = self._model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
+        return int(np.flatnonzero(turns & (self._model.actuator_trnid[:, 0] == self._model.joint(wheel).id))[0])
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """MuJoCo's compiled model."""
+        return self._model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """MuJoCo's state of it."""
+        return self._data
 
     @property
     def time_ns(self) -> int:
@@ -137,8 +163,8 @@ class MujocoWorld:
         change = np.clip(self._commanded - self._ramped, -self._largest_change, self._largest_change)
         self._ramped += change
         linear, angular = self._ramped[:, 0], self._ramped[:, 1]
-        self._data.ctrl[0::2] = (linear - angular * self._half_track) / self._wheel_radius
-        self._data.ctrl[1::2] = (linear + angular * self._half_track) / self._wheel_radius
+        self._data.ctrl[self._motors[:, 0]] = (linear - angular * self._half_track) / self._wheel_radius
+        self._data.ctrl[self._motors[:, 1]] = (linear + angular * self._half_track) / self._wheel_radius
 
     def odometry(self, name: str) -> Odometry:
         """True pose and velocity of robot ``name``."""

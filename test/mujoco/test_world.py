@@ -3,6 +3,7 @@
 import math
 import time
 
+import mujoco
 import numpy as np
 import pytest
 import yaml
@@ -198,6 +199,40 @@ def test_any_name_of_ros_does_for_a_robot():
     world.step(0.4)
     assert all(world.odometry(name).x > -2.97 for name in names)
     assert world.contacts() == []
+
+
+def test_an_edit_adds_bodies_joints_motors_and_sensors():
+    def edit(spec):
+        mast = spec.body("r:body").add_body(name="r:mast", pos=[0, 0, 0.3])
+        mast.add_joint(name="r:mast", axis=[0, 0, 1])
+        mast.add_geom(name="r:mast", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.05, 0.02, 0.05], mass=0.1)
+        motor = spec.add_actuator(target="r:mast", trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        motor.set_to_velocity(0.01)
+        spec.body("r:body").add_site(name="r:imu")
+        spec.add_sensor(
+            name="r:gyro", type=mujoco.mjtSensor.mjSENS_GYRO, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="r:imu"
+        )
+        crate = spec.worldbody.add_body(name="crate", pos=[1.0, 0, 0.1])
+        crate.add_geom(name="crate", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.1, 0.5, 0.1])
+
+    swarm = make_swarm([robot("r"), robot("other", "mini", (0.0, 2.0, 0.0))])
+    world = MujocoWorld(swarm, edit=edit)
+    world.data.ctrl[-1] = 1.0
+    assert MujocoWorld(swarm).model.nu == world.model.nu - 1 == 4
+    track = drive(world, "r", 0.0, 0.8, 2.0)
+    assert track[-1].yaw_rate == pytest.approx(0.8, rel=0.02)
+    assert world.data.sensor("r:gyro").data[2] == pytest.approx(track[-1].yaw_rate, rel=1e-3)
+    assert world.data.joint("r:mast").qvel[0] > 0.1
+    assert world.odometry("other").y == pytest.approx(2.0, abs=1e-6)
+    world.reset()
+    assert MujocoWorld(noiseless(swarm), edit=edit).scan("r")[180] == pytest.approx(0.9, abs=1e-3)
+    assert drive(world, "r", 0.5, 0.0, 4.0)[-1].x == pytest.approx(0.9 - 0.18, abs=0.01)
+    assert world.contacts() == [("r", "crate")]
+
+
+def test_an_edit_that_mujoco_refuses_is_told():
+    with pytest.raises(KdmarlError, match="cannot build this world .*must be larger than mjMINVAL"):
+        MujocoWorld(make_swarm([robot("r")]), edit=lambda spec: spec.worldbody.add_body(name="b").add_freejoint())
 
 
 def record(seed):
