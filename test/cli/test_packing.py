@@ -60,13 +60,16 @@ def test_a_budget_that_is_exceeded_is_told(tmp_path, network):
 
 
 def test_errors_are_one_sentence_and_leave_nothing(tmp_path, network):
-    description = describe(tmp_path, output="physical", clip=False, robot_type="scut")
-    for arguments, sentence in (
-        ((network, "--manifest", description, "--robots", ROBOT_TYPES), "robot_type 'scut' is not in"),
-        ((network, "--manifest", describe(tmp_path)), "config/robots.yaml: no such file; check the path"),
-        ((tmp_path / "no.onnx", "--manifest", describe(tmp_path), "--robots", ROBOT_TYPES), "no.onnx: no such file"),
-        ((network,), "Missing option '--manifest'"),
+    robots = ("--robots", ROBOT_TYPES)
+    manifest = ("--manifest", tmp_path / "manifest.yaml")
+    for changes, arguments, sentence in (
+        ({"robot_type": "scut"}, (network, *manifest, *robots), "robot_type 'scut' is not in"),
+        ({"clip": False}, (network, *manifest, *robots), "say 'clip: true'"),
+        ({}, (network, *manifest), "config/robots.yaml: no such file; check the path"),
+        ({}, (tmp_path / "no.onnx", *manifest, *robots), "no.onnx: no such file"),
+        ({}, (network,), "Missing option '--manifest'"),
     ):
+        describe(tmp_path, **changes)
         done = kdmarl("pack", *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert done.stdout == ""
