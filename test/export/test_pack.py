@@ -238,6 +238,35 @@ def test_what_is_not_finite_becomes_no_command(tmp_path, value, listed):
     assert np.isnan(policy(row)).all()
 
 
+class Categorical(nn.Module):
+    """As Stable-Baselines3's PPO chooses one of numbered actions: by probabilities, from normalised logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Linear(SIZE, 3)
+
+    def forward(self, observation):
+        logits = self.logits(observation)
+        logits = logits - logits.logsumexp(-1, keepdim=True)
+        return logits.softmax(-1).argmax(-1), logits.logsumexp(-1)
+
+
+@EXPORTERS
+@pytest.mark.parametrize("opset", [13, 18, 20])
+def test_numbered_actions_by_their_probabilities(tmp_path, dynamo, opset):
+    torch.manual_seed(0)
+    network, path = Categorical(), tmp_path / "actor.onnx"
+    if dynamo and opset < 18:
+        pytest.skip("the new exporter begins at opset 18")
+    export(network, (torch.zeros(1, SIZE),), path, dynamo, opset_version=opset)
+    assert "ReduceLogSumExp" in {node.op_type for node in onnx.load(path).graph.node}
+    policy = packed(path, without=["clip"], output={"commands": LISTED})
+    rows = np.random.default_rng(7).normal(size=(100, SIZE)).astype(np.float32)
+    chosen = network(torch.from_numpy(rows))[0].numpy()
+    assert len(set(chosen)) == 3
+    assert np.abs(commands(policy, rows) - np.array(LISTED)[chosen]).max() < 1e-6
+
+
 def test_what_the_file_says_of_itself(tmp_path):
     path = linear(tmp_path / "actor.onnx", weights())
     extra = {"task": "patrol", "name": "patrol_1", "goal_tolerance": 0.2}

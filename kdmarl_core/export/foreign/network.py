@@ -15,7 +15,7 @@ from onnx import external_data_helper, helper, inliner, version_converter
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.contract.manifest import METADATA_KEY
-from kdmarl_core.export.foreign.cells import expand_cells
+from kdmarl_core.export.foreign.written_out import write_out
 from kdmarl_core.runtime.cost import first_line, quiet_options
 from kdmarl_core.runtime.onnx_file import DTYPES, OPERATORS, OPSETS
 
@@ -113,7 +113,7 @@ class Network:
         del model.graph.value_info[:]
         _drop_unused(model.graph)
         model = self._converted(self._simplified(model))
-        expand_cells(model, self.source)
+        write_out(model, self.source)
         _drop_unused(model.graph)
         self._check_operators(model)
         return model

@@ -1,4 +1,4 @@
-"""Write LSTM and GRU operators that take one step as the plain operators that a policy file may have."""
+"""Write operators that a policy file may not have by those that it may: LSTM, GRU and the logarithm of sums."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from kdmarl_core.contract import KdmarlError
 USUAL_ACTIVATIONS = {"LSTM": [b"Sigmoid", b"Tanh", b"Tanh"], "GRU": [b"Sigmoid", b"Tanh"]}
 GATES = {"LSTM": 4, "GRU": 3}
 
+AXES_ARE_INPUTS = 18
+"""Opset from which on ReduceMax and ReduceLogSumExp take their axes as an input, as ReduceSum does from 13 on."""
 
-def expand_cells(model: onnx.ModelProto, source: str) -> None:
-    """Replace every LSTM and GRU operator of a graph by its equations, in place.
+
+def write_out(model: onnx.ModelProto, source: str) -> None:
+    """Replace every LSTM, GRU and ReduceLogSumExp operator of a graph by its equations, in place.
 
     Args:
         model: of opset 13 or newer, for one step of one robot; weights are constants.
@@ -25,31 +28,77 @@ def expand_cells(model: onnx.ModelProto, source: str) -> None:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     for index, node in enumerate(model.graph.node):
-        if node.op_type not in GATES:
+        if node.op_type not in _WRITTEN_OUT:
             nodes.append(node)
             continue
-        cell = _Cell(node, constants, f"cell_{index}", source)
-        nodes += cell.nodes
-        model.graph.initializer.extend(cell.constants)
+        written = _WRITTEN_OUT[node.op_type](node, constants, f"written_out_{index}", source)
+        written.write(model.opset_import[0].version)
+        nodes += written.nodes
+        model.graph.initializer.extend(written.constants)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-class _Cell:
-    """One cell's ``nodes``, which give its outputs under their names, and their ``constants``."""
+class _Equations:
+    """``nodes`` that give an operator's outputs under their names, and the ``constants`` that they need."""
 
-    def __init__(self, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], name: str, source: str) -> None:
+    def __init__(self, node: onnx.NodeProto, known: dict[str, onnx.TensorProto], name: str, source: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._node, self._known, self._name, self._source = node, constants, name, source
+        self._node, self._known, self._name, self._source = node, known, name, source
         self._given = [*node.input, *[""] * (8 - len(node.input))]
+        self._said = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+    def write(self, opset: int) -> None:
+        """Fill ``nodes`` and ``constants``.
+
+        Raises:
+            KdmarlError: as :func:`write_out`.
+        """
+        raise NotImplementedError
+
+    def _add(self, operator: str, *values: str, **attributes: object) -> str:
+        made = f"{self._name}/{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, values, [made], **attributes))
+        return made
+
+    def _constant(self, array: np.ndarray) -> str:
+        name = f"{self._name}/constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+
+class _LogSumExp(_Equations):
+    """Stable-Baselines3's policies of numbered actions have it."""
+
+    def write(self, opset: int) -> None:
+        value, axes = self._given[0], self._said.get("axes")
+        if self._given[1] in self._known:
+            axes = numpy_helper.to_array(self._known[self._given[1]]).tolist()
+        listed = [self._constant(np.array(axes, np.int64))] if axes else []
+        if opset >= AXES_ARE_INPUTS:
+            largest = self._add("ReduceMax", value, *listed, keepdims=1)
+        else:
+            largest = self._add("ReduceMax", value, keepdims=1, **({"axes": axes} if axes else {}))
+        total = self._add("ReduceSum", self._add("Exp", self._add("Sub", value, largest)), *listed, keepdims=1)
+        logarithm = self._add("Add", self._add("Log", total), largest)
+        if self._said.get("keepdims", 1):
+            self.nodes[-1].output[0] = self._node.output[0]
+        else:
+            self.nodes.append(helper.make_node("Squeeze", [logarithm, *listed], self._node.output))
+
+
+class _Cell(_Equations):
+    """One step of an LSTM or a GRU."""
+
+    def write(self, opset: int) -> None:
         self._size = self._check()
-        {"LSTM": self._lstm, "GRU": self._gru}[node.op_type]()
+        {"LSTM": self._lstm, "GRU": self._gru}[self._node.op_type]()
 
     def _check(self) -> int:
         """See that the cell is a usual one; return its width."""
-        said = {attribute.name: helper.get_attribute_value(attribute) for attribute in self._node.attribute}
-        kind, states = self._node.op_type, self._given[5:7] if self._node.op_type == "LSTM" else self._given[5:6]
+        said, kind = self._said, self._node.op_type
+        states = self._given[5:7] if kind == "LSTM" else self._given[5:6]
         unusual = [
             said.get("direction", b"forward") != b"forward",
             said.get("activations") not in (None, [], USUAL_ACTIVATIONS[kind]),
@@ -127,12 +176,5 @@ class _Cell:
         self.nodes.append(helper.make_node("Split", [gates, sizes], parts, axis=1))
         return parts
 
-    def _add(self, operator: str, *values: str, **attributes: int) -> str:
-        made = f"{self._name}/{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, values, [made], **attributes))
-        return made
 
-    def _constant(self, array: np.ndarray) -> str:
-        name = f"{self._name}/constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+_WRITTEN_OUT: dict[str, type[_Equations]] = {"LSTM": _Cell, "GRU": _Cell, "ReduceLogSumExp": _LogSumExp}
