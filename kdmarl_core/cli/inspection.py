@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kdmarl_core.contract import Box, DiffDrive, Manifest
 from kdmarl_core.contract.figures import RECORDED
-from kdmarl_core.contract.manifest import Interval, Results
+from kdmarl_core.contract.manifest import Interval, Packed, Provenance, Results
 from kdmarl_core.errors import printable
 from kdmarl_core.runtime import Policy
 
@@ -39,8 +39,8 @@ def _rows(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
         ("policy", f"{manifest.name} (task {manifest.task}, schema {manifest.schema_version})"),
         ("robot type", manifest.robot_type),
         ("sha256", sha256),
-        ("observation", f"{manifest.observation_size} values: {_terms(manifest)}"),
-        ("action", _action(manifest)),
+        ("observation", f"{manifest.observation_size} values: {terms_words(manifest)}"),
+        ("action", action_words(manifest)),
         ("control period", f"{manifest.control_period:g} s"),
     ]
     if manifest.goal_tolerance:
@@ -59,10 +59,22 @@ def _rows(manifest: Manifest, sha256: str) -> list[tuple[str, str]]:
                 f"delay {_span(domain.action_delay)} s, other robots up to {domain.other_speed:.2g} m/s",
             )
         )
-    origin = manifest.provenance
-    rows.append(("made by", f"kdmarl {origin.kdmarl_version}, commit {origin.commit[:12]}, {origin.created}"))
-    rows.append(("made from", f"{origin.expert}, seed {origin.seed}, config {origin.config_sha256[:12]}"))
+    rows += _origin(manifest.provenance)
     return rows + (_results(manifest.results) if manifest.results else [("results", "not measured yet")])
+
+
+def _origin(origin: Provenance) -> list[tuple[str, str]]:
+    if isinstance(origin.packed, Packed):
+        files = ", ".join(f"{name} (sha256 {digest[:12]})" for name, digest in origin.packed.files.items())
+        return [
+            ("packed by", f"kdmarl {origin.kdmarl_version}, {origin.created}"),
+            ("packed from", f"{files}, written by {origin.packed.producer or 'an unknown program'}"),
+            ("described by", f"a file of sha256 {origin.config_sha256[:12]}"),
+        ]
+    return [
+        ("made by", f"kdmarl {origin.kdmarl_version}, commit {origin.commit[:12]}, {origin.created}"),
+        ("made from", f"{origin.expert}, seed {origin.seed}, config {origin.config_sha256[:12]}"),
+    ]
 
 
 def _results(results: Results) -> list[tuple[str, str]]:
@@ -85,11 +97,13 @@ def _results(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _terms(manifest: Manifest) -> str:
+def terms_words(manifest: Manifest) -> str:
+    """The terms and their sizes."""
     return ", ".join(f"{type(term).__struct_config__.tag} {term.size}" for term in manifest.observation)
 
 
-def _action(manifest: Manifest) -> str:
+def action_words(manifest: Manifest) -> str:
+    """The action space and its limits."""
     action = manifest.action
     if isinstance(action, DiffDrive):
         return f"diff_drive, {_span(action.linear)} m/s, {_span(action.angular)} rad/s"

@@ -97,6 +97,21 @@ def export(
 
 
 @app.command()
+def pack(
+    network: Annotated[Path, typer.Argument(help="ONNX network of another project.", show_default=False)],
+    manifest: Annotated[
+        Path, typer.Option(help="What the network observes and commands, e.g. config/pack.yaml.", show_default=False)
+    ],
+    robots: Annotated[Path, typer.Option(help="File of the robot types.")] = Path("config/robots.yaml"),
+    output: Annotated[Path | None, typer.Option(help="Policy file; default models/<name>.onnx.")] = None,
+) -> None:
+    """Make a policy file of a network that was trained elsewhere, and check that it acts as the network does."""
+    from kdmarl_core.cli import packing
+
+    packing.pack(network, manifest, robots, output)
+
+
+@app.command()
 def evaluate(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 - typer copies it

@@ -47,6 +47,15 @@ class Domain(_Part, frozen=True, kw_only=True):
     """fastest other robot [m/s]"""
 
 
+class Packed(_Part, frozen=True, kw_only=True):
+    """The network of another project that a policy file was made from."""
+
+    files: dict[str, str]
+    """name → SHA-256 in hex, of the ONNX file and of those that held its weights"""
+    producer: str
+    """the program that wrote it, as it says itself"""
+
+
 class Provenance(_Part, frozen=True, kw_only=True):
     """Where the policy came from."""
 
@@ -54,7 +63,7 @@ class Provenance(_Part, frozen=True, kw_only=True):
     commit: str
     """git commit of the project, with ``-dirty`` for uncommitted changes; ``unknown`` outside git"""
     config_sha256: str
-    """of the resolved training config"""
+    """of the resolved training config, or of the description that a network was packed by"""
     seed: Whole
     expert: str
     """name of the expert it was distilled from, or ``none``"""
@@ -62,6 +71,8 @@ class Provenance(_Part, frozen=True, kw_only=True):
     """of the settings, task and seed that this expert was trained with; empty where that is not known"""
     created: str
     """date, ISO 8601"""
+    packed: Packed | msgspec.UnsetType = msgspec.UNSET
+    """of another project's network only"""
 
 
 class Interval(_Part, frozen=True, kw_only=True):

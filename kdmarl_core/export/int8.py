@@ -16,7 +16,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from kdmarl_core.contract import Manifest
 from kdmarl_core.distill.quantization import Int8Linear, in_float, layers
 from kdmarl_core.expert.networks import Actor
-from kdmarl_core.export.onnx_export import save_model, set_manifest, strip, write_policy
+from kdmarl_core.export.onnx_export import write_policy
+from kdmarl_core.export.onnx_model import save_model, set_manifest, strip
 
 WEIGHT_ZERO = 128
 """Weights are stored unsigned: with signed ones, sums of older x86 processors saturate (onnxruntime's manual,

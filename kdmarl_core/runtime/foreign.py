@@ -49,7 +49,7 @@ def describe_foreign(data: bytes) -> str | None:
     return (
         f"holds no kdmarl manifest, so it is not a policy file but another ONNX model{maker and f' (made by {maker})'}"
         f"; it takes {inputs} and gives {outputs}, and does not say which sensors and commands "
-        f"these are{place}; distil a policy for the robot and write it with 'kdmarl distill' and 'kdmarl export'"
+        f"these are{place}; say so in a manifest.yaml and make a policy file with 'kdmarl pack' (docs/pack.md)"
     )
 
 

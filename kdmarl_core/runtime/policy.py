@@ -133,7 +133,7 @@ def _check(data: bytes, source: str) -> tuple[Manifest, OnnxFile]:
         raise
     if METADATA_KEY not in file.metadata:
         _refuse_foreign(data, source)
-        raise KdmarlError(f"{source}: holds no kdmarl manifest; make policy files with 'kdmarl export'")
+        raise KdmarlError(f"{source}: holds no kdmarl manifest; make it with 'kdmarl export' or 'kdmarl pack'")
     manifest = Manifest.from_json(file.metadata[METADATA_KEY], f"{source}: manifest")
     _check_interface(file, manifest, source)
     return manifest, file

@@ -10,38 +10,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from foreign_networks import ActorCritic, Memory, export, free_batch
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.runtime import Policy, read_manifest
 from kdmarl_core.runtime.foreign import describe_foreign
 from support import write_policy
 
-REMEDY = "distil a policy for the robot and write it with 'kdmarl distill' and 'kdmarl export'"
-
-
-class ActorCritic(nn.Module):
-    """As Stable-Baselines3 advises to export a policy: actions, values and log-likelihoods."""
-
-    def __init__(self):
-        super().__init__()
-        self.actor = nn.Sequential(nn.Linear(43, 64), nn.Tanh(), nn.Linear(64, 2))
-        self.critic = nn.Sequential(nn.Linear(43, 64), nn.Tanh(), nn.Linear(64, 1))
-
-    def forward(self, observation):
-        actions = self.actor(observation)
-        return actions, self.critic(observation), -(actions**2).sum(-1)
-
-
-class Memory(nn.Module):
-    """As rsl_rl exports a recurrent actor."""
-
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(45, 32)
-        self.actor = nn.Sequential(nn.Linear(32, 32), nn.ELU(), nn.Linear(32, 12))
-
-    def forward(self, obs, h_in, c_in):
-        out, (h_out, c_out) = self.lstm(obs[None], (h_in, c_in))
-        return self.actor(out[0]), h_out, c_out
+REMEDY = "say so in a manifest.yaml and make a policy file with 'kdmarl pack' (docs/pack.md)"
 
 
 def stable_baselines(path, dynamo):
@@ -52,9 +27,8 @@ def stable_baselines(path, dynamo):
 
 def rsl_rl(path, dynamo):
     actor = nn.Sequential(nn.Linear(48, 128), nn.ELU(), nn.Linear(128, 12))
-    free = {"dynamic_shapes": ({0: torch.export.Dim("batch")},)} if dynamo else {"dynamic_axes": {"obs": {0: "batch"}}}
     names = {"input_names": ["obs"], "output_names": ["actions"]}
-    export(actor, (torch.zeros(2, 48),), path, dynamo, **names, **free)
+    export(actor, (torch.zeros(2, 48),), path, dynamo, **names, **free_batch("obs", dynamo))
     return ["takes 'obs', float32 [batch, 48] and", "gives 'actions', float32 [batch, 12]"]
 
 
@@ -63,10 +37,6 @@ def recurrent(path, dynamo):
     states = (torch.zeros(1, 1, 32), torch.zeros(1, 1, 32))
     export(Memory(), (torch.zeros(1, 45), *states), path, dynamo, **names)
     return ["takes 'obs', float32 [1, 45]; 'h_in', float32 [1, 1, 32]; 'c_in',", "gives 'actions', float32 [1, 12]; 'h"]
-
-
-def export(module, inputs, path, dynamo, **options):
-    torch.onnx.export(module.eval(), inputs, str(path), dynamo=dynamo, external_data=False, verbose=False, **options)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -94,7 +64,7 @@ def test_weights_beside_the_file(tmp_path):
     )
     if not (tmp_path / "actor.onnx.data").exists():  # the exporter keeps small ones inside
         onnx.save(onnx.load(path), path, save_as_external_data=True, location="actor.onnx.data", size_threshold=0)
-    with pytest.raises(KdmarlError, match="; its weights lie in another file, 'actor.onnx.data'; distil a policy"):
+    with pytest.raises(KdmarlError, match="; its weights lie in another file, 'actor.onnx.data'; say so in a man"):
         Policy.load(path)
 
 

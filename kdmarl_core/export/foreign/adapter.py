@@ -1,0 +1,123 @@
+"""Put another project's graph between the inputs and outputs of a policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import compose, helper, numpy_helper
+
+from kdmarl_core.contract import DiffDrive, Manifest
+from kdmarl_core.export.foreign.description import Fitting
+from kdmarl_core.export.foreign.network import Size
+from kdmarl_core.export.foreign.wiring import Wiring
+from kdmarl_core.export.onnx_model import set_manifest, strip
+
+INNER = "network/"
+"""Begins the names of what is the other project's."""
+
+
+def adapted(model: onnx.ModelProto, wiring: Wiring, fitting: Fitting, manifest: Manifest) -> onnx.ModelProto:
+    """A policy file's model: ``model`` for one robot, with types, shapes, names and units of ``manifest``."""
+    model = compose.add_prefix(model, INNER)
+    inner = list(model.graph.node)
+    before, after = _Chain(model.graph, "before"), _Chain(model.graph, "after")
+    size = manifest.observation_size
+    inputs = [_tensor("observation", (1, size))]
+    seen = before.shaped("observation", (1, size), wiring.shape)
+    before.end(before.cast(seen, "float32", wiring.observation.dtype), INNER + wiring.observation.name)
+    outputs = [_command(after, wiring, fitting)]
+    for state in wiring.states:
+        name, dtype = state.input.name, state.input.dtype
+        inputs.append(_tensor(name, state.shape))
+        before.end(before.cast(name, "float32", dtype), INNER + name)
+        outputs.append(_tensor(f"{name}_next", state.shape))
+        after.end(after.cast(INNER + state.output, dtype, "float32"), f"{name}_next")
+    for held, nodes in ((model.graph.node, [*before.nodes, *inner, *after.nodes]), (model.graph.input, inputs)):
+        del held[:]
+        held.extend(nodes)
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    model.graph.name = manifest.name
+    strip(model)
+    set_manifest(model, manifest)
+    return model
+
+
+def _command(chain: _Chain, wiring: Wiring, fitting: Fitting) -> onnx.ValueInfoProto:
+    """Make a command of the network's output, or the number of an action."""
+    output = wiring.output
+    value = INNER + output.name
+    if wiring.meaning == "command":
+        value = chain.cast(chain.shaped(value, output.shape, (1, 2)), output.dtype, "float32")
+        for operator, row in zip(("Mul", "Add"), fitting.scaling() or (), strict=False):
+            value = chain.add(operator, [value, chain.constant(row[None])])
+        if fitting.description.clip and isinstance(fitting.action, DiffDrive):
+            value = _held(chain, value, fitting.action)
+        chain.end(value, "command")
+        return _tensor("command", (1, 2))
+    scores = wiring.meaning == "scores"
+    value = chain.shaped(value, output.shape, (1, fitting.choices()) if scores else (1,))
+    index = chain.add("ArgMax", [value], axis=1, keepdims=0) if scores else chain.cast(value, output.dtype, "int64")
+    commands = fitting.commands()
+    if commands is None:
+        chain.end(index, "action")
+        return _tensor("action", (1,), onnx.TensorProto.INT64)
+    command = chain.add("Gather", [chain.constant(commands), index])
+    if scores:  # of scores that are not numbers, any may count as the highest
+        spoiled = chain.add("ReduceSum", [_not_finite(chain, value), chain.constant(np.array([1]))])
+        command = chain.add("Add", [command, chain.cast(spoiled, output.dtype, "float32")])
+    chain.end(command, "command")
+    return _tensor("command", (1, 2))
+
+
+def _held(chain: _Chain, value: str, action: DiffDrive) -> str:
+    """A command held within the limits, which does not make a command of infinity."""
+    held = chain.add("Max", [value, chain.constant(action.low[None])])
+    held = chain.add("Min", [held, chain.constant(action.high[None])])
+    return chain.add("Add", [held, _not_finite(chain, value)])
+
+
+def _not_finite(chain: _Chain, value: str) -> str:
+    """0 for a number, not a number for all that is none."""
+    return chain.add("Sub", [value, value])
+
+
+class _Chain:
+    """Nodes one after the other; the constants that they need go to the graph."""
+
+    def __init__(self, graph: onnx.GraphProto, name: str) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self._graph, self._name = graph, name
+
+    def add(self, operator: str, values: list[str], **attributes: int) -> str:
+        """Append an operation; return the name of its result."""
+        name = f"{self._name}/{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, values, [name], **attributes))
+        return name
+
+    def constant(self, array: np.ndarray) -> str:
+        """Name of a new constant."""
+        name = f"{self._name}/constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(array, name))
+        return name
+
+    def shaped(self, value: str, shape: Sequence[Size] | None, wanted: tuple[int, ...]) -> str:
+        """The value, in another shape where it has not the wanted one."""
+        if shape == wanted:
+            return value
+        return self.add("Reshape", [value, self.constant(np.array(wanted, np.int64))])
+
+    def cast(self, value: str, dtype: str, wanted: str) -> str:
+        """The value, in another type where it has not the wanted one."""
+        to = helper.np_dtype_to_tensor_dtype(np.dtype(wanted))
+        return value if dtype == wanted else self.add("Cast", [value], to=to)
+
+    def end(self, value: str, name: str) -> None:
+        """Give the value its name."""
+        self.nodes.append(helper.make_node("Identity", [value], [name]))
+
+
+def _tensor(name: str, shape: tuple[int, ...], kind: int = onnx.TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)

@@ -1,0 +1,200 @@
+"""Find which of a network's inputs and outputs are the observation, the recurrent states and the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract.terms import observation_size
+from kdmarl_core.errors import did_you_mean
+from kdmarl_core.export.foreign.description import COMMAND, Fitting
+from kdmarl_core.export.foreign.network import Network, Value
+from kdmarl_core.runtime.cost import first_line
+
+FLOATS = ("float16", "float32", "float64")
+"""Element types of observations, states and commands that can be changed to float32."""
+
+Meaning = Literal["command", "index", "scores"]
+"""Of an output: the command itself, the number of an action, or a score for each action."""
+
+
+class State(NamedTuple):
+    """A recurrent state: the network's input and the output that is the next one."""
+
+    input: Value
+    output: str
+    shape: tuple[int, ...]
+
+
+class Wiring(NamedTuple):
+    """What is what in a network."""
+
+    observation: Value
+    shape: tuple[int, ...]
+    """of the observation, for one robot"""
+    states: list[State]
+    output: Value
+    """as it is for one robot"""
+    meaning: Meaning
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each input, for one robot."""
+        return {self.observation.name: self.shape} | {state.input.name: state.shape for state in self.states}
+
+
+class Reference:
+    """The network as it is, run step by step by plain ONNX Runtime."""
+
+    def __init__(self, session: ort.InferenceSession, wiring: Wiring, source: str) -> None:
+        self._session, self._wiring, self._source = session, wiring, source
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the recurrent state."""
+        self._states = [np.zeros(state.shape, state.input.dtype) for state in self._wiring.states]
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """The output for one observation (O,), flat; advances the recurrent state."""
+        wiring = self._wiring
+        given = {wiring.observation.name: observation.reshape(wiring.shape).astype(wiring.observation.dtype)}
+        given |= {state.input.name: value for state, value in zip(wiring.states, self._states, strict=True)}
+        names = [wiring.output.name, *(state.output for state in wiring.states)]
+        output, *self._states = run(self._session, names, given, self._source)
+        return output.reshape(-1)
+
+
+def run(
+    session: ort.InferenceSession, names: Sequence[str], given: dict[str, np.ndarray], source: str
+) -> list[np.ndarray]:
+    """The network's outputs of these ``names``.
+
+    Raises:
+        KdmarlError: the engine cannot compute them.
+    """
+    try:
+        return session.run(names, given)
+    except Exception as error:  # the engine has many error types of its own
+        raise KdmarlError(
+            f"{source}: cannot be run for one robot ({first_line(error)}); export it with a batch of 1 or of any size"
+        ) from None
+
+
+def wire(network: Network, session: ort.InferenceSession, fitting: Fitting) -> Wiring:
+    """Match a network with its description; ``session`` runs it once, on zeros, to see what it gives.
+
+    Raises:
+        KdmarlError: sizes, numbers or names of inputs and outputs do not fit.
+    """
+    observation = _observation(network, fitting)
+    shape = _observation_shape(network, observation, fitting)
+    states = [_state(network, *names, fitting) for names in fitting.description.recurrent.items()]
+    given = {state.input.name: np.zeros(state.shape, state.input.dtype) for state in states}
+    given[observation.name] = np.zeros(shape, observation.dtype)
+    names = [value.name for value in network.outputs]
+    made = dict(zip(names, run(session, names, given, network.source), strict=True))
+    for state in states:
+        if made[state.output].shape != state.shape:
+            raise KdmarlError(
+                f"{network.source}: state '{state.input.name}' has shape {list(state.shape)}, its next one, "
+                f"'{state.output}', has {list(made[state.output].shape)}; name the output of the same state"
+            )
+    return Wiring(observation, shape, states, *_output(network, made, states, fitting))
+
+
+def _observation(network: Network, fitting: Fitting) -> Value:
+    """The one input that is no state."""
+    states = fitting.description.recurrent
+    _require_known("input", states.keys(), network.inputs, fitting.source, network.source)
+    others = [value for value in network.inputs if value.name not in states]
+    if len(others) != 1:
+        raise KdmarlError(
+            f"{network.source}: takes {_told(others) or 'no observation'}, and one input can be observed; name states "
+            "under recurrent (input: output), and export a network that takes all that is observed as one vector"
+        )
+    if others[0].dtype not in FLOATS:
+        raise KdmarlError(
+            f"{network.source}: takes {others[0]}, observations are float32; export a network that takes such"
+        )
+    return others[0]
+
+
+def _observation_shape(network: Network, value: Value, fitting: Fitting) -> tuple[int, ...]:
+    terms = fitting.description.observation
+    size = observation_size(terms)
+    *leading, width = (1, size) if value.shape is None else value.shape or (0,)
+    if isinstance(width, int) and width != size:
+        parts = " + ".join(f"{term.size} ({type(term).__struct_config__.tag})" for term in terms)
+        total = f"{parts} = {size}" if len(terms) > 1 else parts
+        raise KdmarlError(
+            f"{fitting.source}: the observation has {total} values, {network.source} takes {width} ({value}); list the "
+            "terms that it was trained with, in its order"
+        )
+    if any(isinstance(each, int) and each != 1 for each in leading):
+        raise KdmarlError(
+            f"{network.source}: takes {value}, not one vector of {size} values; export it with a batch of 1 or any size"
+        )
+    return (*(1 for _ in leading), size)
+
+
+def _state(network: Network, name: str, following: str, fitting: Fitting) -> State:
+    value = next(each for each in network.inputs if each.name == name)
+    _require_known("output", [following], network.outputs, fitting.source, network.source)
+    if not value.shape or value.dtype not in FLOATS:
+        raise KdmarlError(
+            f"{network.source}: state {value} cannot be kept; export it as a float32 tensor of fixed shape"
+        )
+    # Of a free size, only the number of robots can be meant.
+    return State(value, following, tuple(each if isinstance(each, int) else 1 for each in value.shape))
+
+
+def _output(
+    network: Network, made: dict[str, np.ndarray], states: list[State], fitting: Fitting
+) -> tuple[Value, Meaning]:
+    """The output that commands, and what its values mean."""
+    choices, named = fitting.choices(), fitting.description.output_name
+    taken = {state.output for state in states}
+    values = [Value(name, str(array.dtype), array.shape) for name, array in made.items() if name not in taken]
+    if named is not None:
+        _require_known("output", [named], values, fitting.source, network.source)
+        values = [value for value in values if value.name == named]
+    fits = [(value, meaning) for value in values if (meaning := _meaning(made[value.name], choices))]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise KdmarlError(
+            f"{fitting.source}: {network.source} gives {_told([value for value, _ in fits])}, and each could be meant; "
+            "say which by output_name"
+        )
+    if choices:
+        needed = f"of {choices} actions it must give the number (one whole number) or a score for each"
+        remedy = "list as many commands or actions as the network has"
+    else:
+        needed = f"a command has 2 values, {COMMAND}"
+        remedy = "give a network that drives, or for one of numbered actions their commands (output: {commands: ..})"
+    raise KdmarlError(f"{network.source}: gives {_told(values)}; {needed}; {remedy}")
+
+
+def _meaning(array: np.ndarray, choices: int) -> Meaning | None:
+    """What an output can mean, by its size and type."""
+    if not choices:
+        return "command" if array.size == 2 and str(array.dtype) in FLOATS else None
+    if array.size == 1 and array.dtype.kind in "iu":
+        return "index"
+    return "scores" if array.size == choices and str(array.dtype) in FLOATS else None
+
+
+def _require_known(what: str, names: Iterable[str], values: Sequence[Value], source: str, network: str) -> None:
+    known = [value.name for value in values]
+    for name in names:
+        if name not in known:
+            remedy = did_you_mean(name, known)
+            raise KdmarlError(f"{source}: {network} has no {what} '{name}' but {_told(values) or 'none'}; {remedy}")
+
+
+def _told(values: Sequence[Value]) -> str:
+    return " and ".join(map(str, values))

@@ -1,0 +1,209 @@
+"""Make a policy file of another project's ONNX network: see that it fits a robot type, run it, and write it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+
+from kdmarl_core import __version__
+from kdmarl_core.contract import DiffDrive, KdmarlError, Manifest
+from kdmarl_core.contract.checksums import note_sum
+from kdmarl_core.contract.manifest import Packed, Provenance, RecurrentState
+from kdmarl_core.contract.writing import replacing
+from kdmarl_core.export.foreign.adapter import adapted
+from kdmarl_core.export.foreign.description import Fitting, limits, read_description
+from kdmarl_core.export.foreign.network import Network
+from kdmarl_core.export.foreign.samples import random_observations
+from kdmarl_core.export.foreign.wiring import Reference, Wiring, wire
+from kdmarl_core.runtime import Policy
+from kdmarl_core.runtime.controller import ROUNDING
+from kdmarl_core.runtime.cost import first_line
+
+MODELS = Path("models")
+"""Folder of a policy file that is given no other place."""
+
+RANDOM_OBSERVATIONS = 1000
+EPISODE = 50
+"""Observations from one forgetting of the recurrent state to the next."""
+
+TOLERANCE = 1e-5
+"""Largest difference allowed between a policy file and its network, of values up to 1 [m/s, rad/s]; of larger ones, as
+a share of them."""
+
+UNDECIDED = 0.001
+"""Share of choices between numbered actions that may differ: of two scores as good as equal, rounding picks one."""
+
+
+class Tried(NamedTuple):
+    """What a network gave for zeros and then for random observations."""
+
+    observations: np.ndarray
+    """(M, O)"""
+    commands: np.ndarray
+    """(M, A) in the action space's units, before they are held within limits"""
+    clipped: float
+    """share of the random observations whose command lies beyond the limits"""
+
+
+class PackedPolicy(NamedTuple):
+    """A policy file that was written, and what was found on the way."""
+
+    path: Path
+    manifest: Manifest
+    network: Network
+    wiring: Wiring
+    fitting: Fitting
+    opset: int
+    """of the policy file"""
+    tried: int
+    """observations, zeros among them"""
+    difference: float
+    """largest from the network [m/s, rad/s]; of numbered actions, share of choices that differ"""
+    clipped: float
+    """share of the random observations whose command was held within the limits"""
+
+
+def pack(path: Path, description: Path, robots: Path, output: Path | None = None) -> PackedPolicy:
+    """Write the network at ``path`` as a policy file, to ``models/<name>.onnx`` unless ``output`` is given.
+
+    Raises:
+        KdmarlError: network, description and robot type do not fit each other, the network gives no sound commands,
+            or the file cannot be written; then nothing is.
+    """
+    fitting = read_description(description, robots)
+    network = Network(path)
+    session = network.session()
+    wiring = wire(network, session, fitting)
+    model = network.plain(wiring.shapes, [wiring.output.name, *(state.output for state in wiring.states)])
+    manifest = _manifest(network, wiring, fitting, description)
+    model = adapted(model, wiring, fitting, manifest)
+    tried = _tried(Reference(session, wiring, network.source), wiring, fitting, network.source)
+    target = output or MODELS / f"{manifest.name}.onnx"
+    _require_other(target, [path, description, robots, *(path.parent / name for name in network.files)])
+    with replacing(target) as scratch:
+        scratch.write_bytes(_checked_bytes(model, network.source))
+        policy = _loaded(scratch, network.source)
+        difference = _difference(policy, tried, fitting, network.source)
+    note_sum(target)
+    opset = model.opset_import[0].version
+    return PackedPolicy(
+        target, manifest, network, wiring, fitting, opset, len(tried.observations), difference, tried.clipped
+    )
+
+
+def _manifest(network: Network, wiring: Wiring, fitting: Fitting, description: Path) -> Manifest:
+    states = [RecurrentState(name=state.input.name, shape=list(state.shape)) for state in wiring.states]
+    provenance = Provenance(
+        kdmarl_version=__version__,
+        commit="unknown",
+        config_sha256=hashlib.sha256(description.read_bytes()).hexdigest(),
+        seed=0,
+        expert="none",
+        created=datetime.date.today().isoformat(),
+        packed=Packed(files=network.files, producer=network.producer),
+    )
+    return fitting.manifest(Path(network.source).stem, states, provenance)
+
+
+def _tried(reference: Reference, wiring: Wiring, fitting: Fitting, source: str) -> Tried:
+    """Run the network, and see that it gives commands within the limits.
+
+    Raises:
+        KdmarlError: it gives something that is not finite, beyond the limits, or no action's number.
+    """
+    random = np.random.default_rng(0)
+    terms = fitting.description.observation
+    rows = random_observations(terms, fitting.action, RANDOM_OBSERVATIONS, random)
+    observations = np.concatenate([np.zeros_like(rows[:1]), rows])
+    outputs = []
+    for index, row in enumerate(observations):
+        if index % EPISODE == 0:
+            reference.reset()
+        outputs.append(reference(row).astype(np.float64))
+        if not np.isfinite(outputs[-1]).all():
+            what = f"random observation {index} within the sensors' ranges" if index else "an all-zero observation"
+            raise KdmarlError(f"{source}: gives {outputs[-1][:8].tolist()} for {what}; its weights or ranges are wrong")
+    commands = _commands(np.stack(outputs), wiring, fitting, source)
+    if not isinstance(fitting.action, DiffDrive):
+        return Tried(observations, commands, 0.0)
+    slack = ROUNDING * (fitting.action.high - fitting.action.low)
+    beyond = ((commands < fitting.action.low - slack) | (commands > fitting.action.high + slack)).any(-1)
+    if beyond.any() and not fitting.description.clip:
+        low, high = commands.min(0), commands.max(0)
+        raise KdmarlError(
+            f"{source}: commands {low[0]:.3g} to {high[0]:.3g} m/s, {low[1]:.3g} to {high[1]:.3g} rad/s for readings "
+            f"within the sensors' ranges, the limits are {limits(fitting.action)}; say 'clip: true' in "
+            f"{fitting.source} if its training held actions within limits too, as Stable-Baselines3's does, else "
+            "correct its output"
+        )
+    return Tried(observations, commands, float(beyond.mean()))
+
+
+def _commands(outputs: np.ndarray, wiring: Wiring, fitting: Fitting, source: str) -> np.ndarray:
+    """What outputs (M, values) command, (M, A)."""
+    if wiring.meaning == "command":
+        scale, offset = fitting.scaling() or (1, 0)
+        return outputs * scale + offset
+    indices = outputs[:, 0].astype(int) if wiring.meaning == "index" else outputs.argmax(-1)
+    wrong = (indices < 0) | (indices >= fitting.choices())
+    if wrong.any():
+        raise KdmarlError(
+            f"{source}: chooses action {indices[wrong][0]}, {fitting.source} has actions 0 to {fitting.choices() - 1}; "
+            "list as many as the network has"
+        )
+    listed = fitting.commands()
+    return indices[:, None] if listed is None else listed[indices]
+
+
+def _require_other(target: Path, sources: list[Path]) -> None:
+    """See that the policy file takes the place of nothing that it is made from."""
+    for each in sources:
+        if target.exists() and target.samefile(each):
+            raise KdmarlError(f"{target}: is what the policy file is made from; give another --output")
+
+
+def _checked_bytes(model: onnx.ModelProto, source: str) -> bytes:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the checker has many error types of its own
+        raise KdmarlError(f"{source}: cannot be made a policy file ({first_line(error)}); export it again") from None
+    return model.SerializeToString(deterministic=True)
+
+
+def _loaded(scratch: Path, source: str) -> Policy:
+    """The file by the loader of the robots' nodes, whose errors name the network."""
+    try:
+        return Policy.load(scratch)
+    except KdmarlError as error:
+        raise KdmarlError(str(error).replace(str(scratch), source)) from None
+
+
+def _difference(policy: Policy, tried: Tried, fitting: Fitting, source: str) -> float:
+    """How far the policy file's commands lie from the network's.
+
+    Raises:
+        KdmarlError: too far.
+    """
+    given = []
+    for index, row in enumerate(tried.observations):
+        if index % EPISODE == 0:
+            policy.reset()
+        given.append(policy(row))
+    policy.reset()
+    expected = tried.commands
+    if isinstance(fitting.action, DiffDrive) and fitting.description.clip:
+        expected = expected.clip(fitting.action.low, fitting.action.high)
+    differences = np.abs(np.stack(given) - expected)
+    if fitting.choices():
+        share = float((differences > TOLERANCE).any(-1).mean())
+        if share > UNDECIDED:
+            raise KdmarlError(f"{source}: the policy file decides otherwise in {share:.1%} of all cases; report it")
+        return share
+    if not (differences <= TOLERANCE * np.maximum(1, np.abs(expected))).all():
+        raise KdmarlError(f"{source}: the policy file's commands differ by {differences.max():.2g}; report it")
+    return float(differences.max())
