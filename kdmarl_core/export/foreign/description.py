@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract import (
-    ActionSpace,
     DiffDrive,
     Discrete,
     KdmarlError,
@@ -102,7 +101,7 @@ class Fitting(msgspec.Struct, frozen=True):
     """names the description's file in errors"""
     description: Description
     robot: RobotType
-    action: ActionSpace
+    action: DiffDrive | Discrete
 
     def manifest(self, name: str, states: list[RecurrentState], provenance: Provenance) -> Manifest:
         """The manifest of a policy file; ``name`` is for one that the description gives none."""

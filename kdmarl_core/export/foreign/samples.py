@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdmarl_core.contract import ActionSpace, DiffDrive, Readings, Scan, Term, history_length, observe
+from kdmarl_core.contract import DiffDrive, Discrete, Readings, Scan, Term, history_length, observe
 from kdmarl_core.contract.simulator_terms import Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors
@@ -18,14 +18,14 @@ BEAMS_PER_ARC = 30
 
 
 def random_observations(
-    terms: Sequence[Term], action: ActionSpace, count: int, random: np.random.Generator
+    terms: Sequence[Term], action: DiffDrive | Discrete, count: int, random: np.random.Generator
 ) -> np.ndarray:
     """Observations of ``count`` robots that have nothing to do with each other, (count, O) float32."""
     history = tuple(_readings(terms, action, count, random) for _ in range(min(1, history_length(terms))))
     return observe(terms, _readings(terms, action, count, random)._replace(history=history))
 
 
-def _readings(terms: Sequence[Term], action: ActionSpace, count: int, random: np.random.Generator) -> Readings:
+def _readings(terms: Sequence[Term], action: DiffDrive | Discrete, count: int, random: np.random.Generator) -> Readings:
     previous = max((term.count for term in terms if isinstance(term, PreviousAction)), default=2)
     ring = max((term.count for term in terms if isinstance(term, RangeSensors)), default=1)
     vector = max((term.size for term in terms if isinstance(term, Vector)), default=1)
@@ -45,7 +45,7 @@ def _readings(terms: Sequence[Term], action: ActionSpace, count: int, random: np
     )
 
 
-def _previous(action: ActionSpace, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+def _previous(action: DiffDrive | Discrete, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
     if isinstance(action, DiffDrive):
         return random.uniform(action.low, action.high, shape)
     return random.integers(0, action.n, shape)
