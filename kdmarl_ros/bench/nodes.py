@@ -32,7 +32,7 @@ from kdmarl_ros.bench.body import Answers, Bodies, match
 from kdmarl_ros.bench.simulation import Onlooker, on_a_circle
 from kdmarl_ros.bench.usage import Memory, cpu_seconds, memory
 from kdmarl_ros.swarm.options import Processes, Simulator
-from kdmarl_ros.swarm.plan import PACKAGE, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan
 from kdmarl_ros.swarm.supervisor import command
 
 SETTLE = 2.0
@@ -158,7 +158,7 @@ def _cases(swarm: Swarm, size: int) -> list[Case]:
 
 
 def _bare(*policy: str) -> Commands:
-    return lambda robots, _: [[sys.executable, "-m", f"{PACKAGE}.bare_node", robot, *policy] for robot in robots]
+    return lambda robots, _: [[sys.executable, "-m", "kdmarl_ros.bench.bare_node", robot, *policy] for robot in robots]
 
 
 def _ours(swarm: Swarm, processes: Processes, trigger: str) -> Commands:

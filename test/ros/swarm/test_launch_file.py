@@ -14,7 +14,7 @@ import yaml
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.swarm.options import Processes, Simulator
-from kdmarl_ros.swarm.plan import PACKAGE, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.plan import MODULES, PACKAGE, load_checked_swarm, make_plan
 from node_process import python_process
 from sim_support import CROSSING, robot, write_swarm
 from support import REPOSITORY
@@ -207,7 +207,7 @@ def test_what_it_plans_runs_and_reaches_the_bars(nodes, started, tmp_path, proce
     judge, *others = nodes(swarm=str(path), processes=processes, output=str(tmp_path / "out"), **JUDGED)
     with ExitStack() as stack, open(tmp_path / "log", "w+") as log:
         running = [
-            stack.enter_context(python_process(["-m", f"{node.package}.{node.cmd[0]}", *node.cmd[1:]], log))
+            stack.enter_context(python_process(["-m", MODULES[node.cmd[0]], *node.cmd[1:]], log))
             for node in (judge, *others)
         ]
         try:
