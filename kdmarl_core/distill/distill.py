@@ -122,16 +122,18 @@ def distill(
     ``origin`` says what task, expert and seed these are, so that the students are not taken for others.
 
     Raises:
-        KdmarlError: a type has no student, a loss is not finite, or a file cannot be written; students of an earlier
-            distillation stay.
+        KdmarlError: a type has no student, the expert lacks what a term needs (see :func:`check`), a loss is not
+            finite, or a file cannot be written; students of an earlier distillation stay.
     """
+    check(config, expert, critics)
     torch.manual_seed(seed)
     env = make_env(config.envs)
     env.reset(seed)
     env.desynchronize()
     students = make_students(config, env.groups)
     structure = Structure(expert, students, config.loss, seed)
-    sketches = structure.sketches(expert.features(observe(env, expert.view)))
+    seen = observe(env, expert.view)
+    sketches = structure.sketches(expert.features(seen)) if config.loss.of_features else None
     memory = Memory(students, env)
     stores = {group.name: Aggregate(config.capacity) for group in env.groups}
     optimizer = torch.optim.Adam(structure.parameters(), lr=config.learning_rate)
@@ -170,6 +172,31 @@ def distill(
             progress.advance(bar)
     checkpoint.save(folder / CHECKPOINT, {"students": students}, None, _facts(config, origin), {})
     return students
+
+
+def check(config: DistillConfig, expert: TeamPolicy, critics: nn.ModuleDict) -> None:
+    """See that an expert has what its students are to learn from.
+
+    Args:
+        config: how they are distilled.
+        expert: of the team; types whose actions it gives are those of its ``heads``.
+        critics: group → critic.
+
+    Raises:
+        KdmarlError: it has no features, and relations or roles have a weight; or a critic is missing, and students are
+            to be polished.
+    """
+    for term in () if expert.has_features else config.loss.of_features:
+        raise KdmarlError(
+            f"distill.loss.{term} is {getattr(config.loss, term):g}, and this expert, which kdmarl did not train, has "
+            "no features to learn from; set it to 0"
+        )
+    missing = [name for name in expert.heads if name not in critics]
+    if config.polish.rounds and missing:
+        raise KdmarlError(
+            f"distill.polish.rounds is {config.polish.rounds}, and the expert has no critic of '{missing[0]}' to judge "
+            "students by; give critics (kdmarl_core.expert.critics.fit_critics makes them), or set it to 0"
+        )
 
 
 def load_students(
