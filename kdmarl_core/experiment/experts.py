@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from torch import nn
 
+from kdmarl_core.contract.writing import writing
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert import checkpoint
@@ -44,7 +45,8 @@ def prepare(experiment: Experiment, folder: Path, resume: bool = True) -> TeamPo
     env = experiment.env(1)
     expert = load_foreign(how, env, experiment.folder)
     if not resume:
-        (folder / fitting.CHECKPOINT).unlink(missing_ok=True)
+        with writing(folder / fitting.CHECKPOINT):
+            (folder / fitting.CHECKPOINT).unlink(missing_ok=True)
     _critics(experiment, how, expert, env, folder)
     return expert
 

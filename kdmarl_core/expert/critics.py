@@ -27,7 +27,7 @@ CHECKPOINT = "critics.safetensors"
 FINAL_RATE = 0.1
 """Share of the learning rate that is left at the end of its linear decay."""
 MAX_GRAD_NORM = 1.0
-LONGEST = 500
+LONGEST = 200
 """Steps in which the explained variance is measured, at most."""
 
 

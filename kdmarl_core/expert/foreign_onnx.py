@@ -108,7 +108,7 @@ class OnnxModel:
             if self._many:
                 found = self._session.run([self._output], {self._name: rows})[0]
             else:
-                each = [row.reshape(self._shape) for row in rows]
+                each = [row.reshape(1, -1) if len(self._shape) == 2 else row for row in rows]
                 found = np.concatenate([self._session.run([self._output], {self._name: row})[0] for row in each])
         except Exception as error:  # the engine has many error types of its own
             raise KdmarlError(f"{self.path}: fails ({first_line(error)}); export it again") from None

@@ -100,8 +100,9 @@ def test_critics_are_fitted_once_and_students_are_of_one_expert(spread, tmp_path
 def test_a_controller_of_robots(tmp_path, capsys):
     (tmp_path / "controllers_of_a_test.py").write_text(CONTROLLER)
     shutil.copy(REPOSITORY / "config/robots.yaml", tmp_path)
-    task = yaml.safe_load((REPOSITORY / "config/navigation.yaml").read_text())["task"] | {"max_steps": 20}
-    students = {name: {"hidden": [8]} for name in ("scout", "carrier", "mini")}
+    task = yaml.safe_load((REPOSITORY / "config/navigation.yaml").read_text())["task"]
+    task |= {"team": {"scout": 2}, "max_steps": 20}
+    students = {"scout": {"hidden": [8]}}
     path = written(
         tmp_path,
         task=task,
@@ -113,7 +114,7 @@ def test_a_controller_of_robots(tmp_path, capsys):
     assert "expert controllers_of_a_test:ToGoal: nothing to train" in out
     assert "MACs than the expert" not in out
     assert not (tmp_path / "run/expert/critics.safetensors").exists()
-    policy = Policy.load(tmp_path / "models/navigation_mini.onnx")
+    policy = Policy.load(tmp_path / "models/navigation_scout.onnx")
     assert policy.manifest.results.expert_macs is None
     app(["inspect", str(policy.path)], standalone_mode=False)
     out = capsys.readouterr().out
