@@ -174,23 +174,26 @@ def distill(
     return students
 
 
-def check(config: DistillConfig, expert: TeamPolicy, critics: nn.ModuleDict) -> None:
-    """See that an expert has what its students are to learn from.
-
-    Args:
-        config: how they are distilled.
-        expert: of the team; types whose actions it gives are those of its ``heads``.
-        critics: group → critic.
+def check_features(config: DistillConfig, expert: TeamPolicy) -> None:
+    """See that an expert has features if students are to learn from them.
 
     Raises:
-        KdmarlError: it has no features, and relations or roles have a weight; or a critic is missing, and students are
-            to be polished.
+        KdmarlError: it has none, and relations or roles have a weight.
     """
     for term in () if expert.has_features else config.loss.of_features:
         raise KdmarlError(
             f"distill.loss.{term} is {getattr(config.loss, term):g}, and this expert, which kdmarl did not train, has "
             "no features to learn from; set it to 0"
         )
+
+
+def check(config: DistillConfig, expert: TeamPolicy, critics: nn.ModuleDict) -> None:
+    """See that an expert has what its students are to learn from; ``critics`` are by group.
+
+    Raises:
+        KdmarlError: as :func:`check_features`, or a critic is missing, and students are to be polished.
+    """
+    check_features(config, expert)
     missing = [name for name in expert.heads if name not in critics]
     if config.polish.rounds and missing:
         raise KdmarlError(

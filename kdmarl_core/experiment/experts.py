@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import nn
 
 from kdmarl_core.contract.writing import writing
+from kdmarl_core.distill.distill import check_features
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert import checkpoint
@@ -91,6 +92,7 @@ def _critics(
     experiment: Experiment, how: ForeignConfig, expert: TeamPolicy, env: BatchedEnv, folder: Path
 ) -> nn.ModuleDict:
     """The critics of an expert from elsewhere: its own, those in ``folder``, or new ones that are kept there."""
+    check_features(experiment.distill, expert)
     if isinstance(own := getattr(expert, "critics", None), nn.ModuleDict):
         return own.eval()
     if not experiment.distill.polish.rounds:

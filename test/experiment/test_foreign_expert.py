@@ -137,7 +137,7 @@ def test_objects_from_python(tmp_path):
 
 def test_terms_of_features_are_refused_before_any_work(spread, tmp_path):
     for term in ("relation", "role"):
-        experiment = Experiment.load(spread, [f"distill.loss.{term}=0.1", "distill.polish.rounds=0"])
+        experiment = Experiment.load(spread, [f"distill.loss.{term}=0.1"])
         with pytest.raises(KdmarlError, match=f"distill.loss.{term} is 0.1, and this expert, .*, has no features"):
             distill(experiment, tmp_path / "run")
     assert not (tmp_path / "run").exists()
