@@ -140,3 +140,25 @@ def _seeking_weights(manifest: Manifest) -> np.ndarray:
             weights[start + 1, 1] = 1.5
         start += term.size
     return weights
+
+
+def write_linear(path, weights, rows="batch", outputs=("command",), inputs=("observation",)):
+    """Write an ONNX file that is no policy file, of one linear layer (O, A), and return its path."""
+    size, wide = weights.shape
+    dims = [size] if rows is None else [rows, size]
+    out = [wide] if rows is None else [rows, wide]
+    nodes = [helper.make_node("MatMul", [inputs[0], "weights"], [outputs[0]])]
+    nodes += [helper.make_node("Identity", [outputs[0]], [name]) for name in outputs[1:]]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "brought",
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dims) for name in inputs],
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, out) for name in outputs],
+            [numpy_helper.from_array(weights.astype(np.float32), "weights")],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path.write_bytes(model.SerializeToString())
+    return path

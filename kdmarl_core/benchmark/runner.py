@@ -15,12 +15,12 @@ from rich.table import Table
 
 from kdmarl_core.benchmark import ledger
 from kdmarl_core.benchmark.ledger import TEAM, Cost, Ledger, Means, Row, Still
-from kdmarl_core.benchmark.suite import Unit, key, load_suite, select, units
+from kdmarl_core.benchmark.suite import Unit, expert_macs, key, load_suite, select, units
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.writing import replacing, writing
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.experiment import stages
+from kdmarl_core.experiment import experts, stages
 from kdmarl_core.experiment.provenance import RESULTS, commit
 from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.policies import DecentralizedPolicy, greedy
@@ -171,7 +171,7 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
     written = write_policies(policies, made, folder / "models", env, experiment.seed)
     files = {name: Policy.load(each.path) for name, each in written.items()}
     figures = _play(unit, episodes.PolicyFiles(files))
-    macs = stage_1.untrained(experiment.expert, env.groups).macs
+    macs = expert_macs(experiment, env)
     return Row(
         task=unit.task,
         method=unit.method,
@@ -184,7 +184,7 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
         expert=references.expert,
         random=references.random,
         types={group.name: list(range(group.agents.start, group.agents.stop)) for group in env.groups},
-        costs={name: _cost(file, macs(name)) for name, file in files.items()},
+        costs={name: _cost(file, macs[name]) for name, file in files.items()},
         env_steps=unit.env_steps,
         seconds={
             "expert": references.seconds,
@@ -201,10 +201,9 @@ def _references(unit: Unit, runs: Path) -> References:
     path = folder / f"references_{key({'evaluate': unit.measured})}.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=References)
-    seen = experiment.facts(*experiment.expert.views)
-    expert = stage_1.train(experiment.expert, experiment.env, folder, experiment.seed, task=seen).eval()
+    expert = experts.prepare(experiment, folder)
     references = References(
-        seconds=stage_1.seconds(folder),
+        seconds=experts.seconds(folder),
         expert=_play(unit, greedy(expert)),
         random=_play(unit, episodes.random_commands(experiment.evaluate.seed)),
     )

@@ -16,11 +16,13 @@ from kdmarl_core.contract.files import load_yaml
 from kdmarl_core.distill.distill import make_students
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.errors import did_you_mean, naming
+from kdmarl_core.experiment import experts
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.expert import fingerprint
 from kdmarl_core.expert.fingerprint import Facts
+from kdmarl_core.expert.foreign import ForeignConfig
 from kdmarl_core.expert.networks import Activation, Actor, NetworkConfig
-from kdmarl_core.expert.train import ExpertConfig, expert_facts, untrained
+from kdmarl_core.expert.train import ExpertConfig, expert_facts
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -176,6 +178,8 @@ class Unit(NamedTuple):
             learnt = expert_facts(self.alone, self.seed, experiment.facts(*self.alone.views))
         else:
             learnt = {**experiment.distill.facts, "sees": experiment.facts(STUDENT)}
+            if isinstance(experiment.expert, ForeignConfig) and experiment.distill.polish.rounds:
+                learnt["critics"] = experiment.critics_origin(experiment.expert)
         return {**self.references, "learnt": learnt}
 
     @property
@@ -250,12 +254,18 @@ def _plan(
     students = {
         name: msgspec.structs.replace(network, **given) for name, network in experiment.distill.students.items()
     }
-    if method.ratio:
-        students = _sized(experiment.expert, students, env, method.ratio)
+    if method.ratio or isinstance(experiment.expert, ForeignConfig):
+        macs = expert_macs(experiment, env)
+        students = _sized(macs, students, env, method.ratio) if method.ratio else students
     experiment = experiment.replace(distill=_with(experiment.distill, students=students))
     if method.stage == "distill":
         return experiment, None
     expert = experiment.expert
+    if isinstance(expert, ForeignConfig):
+        raise KdmarlError(
+            f"stage is {method.stage}, which trains policies as their expert was trained, and {expert.named} was not "
+            "trained by kdmarl; leave the method out"
+        )
     actors = {group.name: expert.actors.get(group.name, expert.actor) for group in env.groups}
     sizes = _exploring(experiment.distill.students, actors) if method.stage == "scratch" else actors
     if any(size.memory for size in sizes.values()):
@@ -291,15 +301,32 @@ def _exploring(students: dict[str, NetworkConfig], actors: dict[str, NetworkConf
     }
 
 
+def expert_macs(experiment: Experiment, env: BatchedEnv) -> dict[str, int]:
+    """Type → MACs of its expert, which the students' are compared with.
+
+    Raises:
+        KdmarlError: they are not known.
+    """
+    expert, costs = experts.untrained(experiment, env), {}
+    for group in env.groups:
+        macs = expert.macs(group.name)
+        if macs is None:
+            raise KdmarlError(
+                f"a benchmark compares MACs, and those of the expert {experiment.expert.described(group.name)} are not "
+                "known; kdmarl evaluate measures its students"
+            )
+        costs[group.name] = macs
+    return costs
+
+
 def _sized(
-    config: ExpertConfig, students: dict[str, NetworkConfig], env: BatchedEnv, ratio: float
+    macs: dict[str, int], students: dict[str, NetworkConfig], env: BatchedEnv, ratio: float
 ) -> dict[str, NetworkConfig]:
-    """The ``students`` in widths that need ``ratio`` times fewer MACs than the expert of ``config``."""
-    expert = untrained(config, env.groups)
+    """The ``students`` in widths that need ``ratio`` times fewer MACs than their experts' ``macs``."""
     sizes = {}
     for group in env.groups:
         given, seen = students[group.name], observation_size(group.observation[STUDENT])
-        limit = expert.macs(group.name) / ratio
+        limit = macs[group.name] / ratio
         for width in itertools.count(1):
             wider = msgspec.structs.replace(given, hidden=(width,) if given.memory else (width, width))
             if Actor(seen, group.action, wider).macs > limit:

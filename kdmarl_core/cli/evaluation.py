@@ -41,8 +41,9 @@ def show(
         )
     if record:
         for name, policy in found.policies.items():
-            fewer = found.macs["expert"][name] / found.macs["students"][name]
-            Console().print(f"{policy.path}: results recorded; {fewer:.1f}x fewer MACs than the expert")
+            expert, own = found.macs["expert"][name], found.macs["students"][name]
+            fewer = f"; {expert / own:.1f}x fewer MACs than the expert" if expert is not None and own else ""
+            Console().print(f"{policy.path}: results recorded{fewer}")
 
 
 def _print(rows: list[Row], title: str) -> None:

@@ -91,10 +91,16 @@ def _results(results: Results) -> list[tuple[str, str]]:
             f"{_estimate(results.return_)}; expert {results.expert_return:.2f}, random {results.random_return:.2f}",
         ),
         ("retention", _estimate(results.retention) if results.retention else "none: the expert was as good as random"),
-        ("MACs", f"{results.macs}, {results.expert_macs / max(results.macs, 1):.1f}x fewer than the expert's"),
+        ("MACs", f"{results.macs}{_fewer(results)}"),
         ("size", f"{results.parameters} parameters, {results.bytes} bytes of weights"),
         ("latency", f"{results.latency * 1e6:.0f} us on {results.cpu}"),
     ]
+
+
+def _fewer(results: Results) -> str:
+    if results.expert_macs is None:
+        return ""
+    return f", {results.expert_macs / max(results.macs, 1):.1f}x fewer than the expert's"
 
 
 def terms_words(manifest: Manifest) -> str:

@@ -10,6 +10,8 @@ from kdmarl_core.contract import Discrete, load_robot_types
 from kdmarl_core.distill.capacity import Cost, amount
 from kdmarl_core.experiment import stages
 from kdmarl_core.experiment.experiment import Experiment
+from kdmarl_core.expert.critics import CHECKPOINT
+from kdmarl_core.expert.foreign import ForeignConfig
 from kdmarl_core.export import onnx_export
 from kdmarl_core.runtime import read_manifest
 
@@ -18,7 +20,13 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
     """Train the expert; errors as :func:`kdmarl_core.experiment.stages.train`."""
     experiment = Experiment.load(config, overrides)
     stages.train(experiment, output, resume=not fresh)
-    Console().print(f"expert written to {experiment.run_folder(output) / stages.EXPERT_FOLDER}")
+    folder, expert = experiment.run_folder(output) / stages.EXPERT_FOLDER, experiment.expert
+    told = f"expert written to {folder}"
+    if isinstance(expert, ForeignConfig):
+        critics = folder / CHECKPOINT
+        nothing = f"expert {expert.named}: nothing to train or to fit; distill it"
+        told = f"critics written to {critics}" if critics.exists() else nothing
+    Console().print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def distill(config: Path, overrides: list[str], output: Path | None) -> None:

@@ -111,7 +111,8 @@ class Results(_Part, frozen=True, kw_only=True):
     retention: Interval | None = None
     """(return − random) / (expert − random); None where the expert was no better than random commands"""
     macs: Whole
-    expert_macs: Whole
+    expert_macs: Whole | None
+    """None where they are not known"""
     parameters: Whole
     bytes: Whole
     """of the weights"""

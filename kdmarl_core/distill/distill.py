@@ -122,20 +122,20 @@ def distill(
     ``origin`` says what task, expert and seed these are, so that the students are not taken for others.
 
     Raises:
-        KdmarlError: a type has no student, a loss is not finite, or a file cannot be written; students of an earlier
-            distillation stay.
+        KdmarlError: a type has no student, the expert lacks what a term needs (see :func:`check`), a loss is not
+            finite, or a file cannot be written; students of an earlier distillation stay.
     """
+    check(config, expert, critics)
     torch.manual_seed(seed)
     env = make_env(config.envs)
     env.reset(seed)
     env.desynchronize()
     students = make_students(config, env.groups)
     structure = Structure(expert, students, config.loss, seed)
-    sketches = structure.sketches(expert.features(observe(env, expert.view)))
+    sketches = structure.sketches(expert.features(observe(env, expert.view)) if config.loss.of_features else {})
     memory = Memory(students, env)
     stores = {group.name: Aggregate(config.capacity) for group in env.groups}
-    optimizer = torch.optim.Adam(structure.parameters(), lr=config.learning_rate)
-    log = Rows(folder, 0)
+    optimizer, log = torch.optim.Adam(structure.parameters(), lr=config.learning_rate), Rows(folder, 0)
     handover = max(config.handover * config.rounds, 1e-9)
     with progress_bar() as progress:
         bar = progress.add_task("students", total=config.rounds + 1 + config.polish.rounds, figures="")
@@ -176,6 +176,34 @@ def _polished(polisher: Polisher, config: DistillConfig, folder: Path) -> Iterat
         with naming(f"{folder}: round {number}"):
             figures = polisher.round(round_)
         yield {"round": number, **figures, "seconds/polish": time.perf_counter() - started}
+
+
+def check_features(config: DistillConfig, expert: TeamPolicy) -> None:
+    """See that an expert has features if students are to learn from them.
+
+    Raises:
+        KdmarlError: it has none, and relations or roles have a weight.
+    """
+    for term in () if expert.has_features else config.loss.of_features:
+        raise KdmarlError(
+            f"distill.loss.{term} is {getattr(config.loss, term):g}, and this expert, which kdmarl did not train, has "
+            "no features to learn from; set it to 0"
+        )
+
+
+def check(config: DistillConfig, expert: TeamPolicy, critics: nn.ModuleDict) -> None:
+    """See that an expert has what its students are to learn from; ``critics`` are by group.
+
+    Raises:
+        KdmarlError: as :func:`check_features`, or a critic is missing, and students are to be polished.
+    """
+    check_features(config, expert)
+    missing = [name for name in expert.heads if name not in critics]
+    if config.polish.rounds and missing:
+        raise KdmarlError(
+            f"distill.polish.rounds is {config.polish.rounds}, and the expert has no critic of '{missing[0]}' to judge "
+            "students by; give critics (kdmarl_core.expert.critics.fit_critics makes them), or set it to 0"
+        )
 
 
 def load_students(

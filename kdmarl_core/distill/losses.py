@@ -32,6 +32,11 @@ class LossWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     imitability: NonNegative = 0.0
     """how sharply advice that cannot be followed from the student's own sensors counts less in kl and action"""
 
+    @property
+    def of_features(self) -> list[str]:
+        """The terms with a weight that are made from the expert's features."""
+        return [name for name in ("relation", "role") if getattr(self, name)]
+
     def __post_init__(self) -> None:
         if not (self.kl or self.action):
             raise ValueError("kl and action are both 0, so that nothing would be learned; give one a weight")

@@ -57,7 +57,7 @@ class Structure(nn.Module):
 
     def sketches(self, features: dict[str, Tensor]) -> dict[str, Sketch] | None:
         """Projections for the expert's ``features`` (group → (..., F)); None where no term needs them."""
-        if not (self.weights.relation or self.weights.role):
+        if not self.weights.of_features:
             return None
         return {name: Sketch(x.shape[-1], SKETCH, self._seed) for name, x in features.items()}
 

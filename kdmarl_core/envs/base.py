@@ -33,6 +33,13 @@ class Group:
         """Number of agents in the group."""
         return int(self.agents.stop - self.agents.start)
 
+    def places(self, view: str) -> list[tuple[Term, slice]]:
+        """The terms of an observation and where each lies in it."""
+        places, start = [], 0
+        for term in self.observation[view]:
+            places.append((term, slice(start, start := start + term.size)))
+        return places
+
 
 class Step(NamedTuple):
     """What one step gives."""

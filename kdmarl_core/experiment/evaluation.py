@@ -17,10 +17,12 @@ from kdmarl_core.contract.manifest import Results
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.experiment import experts
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.experiment.provenance import command_line
 from kdmarl_core.experiment.stages import EXPERT_FOLDER
 from kdmarl_core.expert import fingerprint
+from kdmarl_core.expert.foreign import ForeignConfig
 from kdmarl_core.expert.policies import TeamPolicy, greedy
 from kdmarl_core.expert.train import load_policy
 from kdmarl_core.export import onnx_export
@@ -35,8 +37,8 @@ class Evaluation(NamedTuple):
 
     policies: dict[str, Policy]
     """robot type → its policy file"""
-    macs: dict[str, dict[str, int]]
-    """team → robot type → multiply-accumulates of one decision"""
+    macs: dict[str, dict[str, int | None]]
+    """team → robot type → multiply-accumulates of one decision; None where they are not known"""
     agents: dict[str, slice]
     """robot type → its agents among all"""
     figures: dict[str, Figures]
@@ -77,8 +79,7 @@ def evaluate(
     envs = [experiment.evaluation_env(num_envs, place) for place in places]
     _check_teams(envs, swarms)
     env = envs[0]
-    task = experiment.facts(*experiment.expert.views)
-    expert = load_policy(experiment.expert, env, run / EXPERT_FOLDER, experiment.seed, task)
+    expert = experts.load_policy(experiment, env, run / EXPERT_FOLDER)
     policies = {group.name: Policy.load(experiment.policy_path(models, group.name)) for group in env.groups}
     _check_fit(policies, env)
     others = _of_others(policies, fingerprint.sha256(experiment.expert_origin))
@@ -103,10 +104,10 @@ def evaluate(
 
 def _teams(
     experiment: Experiment, env: BatchedEnv, expert: TeamPolicy, policies: dict[str, Policy], direct: Path | None
-) -> tuple[dict[str, episodes.Act], dict[str, dict[str, int]]]:
+) -> tuple[dict[str, episodes.Act], dict[str, dict[str, int | None]]]:
     """Team → how it acts, and team → type → multiply-accumulates, of those that have any."""
     acts: dict[str, episodes.Act] = {"expert": greedy(expert), "students": episodes.PolicyFiles(policies)}
-    macs = {
+    macs: dict[str, dict[str, int | None]] = {
         "expert": {name: expert.macs(name) for name in policies},
         "students": {name: onnx_export.macs(policy.path) for name, policy in policies.items()},
     }
@@ -145,6 +146,8 @@ def _directly_trained(run: Path, env: BatchedEnv, experiment: Experiment) -> Tea
             f"{given}: has no trained policy; give the --output of kdmarl train --set expert.view=student"
         )
     other = Experiment.load(path)
+    if isinstance(other.expert, ForeignConfig):
+        raise KdmarlError(f"{given}: its expert was not trained by kdmarl; give a run whose expert was")
     if other.expert.view != STUDENT:
         raise KdmarlError(f"{given}: its policy sees as the {other.expert.view}; train it with expert.view=student")
     task = experiment.facts(*other.expert.views)
@@ -185,7 +188,7 @@ def _of_others(policies: dict[str, Policy], expert: str) -> list[Path]:
 
 
 def _rows(
-    env: BatchedEnv, figures: dict[str, Figures], macs: dict[str, dict[str, int]], arenas: np.ndarray | None
+    env: BatchedEnv, figures: dict[str, Figures], macs: dict[str, dict[str, int | None]], arenas: np.ndarray | None
 ) -> list[Row]:
     """One row for each team and type, and one for the whole team; ``arenas`` as clusters of the statistics."""
     parts = [("team", slice(None)), *((group.name, group.agents) for group in env.groups)]
@@ -208,7 +211,7 @@ def _rows(
     return rows
 
 
-def _results(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed: int) -> Results:
+def _results(policy: Policy, of: dict[str, Figures], macs: dict[str, int | None], seed: int) -> Results:
     """What a policy file says of one type's figures (team → figure → (episodes, n)) and MACs (of each team)."""
     measured: Row = {}
     for key in (figure.name for figure in RECORDED):
@@ -224,7 +227,7 @@ def _results(policy: Policy, of: dict[str, Figures], macs: dict[str, int], seed:
         expert_return=float(of["expert"]["return"].mean()),
         random_return=float(of["random"]["return"].mean()),
         retention=statistics.retention(of["students"]["return"], of["expert"]["return"], of["random"]["return"]),
-        macs=macs["students"],
+        macs=onnx_export.macs(policy.path),
         expert_macs=macs["expert"],
         parameters=onnx_export.parameters(policy.path),
         bytes=onnx_export.weight_bytes(policy.path),

@@ -21,6 +21,7 @@ from kdmarl_core.envs.kinds import read_task
 from kdmarl_core.envs.task import TaskConfig
 from kdmarl_core.errors import did_you_mean
 from kdmarl_core.expert.fingerprint import Facts
+from kdmarl_core.expert.foreign import ForeignConfig
 from kdmarl_core.expert.train import ExpertConfig, expert_facts
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -36,11 +37,11 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys of an experiment file; those of ``task`` are up to its kind."""
+    """The keys of an experiment file; those of ``task`` are up to its kind, of ``expert`` up to whether ``from`` is."""
 
     task: Any
     distill: DistillConfig
-    expert: ExpertConfig = ExpertConfig()
+    expert: Any = {}
     evaluate: EvaluateConfig = EvaluateConfig()
     seed: Seed = 1
 
@@ -52,7 +53,7 @@ class Experiment:
     Attributes:
         task: what the team is to do.
         distill: how its students come about.
-        expert: how their expert is trained.
+        expert: how their expert is trained, or where it is.
         evaluate: how they are measured.
         seed: of expert and students.
         path: the file; paths in the task's keys are relative to its folder, and its name is that of the run.
@@ -63,7 +64,7 @@ class Experiment:
 
     task: TaskConfig
     distill: DistillConfig
-    expert: ExpertConfig = field(default_factory=ExpertConfig)
+    expert: ExpertConfig | ForeignConfig = field(default_factory=ExpertConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     seed: int = 1
     path: Path = Path("experiment.yaml")
@@ -72,8 +73,9 @@ class Experiment:
         if self.evaluate.seed == self.seed:
             raise ValueError(f"evaluate.seed is {self.seed}, which training sees; give another")
         known = self.task.types(self.folder)
-        for key, networks in (("distill.students", self.distill.students), ("expert.actors", self.expert.actors)):
-            for name in networks:
+        own = "expert.from" if isinstance(self.expert, ForeignConfig) else "expert.actors"
+        for key, types in (("distill.students", self.distill.students), (own, self.expert.own_types)):
+            for name in types:
                 if name not in known:
                     raise ValueError(f"{key}: unknown robot type '{name}'; {did_you_mean(name, known)}")
 
@@ -90,9 +92,12 @@ class Experiment:
             _override(data, override)
         source = f"{path} with {', '.join(overrides)}" if overrides else str(path)
         keys = convert(data, _Keys, source)
-        parts = {name: getattr(keys, name) for name in ("distill", "expert", "evaluate", "seed")}
+        parts = {name: getattr(keys, name) for name in ("distill", "evaluate", "seed")}
+        foreign = isinstance(keys.expert, dict) and "from" in keys.expert
+        of: type[ForeignConfig | ExpertConfig] = ForeignConfig if foreign else ExpertConfig
+        expert = convert(keys.expert, of, source, at="$.expert")
         try:
-            return cls(task=read_task(keys.task, source, path.parent), path=path, **parts)
+            return cls(task=read_task(keys.task, source, path.parent), expert=expert, path=path, **parts)
         except ValueError as error:
             raise KdmarlError(f"{source}: $: {error}") from None
 
@@ -150,12 +155,21 @@ class Experiment:
 
     @property
     def expert_origin(self) -> Facts:
-        """What the expert depends on; errors as :meth:`facts`."""
+        """What the expert depends on; errors as :meth:`facts`, or a file of the expert is missing."""
+        if isinstance(self.expert, ForeignConfig):  # no seed changes it
+            return {"expert": self.expert.facts(self.folder), "task": self.facts(*self.expert.views)}
         return expert_facts(self.expert, self.seed, self.facts(*self.expert.views))
+
+    def critics_origin(self, expert: ForeignConfig) -> Facts:
+        """What critics depend on that are fitted to an expert from elsewhere; errors as :meth:`expert_origin`."""
+        return {**self.expert_origin, "critics": msgspec.to_builtins(expert.critics), "seed": self.seed}
 
     @property
     def students_origin(self) -> Facts:
-        """What students depend on beside their own configuration; errors as :meth:`facts`."""
+        """What students depend on beside their own configuration; errors as :meth:`expert_origin`."""
+        if isinstance(self.expert, ForeignConfig):
+            origin = self.critics_origin(self.expert) if self.distill.polish.rounds else self.expert_origin
+            return {**origin, "seed": self.seed, "task": self.facts(STUDENT, self.expert.view)}
         return expert_facts(self.expert, self.seed, self.facts(STUDENT, self.expert.view))
 
     def run_folder(self, output: Path | None = None) -> Path:

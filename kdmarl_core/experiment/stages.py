@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
@@ -16,10 +17,10 @@ from kdmarl_core.contract.manifest import Provenance
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.distill import distill as stage_2
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
+from kdmarl_core.experiment import experts
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.experiment.provenance import commit
-from kdmarl_core.expert import fingerprint
-from kdmarl_core.expert import train as stage_1
+from kdmarl_core.expert import fingerprint, foreign
 from kdmarl_core.expert.policies import DecentralizedPolicy, TeamPolicy
 from kdmarl_core.export.policies import Written, quantize, write_policies
 
@@ -30,6 +31,8 @@ EXPERT_FOLDER, STUDENTS_FOLDER = "expert", "students"
 def train(experiment: Experiment, output: Path | None = None, resume: bool = True) -> TeamPolicy:
     """Train the expert into ``<run>/expert``, or go on from the checkpoint there.
 
+    To an expert from elsewhere critics are fitted there instead, if its students are to be polished and it has none.
+
     Args:
         experiment: of the team.
         output: folder of the run; None: ``runs/<name of the experiment's file>``.
@@ -39,20 +42,19 @@ def train(experiment: Experiment, output: Path | None = None, resume: bool = Tru
         The expert, ready to act.
 
     Raises:
-        KdmarlError: as :func:`kdmarl_core.expert.train.train`.
+        KdmarlError: as :func:`kdmarl_core.experiment.experts.prepare`.
     """
     folder = experiment.run_folder(output) / EXPERT_FOLDER
-    task = experiment.facts(*experiment.expert.views)
-    expert = stage_1.train(experiment.expert, experiment.env, folder, experiment.seed, resume, task)
+    expert = experts.prepare(experiment, folder, resume)
     with replacing(folder / "config.yaml") as scratch:
         scratch.write_text(yaml.safe_dump(experiment.data, sort_keys=False))
-    return expert.eval()
+    return expert
 
 
 def distill(
     experiment: Experiment,
     output: Path | None = None,
-    expert: TeamPolicy | None = None,
+    expert: Any = None,
     critics: nn.ModuleDict | None = None,
 ) -> DecentralizedPolicy:
     """Distil an expert into students, which are written to ``<run>/students``.
@@ -60,7 +62,9 @@ def distill(
     Args:
         experiment: of the team.
         output: folder of the run, as for :func:`train`.
-        expert: None: the one in ``<run>/expert``.
+        expert: None: the one in ``<run>/expert``, or the experiment's from elsewhere, whose critics are fitted if that
+            is not done. Or anything that :func:`kdmarl_core.expert.foreign.wrap` takes; the students' origin is then
+            still what the experiment says of its expert.
         critics: group → critic of the ``expert``; needed with it if the students are polished.
 
     Returns:
@@ -72,13 +76,14 @@ def distill(
     run = experiment.run_folder(output)
     if expert is None:
         return distilled(experiment, run / EXPERT_FOLDER, run / STUDENTS_FOLDER)
-    return _distil(experiment, expert, critics or nn.ModuleDict(), run / STUDENTS_FOLDER)
+    expert = foreign.given(expert, experiment.env(1), experiment.expert)
+    critics = critics or getattr(expert, "critics", None) or nn.ModuleDict()
+    return _distil(experiment, expert, critics, run / STUDENTS_FOLDER)
 
 
 def distilled(experiment: Experiment, expert_folder: Path, folder: Path) -> DecentralizedPolicy:
     """The students of the expert in ``expert_folder``, which are written to ``folder``; errors as :func:`distill`."""
-    task = experiment.facts(*experiment.expert.views)
-    expert, critics = stage_1.load_expert(experiment.expert, experiment.env(1), expert_folder, experiment.seed, task)
+    expert, critics = experts.load_expert(experiment, experiment.env(1), expert_folder)
     return _distil(experiment, expert, critics, folder)
 
 
@@ -140,7 +145,6 @@ def manifests(experiment: Experiment, env: BatchedEnv) -> dict[str, Manifest]:
     )
     made = {}
     for group in env.groups:
-        actor = experiment.expert.actors.get(group.name, experiment.expert.actor)
         made[group.name] = Manifest(
             name=f"{experiment.name}_{group.name}",
             task=experiment.name,
@@ -150,8 +154,6 @@ def manifests(experiment: Experiment, env: BatchedEnv) -> dict[str, Manifest]:
             control_period=env.control_period,
             goal_tolerance=getattr(experiment.task, "goal_tolerance", None),
             domain=env.domain.get(group.name),
-            provenance=msgspec.structs.replace(
-                provenance, expert=f"{experiment.expert.policy} MAPPO {list(actor.hidden)}"
-            ),
+            provenance=msgspec.structs.replace(provenance, expert=experiment.expert.described(group.name)),
         )
     return made

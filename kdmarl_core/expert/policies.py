@@ -46,6 +46,8 @@ class TeamPolicy(nn.Module):
     """Base of team policies: observations of all groups in, distributions of all groups out."""
 
     heads: dict[str, Head]
+    has_features: bool = True
+    """whether it has :meth:`features`"""
     one_space: bool = True
     """whether the features of all types come from one network, so that they can be compared"""
     memories: Mapping[str, int] = MappingProxyType({})
@@ -76,8 +78,8 @@ class TeamPolicy(nn.Module):
         """Fold observations into the running statistics."""
         raise NotImplementedError
 
-    def macs(self, group: str) -> int:
-        """Multiply-accumulates of one decision of one agent of ``group``."""
+    def macs(self, group: str) -> int | None:
+        """Multiply-accumulates of one decision of one agent of ``group``; None where they are not known."""
         raise NotImplementedError
 
     def command(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,6 +58,15 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def views(self) -> tuple[str, ...]:
         """All that is seen through in training."""
         return tuple(dict.fromkeys((self.view, self.critics_see)))
+
+    def described(self, group: str) -> str:
+        """A few words for manifests."""
+        return f"{self.policy} MAPPO {list(self.actors.get(group, self.actor).hidden)}"
+
+    @property
+    def own_types(self) -> Collection[str]:
+        """Robot types that the configuration names."""
+        return self.actors
 
     @property
     def critics_see(self) -> str:

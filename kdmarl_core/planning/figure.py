@@ -74,8 +74,10 @@ def _draw_front(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 def _draw_references(axes: Axes, report: dict[str, Any], name: str) -> None:
     returns = report["returns"]
-    axes.axhline(returns["expert"][name], color=EXPERT, lw=1, ls="--")
-    axes.plot(report["expert_macs"][name], returns["expert"][name], "*", ms=13, color=EXPERT, mew=0, label="expert")
+    macs = report["expert_macs"][name]
+    axes.axhline(returns["expert"][name], color=EXPERT, lw=1, ls="--", label="expert" if macs is None else None)
+    if macs is not None:
+        axes.plot(macs, returns["expert"][name], "*", ms=13, color=EXPERT, mew=0, label="expert")
     axes.axhline(returns["random"][name], color=RANDOM, lw=1, ls=":", label="random commands")
     if limit := report["budgets"][name].get("macs"):
         axes.axvline(limit, color="black", lw=1, ls=(0, (1, 3)), label="budget")

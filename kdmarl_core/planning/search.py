@@ -18,9 +18,9 @@ from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.halving import Rung, better_half, schedule
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.evaluate import episodes, statistics
+from kdmarl_core.experiment import experts
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.experiment.provenance import command_line
-from kdmarl_core.expert import train as stage_1
 from kdmarl_core.expert.policies import DecentralizedPolicy, greedy
 from kdmarl_core.planning.figure import save_front
 from kdmarl_core.planning.plan import Planned
@@ -51,13 +51,7 @@ class Search:
         # Of the training's side: the evaluation must find nothing that was chosen on its own episodes.
         self.seed = experiment.seed + (2 if experiment.seed + 1 == experiment.evaluate.seed else 1)
         self.env = experiment.env(min(count, ENVS))
-        self.expert, self.critics = stage_1.load_expert(
-            experiment.expert,
-            self.env,
-            self.run_folder / "expert",
-            experiment.seed,
-            experiment.facts(*experiment.expert.views),
-        )
+        self.expert, self.critics = experts.load_expert(experiment, self.env, self.run_folder / "expert")
         self.rungs = schedule(max(len(each.candidates) for each in planned), experiment.distill.rounds)
         self._references: dict[str, np.ndarray] = {}
         self._results: list[dict[str, Any]] = []

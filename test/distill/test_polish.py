@@ -134,3 +134,13 @@ def test_distillation_ends_with_it(tmp_path):
         1,
         1,
     ]
+
+
+@pytest.mark.parametrize("known", [[], ["wheeled"]])
+def test_missing_critics_are_told_before_any_work(tmp_path, known):
+    env = Echo(4)
+    expert, critics = make_policy("decentralized", env.groups, SMALL), make_critics(env, SMALL, EXPERT)
+    given = nn.ModuleDict({name: critics[name] for name in known})
+    with pytest.raises(KdmarlError, match="polish.rounds is 200, and the expert has no critic of '(chooser|wheeled)'"):
+        distill(CONFIG, expert, given, None, tmp_path / "students", seed=0)
+    assert not (tmp_path / "students").exists()
