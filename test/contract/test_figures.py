@@ -5,7 +5,7 @@ import pytest
 from kdmarl_core.contract import figures
 from kdmarl_core.contract.manifest import Interval, Results
 from kdmarl_core.evaluate import episodes
-from kdmarl_core.experiment.experiment import load_experiment, make_env
+from kdmarl_core.experiment import Experiment
 from kdmarl_core.judge.judgement import RobotResult
 from support import REPOSITORY
 
@@ -25,7 +25,7 @@ def test_policy_files_carry_the_recorded_figures_and_the_experts():
 @pytest.mark.parametrize("config", ["navigation", "coverage", "passage", "mpe_spread", "mpe_tag"])
 def test_every_figure_of_an_episode_is_in_the_table(config):
     path = REPOSITORY / "config" / f"{config}.yaml"
-    found = episodes.run(make_env(load_experiment(path, []), path, 1), episodes.random_commands(0), 1, 0)
+    found = episodes.run(Experiment.load(path).env(1), episodes.random_commands(0), 1, 0)
     assert len(found) > 1
     assert set(found) - {"return"} <= set(NAMES)
 
