@@ -29,8 +29,8 @@ __all__ = [
     "change",
     "current",
     "load",
+    "outdated",
     "save",
-    "strangers",
 ]
 
 SCHEMA_VERSION = 1
@@ -139,7 +139,7 @@ def change(path: Path, title: str, how: Callable[[Ledger], Ledger]) -> None:
             save(how(load(path, title)), path)
 
 
-def strangers(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, str]:
+def outdated(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, str]:
     """Units that were measured against other figures of expert or random commands than newer ones.
 
     An expert that is trained again by changed code is another, though its settings are the same.
@@ -169,16 +169,16 @@ def _alike(one: Means, two: Means) -> bool:
 
 
 def current(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, Row]:
-    """Name → each unit that counts: it depends on what it would now, and is not one of :func:`strangers`.
+    """Name → each unit that counts: it depends on what it would now, and is not one of :func:`outdated`.
 
     Args:
         ledger: with units.
-        keys: as for :func:`strangers`; the units come in their order.
-        references: as for :func:`strangers`.
+        keys: as for :func:`outdated`; the units come in their order.
+        references: as for :func:`outdated`.
     """
-    strange = strangers(ledger, keys, references)
+    old = outdated(ledger, keys, references)
     known = {unit.name: unit for unit in ledger.units if keys.get(unit.name) == unit.sha256}
-    return {name: known[name] for name in keys if name in known and name not in strange}
+    return {name: known[name] for name in keys if name in known and name not in old}
 
 
 def aggregated(
@@ -194,8 +194,8 @@ def aggregated(
         ledger: with units; those that are not :func:`current`, or have no retention, stay and do not count.
         notes: as in the ledger; methods stand in the order of ``methods``.
         about: as in the ledger.
-        keys: as for :func:`strangers`; tasks stand in their order.
-        references: as for :func:`strangers`.
+        keys: as for :func:`outdated`; tasks stand in their order.
+        references: as for :func:`outdated`.
     """
     counting = list(current(ledger, keys, references).values())
     tasks = list(dict.fromkeys(name.partition("/")[0] for name in keys))

@@ -65,7 +65,7 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     references = {unit.name: key(unit.references) for unit in everything}
     missing = _missing(chosen, book, keys, references)
     _print_costs(chosen, missing, book, runs)
-    _print_strangers(book, keys, references)
+    _print_outdated(book, keys, references)
     if dry_run:
         return
     failed = _do(missing, keys, references, path, results, suite.title, runs)
@@ -84,7 +84,7 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
         return msgspec.structs.replace(book, bars=bars, leads=leads)
 
     ledger.change(results, suite.title, anew)
-    _print_strangers(ledger.load(results), keys, references)
+    _print_outdated(ledger.load(results), keys, references)
     if failed:
         raise KdmarlError(f"{len(failed)} of {len(missing)} units have failed: {', '.join(failed)}; see above for why")
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
@@ -260,7 +260,7 @@ def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Pa
     Console().print(f"about {total:.0f} minutes{' and what has not been measured yet' if unknown else ''}")
 
 
-def _print_strangers(book: Ledger, keys: dict[str, str], references: dict[str, str]) -> None:
+def _print_outdated(book: Ledger, keys: dict[str, str], references: dict[str, str]) -> None:
     """Which units are left out of the page, and why."""
     known = {unit.name: unit for unit in book.units}
     for unit in known.values():
@@ -272,7 +272,7 @@ def _print_strangers(book: Ledger, keys: dict[str, str], references: dict[str, s
                 soft_wrap=True,
                 markup=False,
             )
-    for name, newest in ledger.strangers(book, keys, references).items():
+    for name, newest in ledger.outdated(book, keys, references).items():
         own, other = (known[each] for each in (name, newest))
         returns = [f"{unit.mean(who, 'return', TEAM):.3f}" for unit in (own, other) for who in ("expert", "random")]
         Console().print(

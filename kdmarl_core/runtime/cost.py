@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from kdmarl_core.errors import KdmarlError
 from kdmarl_core.runtime.onnx_file import Node, OnnxFile
-from kdmarl_core.runtime.wire import field
+from kdmarl_core.runtime.protobuf import field
 
 MAX_WORK = 2**24
 """Multiply-adds and elements read or written in one run, all nodes together. The largest policy of 32-bit weights that

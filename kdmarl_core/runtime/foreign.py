@@ -1,14 +1,14 @@
 """Say what an ONNX file is that was not made by kdmarl.
 
 Networks of other projects are refused, and the first rule that they break, such as an opset, says little to whoever
-brought one. All is read from untrusted bytes: bounded as in :mod:`~kdmarl_core.runtime.wire`, and told in short pieces.
+brought one. All is read from untrusted bytes: bounded as in :mod:`~kdmarl_core.runtime.protobuf`, and told in short pieces.
 """
 
 from __future__ import annotations
 
 from kdmarl_core.contract.manifest import METADATA_KEY
 from kdmarl_core.runtime.onnx_file import DTYPES
-from kdmarl_core.runtime.wire import Budget, WireError, split
+from kdmarl_core.runtime.protobuf import Budget, WireError, split
 
 MAX_LETTERS = 40
 """Shown of a name."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdmarl_core.errors import KdmarlError
-from kdmarl_core.runtime.wire import Budget, Message, WireError
+from kdmarl_core.runtime.protobuf import Budget, Message, WireError
 
 OPSETS = range(13, 24)
 """Versions of the default operator set that are accepted."""

@@ -34,14 +34,14 @@ def test_units_that_met_another_expert_do_not_count():
     rounded = msgspec.structs.replace(row(method="third"), expert={"return": [10.0, 10.0, 10.0 + 1e-12]})
     book = book_of(old, rounded, row(seed=2), row(task="reference"), new)
     keys = {unit.name: "a" for unit in book.units}
-    assert ledger.strangers(book, keys, keys) == {"spread/kdmarl/1": "spread/other/1"}
+    assert ledger.outdated(book, keys, keys) == {"spread/kdmarl/1": "spread/other/1"}
     found = aggregated(book).rows
     assert {(each["task"], each["method"], *each["seeds"]) for each in found} == {
         ("spread", "kdmarl", 2), ("spread", "other", 1), ("spread", "third", 1), ("reference", "kdmarl", 1),
     }  # fmt: skip
     # Another expert is meant where a method changes what it depends on, and units that count no more tell nothing.
-    assert ledger.strangers(book, keys, keys | {"spread/kdmarl/1": "b"}) == {}
-    assert ledger.strangers(book, keys | {"spread/other/1": "b", "spread/third/1": "b"}, keys) == {}
+    assert ledger.outdated(book, keys, keys | {"spread/kdmarl/1": "b"}) == {}
+    assert ledger.outdated(book, keys | {"spread/other/1": "b", "spread/third/1": "b"}, keys) == {}
 
 
 def test_figures_without_a_value_are_none_and_no_stranger_to_themselves(tmp_path):

@@ -9,7 +9,7 @@ from kdmarl_core.contract import KdmarlError, observation_size
 from kdmarl_core.contract.files import convert
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.particle.config import ParticleConfig
-from kdmarl_core.envs.particle.official import OfficialParticle
+from kdmarl_core.envs.particle.mpe2_particle import Mpe2Particle
 from kdmarl_core.envs.particle.particle import Particle
 from kdmarl_core.envs.particle.prey import flee
 from kdmarl_core.evaluate import episodes
@@ -32,7 +32,7 @@ def make(envs=4, **task) -> Particle:
     return Particle(msgspec.convert({"kind": "particle", "scenario": SPREAD} | task, ParticleConfig), envs)
 
 
-def copy_worlds(official: OfficialParticle, env: Particle) -> None:
+def copy_worlds(official: Mpe2Particle, env: Particle) -> None:
     """Put ``env`` where mpe2 is now, at the start of an episode."""
     env.reset(0)
     for index, copy in enumerate(official.copies):
@@ -49,7 +49,7 @@ def copy_worlds(official: OfficialParticle, env: Particle) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
 def test_whole_episodes_agree_with_mpe2(case):
     env = make(**case)
-    official = OfficialParticle(env.config, env.num_envs)
+    official = Mpe2Particle(env.config, env.num_envs)
     assert official.groups == env.groups
     assert official.state_sizes == env.state_sizes
     act = episodes.random_commands(3)
@@ -76,7 +76,7 @@ def test_whole_episodes_agree_with_mpe2(case):
 
 def test_agents_in_contact_agree_with_mpe2():
     env = make(envs=3, agents=3)
-    official = OfficialParticle(env.config, 3)
+    official = Mpe2Particle(env.config, 3)
     official.reset(1)
     for copy in official.copies:
         for place, agent in enumerate(copy.unwrapped.world.agents):
@@ -115,7 +115,7 @@ def hunting(env):
 
 def test_hunts_among_obstacles_agree_with_mpe2():
     env = make(envs=30, scenario=TAG)
-    official = OfficialParticle(env.config, 30)
+    official = Mpe2Particle(env.config, 30)
     official.reset(2)
     copy_worlds(official, env)
     fastest, earned = np.zeros(4), 0.0
@@ -137,7 +137,7 @@ def test_hunts_among_obstacles_agree_with_mpe2():
 def test_limited_views_are_those_of_mpe2_itself():
     limits = {"neighbors": 2, "landmarks": 3}
     config = make(agents=4, observations={"student": limits}).config
-    official = OfficialParticle(config, 1)
+    official = Mpe2Particle(config, 1)
     official.reset(9)
     real = simple_spread_v3.parallel_env(N=4, num_agent_neighbors=2, num_landmark_neighbors=3)
     real.reset(seed=9)
@@ -156,7 +156,7 @@ def test_limited_views_are_those_of_mpe2_itself():
 
 @pytest.mark.parametrize("scenario", [SPREAD, SPEAKER, REFERENCE, TAG])
 def test_episodes_start_as_in_mpe2(scenario):
-    env, official = make(1000, scenario=scenario), OfficialParticle(make(scenario=scenario).config, 1)
+    env, official = make(1000, scenario=scenario), Mpe2Particle(make(scenario=scenario).config, 1)
     starts = []
     for seed in range(1000):
         official.reset(seed)

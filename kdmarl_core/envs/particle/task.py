@@ -21,6 +21,8 @@ class ParticleTask(ParticleConfig, frozen=True, forbid_unknown_fields=True, kw_o
     def evaluation_env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
         """The same task in mpe2."""
         self.refuse_swarm(swarm)
-        from kdmarl_core.envs.particle.official import OfficialParticle  # only measuring needs mpe2, and pygame with it
+        from kdmarl_core.envs.particle.mpe2_particle import (
+            Mpe2Particle,  # only measuring needs mpe2, and pygame with it
+        )
 
-        return OfficialParticle(self, num_envs)
+        return Mpe2Particle(self, num_envs)

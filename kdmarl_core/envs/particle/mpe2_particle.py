@@ -28,7 +28,7 @@ MODULES = {
 }
 
 
-class OfficialParticle(PettingZooEnv):
+class Mpe2Particle(PettingZooEnv):
     """B copies of a task of mpe2, with the groups, observations and figures of :class:`Particle`.
 
     A view that does not see everything is built by mpe2's own options in simple_spread and simple_tag; elsewhere it has
