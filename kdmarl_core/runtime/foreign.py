@@ -1,7 +1,8 @@
 """Say what an ONNX file is that was not made by kdmarl.
 
 Networks of other projects are refused, and the first rule that they break, such as an opset, says little to whoever
-brought one. All is read from untrusted bytes: bounded as in :mod:`~kdmarl_core.runtime.protobuf`, and told in short pieces.
+brought one. All is read from untrusted bytes: bounded as in :mod:`~kdmarl_core.runtime.protobuf`, and shown in short
+pieces.
 """
 
 from __future__ import annotations
