@@ -213,7 +213,7 @@ def test_cycles_that_do_not_come_stop_the_robot_and_are_started_again(run):
     assert run(until=lambda: commands)
     loop._timer.cancel()
     assert run(until=lambda: loop.standing)
-    assert commands[-1][0] - commands[-2][0] == pytest.approx(0.275, abs=0.055)  # the timeout and a period or two
+    assert commands[-1][0] - commands[-2][0] > 0.2  # the timeout; test/faults measures how soon after it
     assert run(until=lambda: not loop.standing)
     assert diagnostics.stops == {Cause.DEADLINE: 1}
     loop.stop()
