@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(KdmarlError, match="unknown scenario '3s3z'; did you mean"):
         Experiment.load(STALKERS, ["task.scenario=3s3z"])
     experiment = Experiment.load(STALKERS)
-    with pytest.raises(KdmarlError, match="test_swarm.yaml: places robots, and task 2s3z has none"):
+    with pytest.raises(KdmarlError, match="test_swarm.yaml: places robots, and task smax_2s3z has none"):
         experiment.env(1, make_swarm([robot()]))
 
 
