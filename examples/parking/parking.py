@@ -14,7 +14,7 @@ TRIES = 1000
 
 
 class ParkingConfig(GoalsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys under ``task``, beside those of every robots task."""
+    """The keys under ``task``, next to those of every robots task."""
 
     bay: float = 1.0
     """width of a bay [m]"""

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kdmarl_core.contract import Discrete, load_robot_types
+from kdmarl_core.contract.robots import Budget
 from kdmarl_core.distill.capacity import Cost, amount
 from kdmarl_core.experiment import stages
 from kdmarl_core.experiment.experiment import Experiment
@@ -39,20 +40,19 @@ def distill(config: Path, overrides: list[str], output: Path | None) -> None:
 def export(config: Path, overrides: list[str], output: Path | None, models: Path, int8: bool) -> None:
     """Write policy files; errors as :func:`kdmarl_core.experiment.stages.export`."""
     experiment = Experiment.load(config, overrides)
+    robots = experiment.task.robots_file(experiment.folder)
+    types = load_robot_types(robots) if robots else {}
     for name, (path, largest, mean) in stages.export(experiment, models, output, int8).items():
         told = f"differs from its network by at most {largest:.1e}, {mean:.1e} on average"
         if isinstance(read_manifest(path).action, Discrete):
             told = f"decides otherwise than its network in {mean:.2%} of its steps"
         Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
-        _tell_excess(experiment, name, path)
+        if robots:
+            _tell_excess(name, path, types[name].budget, robots)
 
 
-def _tell_excess(experiment: Experiment, name: str, path: Path) -> None:
-    """Say what a policy file needs beyond its type's budget; ``kdmarl plan`` measures latency."""
-    robots = experiment.task.robots_file(experiment.folder)
-    if robots is None:
-        return
-    budget = load_robot_types(robots)[name].budget
+def _tell_excess(name: str, path: Path, budget: Budget, robots: Path) -> None:
+    """Say what a policy file needs beyond its type's budget in ``robots``; ``kdmarl plan`` measures latency."""
     cost = Cost(onnx_export.macs(path), onnx_export.parameters(path), onnx_export.weight_bytes(path))
     over = [f"{amount(cost, each)}, over its budget of {amount(budget, each)}" for each in cost.exceeded(budget)]
     if over:

@@ -112,6 +112,8 @@ class Rollout:
 
     def __init__(self, env: BatchedEnv, view: str, critic_view: str | None = None) -> None:
         self.env, self.view, self.critic_view = env, view, critic_view or view
+        self._is_checked = False
+        """whether the environment has been seen to keep its hands off the arrays that it gave"""
 
     def tensors(self, kept: Kept | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The present observations and critic inputs, group → (B, n, ·); observations are checked to be ``kept``."""
@@ -134,14 +136,15 @@ class Rollout:
         rows: list[dict[str, Any]] = []
         last: dict[int, dict[str, Tensor]] = {}  # step → critic inputs of the episodes that ended with it
         episodes: list[dict[str, Tensor]] = []
-        kept = Kept()
+        kept = None if self._is_checked else Kept()
         observation, state = self.tensors(kept)
         for t in range(steps):
             distribution = memory.step(observation)
             sample = {name: d.sample() for name, d in distribution.items()}
             log_prob = {name: d.log_prob(sample[name]) for name, d in distribution.items()}
             step = self.env.step({name: command.numpy() for name, command in policy.command(sample).items()})
-            kept.keep("step", {"reward": step.reward, "terminated": step.terminated})
+            if kept:
+                kept.keep("step", {"reward": step.reward, "terminated": step.terminated})
             ended = torch.from_numpy(step.terminated | step.truncated)
             reward = torch.from_numpy(step.reward)
             rows.append(
@@ -162,6 +165,7 @@ class Rollout:
                 self.env.reset_ended()
                 memory.forget(ended)
                 observation, state = self.tensors(kept)
+        self._is_checked = True
         value, next_value = _values(critics, [*(row["state"] for row in rows), state], last, [r["ended"] for r in rows])
         return Batch(value=value, next_value=next_value, **_stack(rows)), episodes
 

@@ -103,19 +103,19 @@ def _cast_body(
     sin: np.ndarray,
     angle_min: float,
     per_radian: float,
-    pose: np.ndarray,
+    place: tuple[float, float, float, float],
     disc: tuple[float, float, float],
     max_range: float,
 ) -> None:
-    """Cast the beams of one robot at a disc of the world (x, y, radius)."""
-    dx, dy, r = disc[0] - pose[0], disc[1] - pose[1], disc[2]
+    """Cast the beams of one robot, with ``place`` its x, y and its yaw's cosine and sine, at a disc (x, y, radius)."""
+    px, py, c, s = place
+    dx, dy, r = disc[0] - px, disc[1] - py, disc[2]
     distance = math.sqrt(dx * dx + dy * dy)
     if distance - r > max_range:
         return
     if distance <= r:
         ranges[:] = 0
         return
-    c, s = math.cos(pose[2]), math.sin(pose[2])
     x, y = c * dx + s * dy, c * dy - s * dx
     if ranges.shape[0] <= FEW:
         _cast_disc(ranges, cos, sin, x, y, r, 0, ranges.shape[0])
@@ -131,16 +131,15 @@ def _cast_segment(
     sin: np.ndarray,
     angle_min: float,
     per_radian: float,
-    pose: np.ndarray,
+    place: tuple[float, float, float, float],
     wall: np.ndarray,
     max_range: float,
 ) -> None:
-    """Cast the beams of one robot at a wall of the world (x1, y1, x2, y2)."""
-    px, py = pose[0], pose[1]
+    """Cast the beams of one robot, placed as for :func:`_cast_body`, at a wall of the world (x1, y1, x2, y2)."""
+    px, py, c, s = place
     qx, qy = segment_point(px, py, wall[0], wall[1], wall[2], wall[3])
     if (qx - px) ** 2 + (qy - py) ** 2 > max_range * max_range:
         return
-    c, s = math.cos(pose[2]), math.sin(pose[2])
     dx, dy = wall[0] - px, wall[1] - py
     x1, y1 = c * dx + s * dy, c * dy - s * dx
     dx, dy = wall[2] - px, wall[3] - py
@@ -195,14 +194,15 @@ def cast(
         for i in range(start, stop):
             ranges = out[b, i - start]
             ranges[:] = max_range
+            place = (pose[b, i, 0], pose[b, i, 1], math.cos(pose[b, i, 2]), math.sin(pose[b, i, 2]))
             for k in range(pose.shape[1]):
                 if k != i:
                     disc = (pose[b, k, 0], pose[b, k, 1], radius[k])
-                    _cast_body(ranges, cos, sin, angle_min, per_radian, pose[b, i], disc, max_range)
+                    _cast_body(ranges, cos, sin, angle_min, per_radian, place, disc, max_range)
             for k in range(discs.shape[1]):
                 if discs[b, k, 2] > 0:
                     disc = (discs[b, k, 0], discs[b, k, 1], discs[b, k, 2])
-                    _cast_body(ranges, cos, sin, angle_min, per_radian, pose[b, i], disc, max_range)
+                    _cast_body(ranges, cos, sin, angle_min, per_radian, place, disc, max_range)
             for k in range(walls.shape[1]):
                 if not math.isnan(walls[b, k, 0]):
-                    _cast_segment(ranges, cos, sin, angle_min, per_radian, pose[b, i], walls[b, k], max_range)
+                    _cast_segment(ranges, cos, sin, angle_min, per_radian, place, walls[b, k], max_range)
