@@ -97,68 +97,6 @@ def _cast_one(
 
 
 @njit(cache=True, fastmath=FAST)
-def _cast_body(
-    ranges: np.ndarray,
-    cos: np.ndarray,
-    sin: np.ndarray,
-    angle_min: float,
-    per_radian: float,
-    place: tuple[float, float, float, float],
-    disc: tuple[float, float, float],
-    max_range: float,
-) -> None:
-    """Cast the beams of one robot, with ``place`` its x, y and its yaw's cosine and sine, at a disc (x, y, radius)."""
-    px, py, c, s = place
-    dx, dy, r = disc[0] - px, disc[1] - py, disc[2]
-    distance = math.sqrt(dx * dx + dy * dy)
-    if distance - r > max_range:
-        return
-    if distance <= r:
-        ranges[:] = 0
-        return
-    x, y = c * dx + s * dy, c * dy - s * dx
-    if ranges.shape[0] <= FEW:
-        _cast_disc(ranges, cos, sin, x, y, r, 0, ranges.shape[0])
-        return
-    middle, half = math.atan2(y, x), math.asin(r / distance)
-    _cast_one(ranges, cos, sin, angle_min, per_radian, (x, y, r, 0.0), False, middle - half, middle + half)
-
-
-@njit(cache=True, fastmath=FAST)
-def _cast_segment(
-    ranges: np.ndarray,
-    cos: np.ndarray,
-    sin: np.ndarray,
-    angle_min: float,
-    per_radian: float,
-    place: tuple[float, float, float, float],
-    wall: np.ndarray,
-    max_range: float,
-) -> None:
-    """Cast the beams of one robot, placed as for :func:`_cast_body`, at a wall of the world (x1, y1, x2, y2)."""
-    px, py, c, s = place
-    qx, qy = segment_point(px, py, wall[0], wall[1], wall[2], wall[3])
-    if (qx - px) ** 2 + (qy - py) ** 2 > max_range * max_range:
-        return
-    dx, dy = wall[0] - px, wall[1] - py
-    x1, y1 = c * dx + s * dy, c * dy - s * dx
-    dx, dy = wall[2] - px, wall[3] - py
-    x2, y2 = c * dx + s * dy, c * dy - s * dx
-    if ranges.shape[0] <= FEW:
-        _cast_wall(ranges, cos, sin, x1, y1, x2, y2, 0, ranges.shape[0])
-        return
-    low = math.atan2(y1, x1)
-    span = math.atan2(y2, x2) - low
-    if span > math.pi:
-        span -= 2 * math.pi
-    elif span < -math.pi:
-        span += 2 * math.pi
-    if span < 0:
-        low, span = low + span, -span
-    _cast_one(ranges, cos, sin, angle_min, per_radian, (x1, y1, x2, y2), True, low, low + span)
-
-
-@njit(cache=True, fastmath=FAST)
 def cast(
     pose: np.ndarray,
     radius: np.ndarray,
@@ -190,19 +128,54 @@ def cast(
         out: (B, stop − start, beams) float32 out [m].
     """
     per_radian = 1 / increment
+    few = out.shape[2] <= FEW
     for b in range(pose.shape[0]):
         for i in range(start, stop):
             ranges = out[b, i - start]
             ranges[:] = max_range
-            place = (pose[b, i, 0], pose[b, i, 1], math.cos(pose[b, i, 2]), math.sin(pose[b, i, 2]))
-            for k in range(pose.shape[1]):
-                if k != i:
-                    disc = (pose[b, k, 0], pose[b, k, 1], radius[k])
-                    _cast_body(ranges, cos, sin, angle_min, per_radian, place, disc, max_range)
-            for k in range(discs.shape[1]):
-                if discs[b, k, 2] > 0:
-                    disc = (discs[b, k, 0], discs[b, k, 1], discs[b, k, 2])
-                    _cast_body(ranges, cos, sin, angle_min, per_radian, place, disc, max_range)
+            px, py, yaw = pose[b, i, 0], pose[b, i, 1], pose[b, i, 2]
+            c, s = math.cos(yaw), math.sin(yaw)
+            for k in range(pose.shape[1] + discs.shape[1]):
+                if k < pose.shape[1]:
+                    if k == i:
+                        continue
+                    dx, dy, r = pose[b, k, 0] - px, pose[b, k, 1] - py, radius[k]
+                else:
+                    j = k - pose.shape[1]
+                    dx, dy, r = discs[b, j, 0] - px, discs[b, j, 1] - py, discs[b, j, 2]
+                    if r <= 0:
+                        continue
+                distance = math.sqrt(dx * dx + dy * dy)
+                if distance - r > max_range:
+                    continue
+                if distance <= r:
+                    ranges[:] = 0
+                    continue
+                x, y = c * dx + s * dy, c * dy - s * dx
+                if few:
+                    _cast_disc(ranges, cos, sin, x, y, r, 0, ranges.shape[0])
+                    continue
+                middle, half = math.atan2(y, x), math.asin(r / distance)
+                _cast_one(ranges, cos, sin, angle_min, per_radian, (x, y, r, 0.0), False, middle - half, middle + half)
             for k in range(walls.shape[1]):
-                if not math.isnan(walls[b, k, 0]):
-                    _cast_segment(ranges, cos, sin, angle_min, per_radian, place, walls[b, k], max_range)
+                if math.isnan(walls[b, k, 0]):
+                    continue
+                qx, qy = segment_point(px, py, walls[b, k, 0], walls[b, k, 1], walls[b, k, 2], walls[b, k, 3])
+                if (qx - px) ** 2 + (qy - py) ** 2 > max_range * max_range:
+                    continue
+                dx, dy = walls[b, k, 0] - px, walls[b, k, 1] - py
+                x1, y1 = c * dx + s * dy, c * dy - s * dx
+                dx, dy = walls[b, k, 2] - px, walls[b, k, 3] - py
+                x2, y2 = c * dx + s * dy, c * dy - s * dx
+                if few:
+                    _cast_wall(ranges, cos, sin, x1, y1, x2, y2, 0, ranges.shape[0])
+                    continue
+                low = math.atan2(y1, x1)
+                span = math.atan2(y2, x2) - low
+                if span > math.pi:
+                    span -= 2 * math.pi
+                elif span < -math.pi:
+                    span += 2 * math.pi
+                if span < 0:
+                    low, span = low + span, -span
+                _cast_one(ranges, cos, sin, angle_min, per_radian, (x1, y1, x2, y2), True, low, low + span)
