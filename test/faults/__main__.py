@@ -16,8 +16,9 @@ from queue import Empty, SimpleQueue
 import rclpy
 
 from faults.cases import CASES
-from faults.harness import MODELS, Case, Disturbed, Scene, kind_of, make_scene, run_trial
+from faults.harness import MODELS, Scene
 from faults.report import TITLE, Found, conditions, faults_section, holds, summarise
+from faults.trials import Case, Disturbed, kind_of, make_scene, run_trial
 from kdmarl_core.contract.pages import write_section
 from wall_clock import missing
 

@@ -1,4 +1,4 @@
-"""One robot under test: its policy node as a process, its body here; a fault is brought about, timed and mended.
+"""One robot under test: its policy node as a process, its body here.
 
 Everything is real but the body: the node, its process, the messages and the middleware.
 """
@@ -8,12 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from tempfile import NamedTemporaryFile
@@ -179,17 +175,6 @@ class Scene:
         self.body.close()
 
 
-def kind_of(case: Case) -> str:
-    """What a scene must be able to do for ``case``: "sim_time", "sets_clock", or nothing special."""
-    return next((kind for kind in ("sim_time", "sets_clock") if getattr(case, kind)), "")
-
-
-def make_scene(folder: Path, model: str, kind: str, namespace: str) -> Scene:
-    """A scene for cases of ``kind``."""
-    clock = WallClock(folder / f"{namespace.strip('/')}.clock") if kind == "sets_clock" else None
-    return Scene(folder, model, kind == "sim_time", namespace, clock)
-
-
 def robot_parameters(folder: Path) -> Parameters:
     """Parameters of a ``probe`` that drives by :func:`write_brittle_policy`, both written into ``folder``."""
     types = folder / "robots.yaml"
@@ -226,127 +211,3 @@ def write_brittle_policy(path: Path, robot_types: Path) -> Path:
     ]
     robot = load_robot_types(robot_types)["probe"]
     return write_policy(path, "probe", robot, observation, control_period=PERIOD, edit=replace_tanh)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One way to stop a robot.
-
-    ``inject`` brings it about and returns since when [s, monotonic]; ``recover`` ends it and returns likewise.
-    ``counted`` is the counter that it raises, None if it is no fault; ``text``, a regular expression, is in the
-    diagnostics meanwhile.
-    """
-
-    name: str
-    inject: Callable[[Scene], float]
-    recover: Callable[[Scene], float]
-    limit: float
-    """longest time to the zero command [s]"""
-    counted: str | None = None
-    text: str = ""
-    sim_time: bool = False
-    """needs a scene that simulates time"""
-    sets_clock: bool = False
-    """needs a scene whose wall clock can be set"""
-    warns: bool = False
-    """does not stop the robot: only the diagnostics say ``text``, as a warning"""
-    harmless: bool = False
-    """changes nothing"""
-    whole_process: bool = False
-    """strikes everything in the node's process"""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What one fault took; all in seconds."""
-
-    stop: float
-    """from the fault to the zero command's arrival, or to the warning; NaN of what is harmless"""
-    resume: float
-    """from the end of the fault to the first command that moves the robot"""
-    lateness: float
-    """longest lateness of the body's own timer until the zero command: what the machine alone is to blame for"""
-
-
-class Disturbed(AssertionError):  # noqa: N818 - no error of anybody
-    """The robot was stopped by something else meanwhile: the trial says nothing of its cause."""
-
-
-def run_trial(scene: Scene, case: Case) -> Trial:
-    """Break a driving robot, see that it stops once, stays silent and says why, mend it, and see it drive on.
-
-    Raises:
-        Disturbed: another cause was counted first, as when the machine or the middleware lets an input stall.
-        AssertionError: it did not; how long it took is for the caller to judge.
-    """
-    body = scene.body
-    ready = time.monotonic()
-    assert body.until(lambda: len(body.moving(ready)) >= 2, 15), f"does not drive: {body.diagnostics[-1:]}"
-    body.spin(random.uniform(0, PERIOD))  # at any moment between two cycles
-    if body.stops(ready):
-        raise Disturbed(f"stands before anything is broken: {body.diagnostics[-1:]}")
-    before = _counts(body)
-    body.diagnostics.clear()
-    body.lateness = 0.0
-    break_it = _warn if case.warns else _pass_over if case.harmless else _break
-    try:
-        stop, lateness = break_it(scene, case, before)
-    except AssertionError as error:
-        others = [key for key, value in _counts(body).items() if key != case.counted and value > before[key]]
-        if others:
-            raise Disturbed(f"{', '.join(others)} first: {error}") from error
-        raise
-    mended = case.recover(scene)
-    assert body.until(lambda: body.moving(mended), 15), f"does not drive on: {body.diagnostics[-1:]}"
-    return Trial(stop, body.moving(mended)[0][0] - mended, lateness)
-
-
-def _break(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
-    """Time to the zero command, and the body's own lateness until then [s]."""
-    body = scene.body
-    broken = case.inject(scene)
-    stop = body.halts(broken, 5)
-    lateness = body.lateness
-    if case.text:
-        said = body.until(lambda: any(re.search(case.text, message) for _, message, _ in body.diagnostics), 2)
-        assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
-    if not case.sets_clock:  # after which the robot drives on by itself
-        body.spin(SILENCE)
-        after_stop = [command for command in body.commands if command[0] > broken + stop]
-        told = [message for _, message, _ in body.diagnostics]
-        assert not after_stop, f"{len(after_stop)} more commands after the zero command, while it said {told}"
-    if case.counted:
-        expected = before | {case.counted: before[case.counted] + 1}
-        assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"
-    return stop, lateness
-
-
-def _warn(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
-    """Time to the warning, and the body's own lateness until then [s]."""
-    body = scene.body
-    broken = case.inject(scene)
-
-    def warned() -> bool:
-        return any(level == b"\x01" and re.search(case.text, message) for level, message, _ in body.diagnostics)
-
-    said = body.until(warned, 5)
-    stop = time.monotonic() - broken
-    assert said, f"'{case.text}' is not said, but {[message for _, message, _ in body.diagnostics]}"
-    assert _counts(body) == before, f"counted {_counts(body)}, not {before}"
-    return stop, body.lateness
-
-
-def _pass_over(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
-    """See that the robot drives on."""
-    body = scene.body
-    broken = case.inject(scene)
-    body.spin(AGED + SILENCE)
-    assert not body.stops(broken), f"stands: {body.diagnostics[-1:]}"
-    assert len(body.moving(broken)) > AGED / PERIOD, "does not drive"
-    assert _counts(body) == before, f"counted {_counts(body)}, not {before}"
-    return math.nan, body.lateness
-
-
-def _counts(body: RobotBody) -> dict[str, int]:
-    assert body.until(lambda: body.diagnostics, 3), "no diagnostics"
-    return {key: int(value) for key, value in body.stop_counts().items()}

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import rclpy
 
-from faults.harness import AGED, PERIOD, TIMEOUT, Case, Trial
+from faults.harness import AGED, PERIOD, TIMEOUT
+from faults.trials import Case, Trial
 from robot_body import SENSOR_PERIOD
 
 TITLE = (

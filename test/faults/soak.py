@@ -19,8 +19,9 @@ import numpy as np
 import rclpy
 
 from faults.cases import CASES
-from faults.harness import MODELS, Disturbed, Scene, kind_of, run_trial
+from faults.harness import MODELS, Scene
 from faults.report import TITLE, conditions, soak_section
+from faults.trials import Disturbed, kind_of, run_trial
 from kdmarl_core.contract.pages import write_section
 from kdmarl_ros.bench import usage
 from node_process import DOMAIN

@@ -3,8 +3,9 @@
 import pytest
 
 from faults.cases import CASES
-from faults.harness import MODELS, kind_of, make_scene, run_trial
+from faults.harness import MODELS
 from faults.retries import Retries
+from faults.trials import kind_of, make_scene, run_trial
 from wall_clock import missing
 
 SLACK = 0.05
