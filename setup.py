@@ -109,10 +109,10 @@ setup(
         "console_scripts": [
             "kdmarl = kdmarl_core.cli:main",
             "kdmarl-swarm = kdmarl_ros.swarm_cli:main",
-            "policy_node = kdmarl_ros.robot.policy_node:main",
-            "policy_host = kdmarl_ros.robot.policy_host:main",
-            "simulator_node = kdmarl_ros.sim.simulator_node:main",
-            "judge_node = kdmarl_ros.judge.judge_node:main",
+            "policy_node = kdmarl_ros.robot.policy_node:command",
+            "policy_host = kdmarl_ros.robot.policy_host:command",
+            "simulator_node = kdmarl_ros.sim.simulator_node:command",
+            "judge_node = kdmarl_ros.judge.judge_node:command",
         ]
     },
     zip_safe=True,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ from kdmarl_core.contract import KdmarlError, Robot, figures, load_swarm
 from kdmarl_core.contract.figures import Figure
 from kdmarl_core.judge.judgement import Judgement, Totals, Track, judge
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
-from kdmarl_ros.node.process import run, spinning
+from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.node.qos import type_name
 
 try:
@@ -307,5 +307,10 @@ def main(args: list[str] | None = None) -> int:
     return run(work, args)
 
 
+def command() -> NoReturn:
+    """The console script: :func:`main`, then the end of the process."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -46,6 +47,19 @@ def run(work: Callable[[], int], args: list[str] | None = None) -> int:
         return 0
     finally:
         rclpy.try_shutdown()
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End the process, once rclpy is shut down, with nothing left to run but the kernel.
+
+    The interpreter's own end would run the destructors of Fast DDS while threads of it may still be alive, and a node
+    that has ended in order would crash now and then instead of giving its exit code
+    (https://github.com/eProsima/Fast-DDS/issues/3561).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+            stream.flush()
+    os._exit(exit_code)
 
 
 def initialise(args: list[str] | None) -> None:

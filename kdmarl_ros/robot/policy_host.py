@@ -11,13 +11,14 @@ import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NoReturn
 
 import rclpy
 from rclpy.logging import get_logger
 from rclpy.utilities import remove_ros_args
 
 from kdmarl_core.contract import KdmarlError, check_name
-from kdmarl_ros.node.process import initialise
+from kdmarl_ros.node.process import initialise, leave
 from kdmarl_ros.node.restarts import BAD_INPUT, CRASH_LIMIT, CRASH_WINDOW, Restarts
 from kdmarl_ros.node.signals import StopSignal
 from kdmarl_ros.robot.policy_node import PolicyNode
@@ -104,5 +105,10 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
+def command() -> NoReturn:
+    """The console script: :func:`main`, then the end of the process."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import rclpy
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped
@@ -22,7 +22,7 @@ from kdmarl_core.contract import KdmarlError, load_robot_types
 from kdmarl_core.runtime import Controller, Policy
 from kdmarl_core.runtime.controller import SENSOR_SPACING
 from kdmarl_ros.node.parameters import ANY, read_parameter, refuse_unknown
-from kdmarl_ros.node.process import initialise
+from kdmarl_ros.node.process import initialise, leave
 from kdmarl_ros.node.restarts import BAD_INPUT
 from kdmarl_ros.node.signals import StopSignal
 from kdmarl_ros.robot.commands import AUTO, Commands
@@ -337,5 +337,10 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
+def command() -> NoReturn:
+    """The console script: :func:`main`, then the end of the process."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
+from typing import NoReturn
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
@@ -18,7 +18,7 @@ from visualization_msgs.msg import MarkerArray
 from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
-from kdmarl_ros.node.process import run, spinning
+from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.sim.markers import SwarmMarkers
 from kdmarl_ros.sim.pace import Pace
 from kdmarl_ros.sim.simulated_robot import SimulatedRobot
@@ -215,5 +215,10 @@ def main(args: list[str] | None = None) -> int:
     return run(work, args)
 
 
+def command() -> NoReturn:
+    """The console script: :func:`main`, then the end of the process."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

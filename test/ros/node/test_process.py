@@ -52,3 +52,24 @@ def test_bad_arguments_are_told_as_such():
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("check the --ros-args")
+
+
+ABORTS_AT_EXIT = """
+import atexit, os, sys
+from kdmarl_ros.{room} import {module}
+
+atexit.register(os.abort)
+print("not flushed yet", end="")
+sys.argv = ["{module}", "--ros-args", "-p", "none"]
+{module}.command()
+"""
+
+
+@pytest.mark.parametrize("module", ["robot.policy_node", "robot.policy_host", "sim.simulator_node", "judge.judge_node"])
+def test_the_exit_code_holds_whatever_libraries_do_at_the_end_of_a_process(module):
+    room, _, name = module.partition(".")
+    program = [sys.executable, "-c", ABORTS_AT_EXIT.format(room=room, module=name)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == "not flushed yet"
+    assert done.stderr.splitlines()[-1].endswith("check the --ros-args")
