@@ -14,6 +14,10 @@ NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEM
 PIP_INSTALL = -m pip install --disable-pip-version-check --no-compile --no-build-isolation
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
+# Set-ups leave it to the first import to compile a module, and only one that is kept is compiled only once: without
+# that, each process of the tests and of a swarm would compile all of its libraries.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint format demo bench faults soak fuzz guard lock clean
 
