@@ -152,7 +152,7 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
         ({"methods": {"a": {"set": {"task.max_steps": 4}}}}, r"methods.a.set gives task.max_steps, and methods share"),
         ({"set": {"evaluate.episodes": 4}}, r"set gives evaluate.episodes; a benchmark has seeds and episodes"),
         ({"tasks": {"spread": {"config": "mpe_spread.yaml", "set": {"seed": 4}}}}, r"tasks.spread.set gives seed; a"),
-        ({"seeds": [900_000_000]}, "evaluate.seed is 900000000, which training sees"),
+        ({"seeds": [900_000_000]}, "evaluate.seed is 900000000, which training uses"),
         ({"methods": {"a": {"set": {"distill.students": {}}}}}, "students: has no network for robot type 'agent'"),
         ({"methods": {"a": {"ratio": 9, "set": {"distill.students": {}}}}}, "has no network for robot type 'agent'"),
         ({"set": {"expert.envs": date(2026, 1, 1)}}, "expert.envs"),

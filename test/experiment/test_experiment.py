@@ -40,7 +40,7 @@ def test_overrides_change_values_and_the_hash():
         ("task.kind.x=1", "task.kind is a value and has no keys"),
         ("task.kind=chess", r"\$\.task"),
         ("seed=[", "not a YAML value"),
-        ("evaluate.seed=1", "evaluate.seed is 1, which training sees; give another"),
+        ("evaluate.seed=1", "evaluate.seed is 1, which training uses; give another"),
         ("expert.policy=central", "invalid enum value 'central'"),
         ("expert={policy: centralized, actor: {hidden: []}}", r"\$\.expert: actor.hidden is \[\]; a centralized"),
         ("expert={policy: centralized, actor: {hidden: [64, 18]}}", r"hidden is \[64, 18\]; .* 4 attention heads"),
