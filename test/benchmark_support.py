@@ -32,16 +32,16 @@ def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256
     )  # fmt: skip
 
 
-def book_of(*units):
+def ledger_of(*units):
     """A ledger with those units."""
-    book = Ledger(title="t")
+    recorded = Ledger(title="t")
     for unit in units:
-        book = book.add(unit)
-    return book
+        recorded = recorded.add(unit)
+    return recorded
 
 
-def aggregated(book):
+def aggregated(recorded):
     """With rows, of a benchmark that has all its units."""
-    names = {unit.name: "a" for unit in book.units}
+    names = {unit.name: "a" for unit in recorded.units}
     notes = {"methods": dict.fromkeys(("kdmarl", "other", "third", "fourth"), "")}
-    return ledger.aggregated(book, notes, "", names, names)
+    return ledger.aggregated(recorded, notes, "", names, names)

@@ -37,7 +37,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys of an experiment file; those of ``task`` depend on its kind, of ``expert`` on whether it has ``from``."""
+    """The keys of an experiment file; those of ``task`` depend on its kind, those of ``expert`` on ``from``."""
 
     task: Any
     distill: DistillConfig

@@ -165,7 +165,7 @@ def test_a_benchmark_takes_an_expert_whose_costs_are_known(spread, tmp_path):
     )
     written(tmp_path, expert={"from": "costly_controllers:stay"})
     with pytest.raises(
-        KdmarlError, match="compares MACs, and those of the expert from costly_controllers:stay are not"
+        KdmarlError, match="compares MACs, but those of the expert from costly_controllers:stay are not"
     ):
         planned()
 
