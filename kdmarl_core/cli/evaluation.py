@@ -22,7 +22,7 @@ def show(
     swarm_paths: list[Path],
     record: bool,
 ) -> None:
-    """Measure and print a table; errors as :func:`kdmarl_core.experiment.evaluation.evaluate`."""
+    """Evaluate and print a table; errors as :func:`kdmarl_core.experiment.evaluation.evaluate`."""
     experiment = Experiment.load(config, overrides)
     swarms = [load_swarm(path, allow_outside=True) for path in swarm_paths]  # runs none of their policies
     found = evaluate(experiment, models, output, swarms, direct, record)
@@ -36,7 +36,7 @@ def show(
     hopeless = [row["robot_type"] for row in found.rows if row["team"] == "expert" and row["retention"] is None]
     if hopeless:
         console.print(
-            f"expert ({', '.join(hopeless)}): returns no more than random commands, and there is nothing to retain; "
+            f"expert ({', '.join(hopeless)}): returns no more than random commands, so there is nothing to retain; "
             "train it longer"
         )
     if record:

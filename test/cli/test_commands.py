@@ -73,7 +73,7 @@ def run(tmp_path_factory) -> Path:
     check(process("distill", CONFIG, *here))
     out = check(process("export", CONFIG, *here, "--models", folder / "models"))
     assert "differs from its network by at most" in out
-    assert re.search(r"mini: 2,\d+ MACs, over its budget of 2,000 MACs in .*robots.yaml; kdmarl plan finds sizes", out)
+    assert re.search(r"mini: 2,\d+ MACs, over its budget of 2,000 MACs in .*robots.yaml; find sizes", out)
     assert "scout: " not in out  # within its budget
     return folder
 
