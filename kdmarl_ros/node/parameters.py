@@ -1,4 +1,4 @@
-"""Declaring parameters that are read once at start, and refusing those that nobody declared, in one sentence."""
+"""Declaring parameters that are read once at start, and refusing undeclared ones, with one-sentence errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kdmarl_core.errors import did_you_mean
 from kdmarl_ros.node.qos import OVERRIDABLE
 
 QOS = "qos_overrides."
-"""Begins parameters that ROS declares with a topic: ``qos_overrides.<topic>.<publisher|subscription>.<policy>``."""
+"""Prefix of parameters that ROS declares per topic: ``qos_overrides.<topic>.<publisher|subscription>.<policy>``."""
 COMMON_TOPICS = ("/clock", "/diagnostics", "/parameter_events", "/rosout")
-"""Every node has them, so files that many nodes share may hold overrides for them; we have none there."""
+"""Topics of every node, for which shared parameter files may have overrides; they have no effect here."""
 
 ANY = "any type"
-"""Given as the limits of a parameter that may be text or something else."""
+"""Value of ``within`` for a parameter that may be a string or something else."""
 
 
 def read_parameter(
@@ -32,12 +32,12 @@ def read_parameter(
     Args:
         node: that has the parameter.
         name: of the parameter.
-        default: its value when none is given, or a ``Parameter.Type`` for no value (None).
+        default: its default value, or a ``Parameter.Type`` for no default (None).
         description: for ``ros2 param describe``.
         within: lowest and highest value of a number, or ``ANY``.
 
     Raises:
-        KdmarlError: the value given is of another type or out of range.
+        KdmarlError: the given value has another type or is out of range.
     """
     descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=within == ANY)
     if within == ANY:
