@@ -124,8 +124,8 @@ def make_plan(
         )
     if real_time_factor != 1.0 and not simulator.is_ours:
         raise KdmarlError(
-            f"real_time_factor is {real_time_factor:g}, but needs the built-in simulator, and sim is "
-            f"'{simulator.value}'; set sim to 'mujoco' or leave real_time_factor out"
+            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}', not the built-in simulator; set "
+            "sim to 'mujoco' or leave real_time_factor out"
         )
     if simulator.is_ours and swarm.world is None:
         raise KdmarlError(

@@ -133,7 +133,7 @@ def test_output_is_named_after_the_swarm_unless_given(swarm, tmp_path, monkeypat
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**31}, "seed is 2147483648"),
         ({"simulator": Simulator.NONE, "lockstep": True}, "lockstep needs the built-in simulator, sim is 'none'"),
-        ({"simulator": Simulator.EXTERNAL, "lockstep": True}, "lockstep needs the built-in simulator, sim is 'external'"),
+        ({"simulator": Simulator.EXTERNAL, "lockstep": True}, "needs the built-in simulator, sim is 'external'"),
         ({"simulator": Simulator.EXTERNAL, "real_time_factor": 0.0}, "real_time_factor is 0, sim is 'external'"),
         ({"simulator": Simulator.NONE, "real_time_factor": 2.0}, "real_time_factor is 2, sim is 'none'"),
     ],
