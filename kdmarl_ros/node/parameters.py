@@ -58,23 +58,23 @@ def read_parameter(
 
 
 def read_names(node: Node, name: str, description: str) -> list[str]:
-    """Declare a read-only list of names and return it; no value and empty names both read as none."""
+    """Declare a read-only list of names and return it, without empty names; no value means an empty list."""
     value = read_parameter(node, name, Parameter.Type.STRING_ARRAY, description)
     return [item for item in value or [] if item]
 
 
 def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: Iterable[str] = ()) -> None:
-    """See that every parameter that was given for ``node`` is one of its own.
+    """Check that all parameters set for ``node`` are known.
 
-    Call it when all are declared but those of the topics' quality of service, which are declared with the topics.
+    Call it after declaring all parameters, except the QoS overrides, which are declared with the topics.
 
     Args:
-        node: that was given them, by the command line or by files, under its name or for many nodes (``/**``).
-        subscriptions: topics that it may come to hear with a quality of service that can be overridden.
-        publishers: topics that it publishes likewise.
+        node: whose parameters were set on the command line or in files, under its name or with wildcards (``/**``).
+        subscriptions: topics that it may subscribe to, with QoS overrides.
+        publishers: topics that it may publish, with QoS overrides.
 
     Raises:
-        KdmarlError: nobody declared one; ROS would ignore it in silence.
+        KdmarlError: a parameter is unknown; ROS would silently ignore it.
     """
     declared: Collection[str] = node.get_parameters_by_prefix("").keys()
     ours = _overrides(node, subscriptions, ["subscription"], OVERRIDABLE)
@@ -90,13 +90,13 @@ def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: It
 
 
 def _overrides(node: Node, topics: Iterable[str], sides: list[str], policies: tuple[QoSPolicyKind, ...]) -> list[str]:
-    """The parameters by which somebody may override these policies of these topics."""
+    """The names of the parameters that override these QoS policies of these topics."""
     names = [node.resolve_topic_name(topic) for topic in topics]
     return [f"{QOS}{name}.{side}.{policy.name.lower()}" for name in names for side in sides for policy in policies]
 
 
 def _like(name: str, ours: list[str], common: list[str]) -> list[str]:
-    """Known overrides with the topic of ``name``; without such, ours with its ending; without such, all of ours."""
+    """Known overrides with the topic of ``name``, else ours with the same ending, else all of ours."""
     topic = name.rpartition(".")[0].rpartition(".")[0]
     ending = name.removeprefix(topic)
     return (
