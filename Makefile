@@ -7,10 +7,10 @@ MODEL ?= process
 MINUTES ?= 30
 ROBOTS ?= 8
 RUNS ?= 100000
-# A sourced ROS distribution would mix its Python packages and libraries with those of the environments made here.
+# A sourced ROS distribution would mix its Python packages and libraries with those of the virtual environments.
 NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
-# For speed: modules are compiled when they are first imported, and what comes without a wheel is built by the
-# setuptools that is there already.
+# For speed: modules are compiled when first imported, and packages without a wheel are built with the installed
+# setuptools.
 PIP_INSTALL = -m pip install --disable-pip-version-check --no-compile --no-build-isolation
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
@@ -29,8 +29,8 @@ setup: .venv/stamp ## make .venv with everything to train, simulate, run and tes
 test: setup lint ## lint, then run all tests
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-part-1 test-part-2 test-part-3 test-part-4
 
-# All tests, in parts that take about as long. Those with ROS wait more than they work, and their times count; the
-# others run at the lowest priority, and no more than one of them next to those.
+# All tests, in parts of similar duration. Those with ROS are mostly waiting and sensitive to timing; the others run at
+# the lowest priority, and at most one of them at the same time as those.
 PART_1 = test/faults $(addprefix test/ros/,bench judge node sim)
 PART_2 = test/ros/robot test/ros/swarm
 PART_3 = $(addprefix test/,cli benchmark distill experiment packaging planning)
@@ -45,13 +45,13 @@ lint: setup ## ruff, mypy and the import rules
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-fuzz: setup ## spoil files and messages in 210,000 ways; writes docs/results/fuzz.json and its section of runtime.md
+fuzz: setup ## fuzz files and messages with 210,000 cases; writes docs/results/fuzz.json and its section of runtime.md
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=.:test .venv/bin/python test/fuzz/run.py
 
-guard: .venv/stamp ## drive RUNS times at random under the scan guard, and see that nothing is touched (100000: an hour)
+guard: .venv/stamp ## check in RUNS random drives that nothing is touched under the scan guard (100000: an hour)
 	OPENBLAS_NUM_THREADS=1 $(RUN_TEST_MODULE) guard --runs $(RUNS)
 
-format: setup ## format the code and mend what ruff can
+format: setup ## format the code and fix what ruff can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
@@ -61,17 +61,17 @@ demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (ne
 
 RUN_TEST_MODULE = $(NO_ROS) PYTHONPATH=test .venv/bin/python -m
 
-faults: .venv/stamp ## break ROBOTS robots in every way, REPETITIONS times each, and time their stops (8, 100: 15 min)
+faults: .venv/stamp ## inject every fault into ROBOTS robots, REPETITIONS times each, and time their stops (8, 100: 15 min)
 	$(RUN_TEST_MODULE) faults --repetitions $(REPETITIONS) --model $(MODEL) --robots $(ROBOTS)
 
-soak: .venv/stamp ## break ROBOTS robots at random for MINUTES, and judge their every command (8, 30)
+soak: .venv/stamp ## inject random faults into ROBOTS robots for MINUTES, and check every command (8, 30)
 	$(RUN_TEST_MODULE) faults.soak --robots $(ROBOTS) --minutes $(MINUTES) --model $(MODEL)
 
-bench: .venv-demo/stamp ## what policy nodes cost: docs/results/bench.json and runtime.md (an hour)
+bench: .venv-demo/stamp ## measure what policy nodes cost; writes docs/results/bench.json and runtime.md (an hour)
 	$(NO_ROS) ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET FASTDDS_DEFAULT_PROFILES_FILE=test/loopback.xml \
 	  .venv-demo/bin/kdmarl-swarm bench config/swarms/crossing.yaml --robots 1,4,16,32 --simulate 60,60,300,60 --output docs/results/bench.json
 
-lock: ## renew locks/ from setup.py and constraints.txt (UPGRADE=--upgrade: with the newest of what those leave open)
+lock: ## update locks/ from setup.py and constraints.txt (UPGRADE=--upgrade: to the newest versions these allow)
 	$(PYTHON) -m venv .venv-lock
 	$(NO_ROS) .venv-lock/bin/python $(PIP_INSTALL) --constraint constraints.txt uv
 	mkdir -p locks
@@ -86,12 +86,12 @@ lock: ## renew locks/ from setup.py and constraints.txt (UPGRADE=--upgrade: with
 COMPILE = $(NO_ROS) .venv-lock/bin/uv pip compile setup.py --quiet --no-header --no-annotate --no-python-downloads \
 	  --python-version $$version --python-platform x86_64-manylinux_2_28 --constraint constraints.txt $(UPGRADE)
 
-clean: ## remove what the other targets made
+clean: ## remove what the other targets created
 	rm -rf .venv .venv-demo .venv-lock build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 	  .import_linter_cache .hypothesis
 
-# pip installs what the lock says and resolves nothing. Only torch is left to it: what else that needs depends on
-# whether pip finds the CUDA build, as on PyPI, or the one for CPUs.
+# pip installs the locked versions without resolving. Only torch is resolved by pip: its dependencies depend on whether
+# pip finds the CUDA build, as on PyPI, or the CPU build.
 .venv/stamp: TORCH = torch
 .venv/stamp: locks/setup-$(PYTHON_VERSION).txt
 .venv-demo/stamp: locks/demo-$(PYTHON_VERSION).txt
@@ -105,4 +105,4 @@ clean: ## remove what the other targets made
 	@touch $@
 
 locks/%.txt:
-	@echo "'$(PYTHON)' is no Python 3.10 to 3.13; name one: make PYTHON=python3.12 ..." >&2; exit 2
+	@echo "'$(PYTHON)' is not Python 3.10 to 3.13; choose one: make PYTHON=python3.12 ..." >&2; exit 2

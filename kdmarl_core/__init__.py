@@ -4,7 +4,7 @@ import os
 
 __version__ = "0.1.0"
 
-# ONNX Runtime, from 1.29 on, reports usage to its makers unless this stands before its first import; every import of
-# this package passes here. It is set whatever the environment says: that a robot's node talks to its middleware and to
-# nobody else is to hold without a look at the variables of each robot's image. Child processes inherit it.
+# ONNX Runtime, from 1.29 on, sends telemetry to its makers unless this is set before its first import; every import of
+# this package runs this line. It overrides the environment, so that a robot's node never communicates with anything but
+# its middleware, whatever variables the robot's image sets. Child processes inherit it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

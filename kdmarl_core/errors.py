@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class KdmarlError(Exception):
-    """Something a user can mend: one sentence naming the thing, its value and the remedy.
+    """Something a user can fix: one sentence naming the thing, its value and the remedy.
 
     Command lines print the sentence and exit non-zero; nodes log it and stay unconfigured. Anything
     else that escapes is a bug.
@@ -21,7 +21,7 @@ class KdmarlError(Exception):
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Begin the sentence of a :class:`KdmarlError` that is raised within by ``where``."""
+    """Prefix the sentence of a :class:`KdmarlError` raised in the block with ``where``."""
     try:
         yield
     except KdmarlError as error:
@@ -29,22 +29,22 @@ def naming(where: str) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """``text`` as one line that does nothing to a terminal or a log, whatever a file or a message put into it."""
+    """``text`` as one line without control characters, safe for terminals and logs even if it is untrusted."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The remedy for a word that is not one of ``known``: the nearest of them, or to remove it."""
+    """The remedy for a word that is not one of ``known``: the closest match, or to remove it."""
     nearest = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
     return f"did you mean '{nearest[0]}'?" if nearest else "remove it"
 
 
 def run_command(command: Callable[[], object], name: str) -> int:
-    """Run a command line and return its exit code; errors of the user and of files are one sentence and code 2.
+    """Run a command line and return its exit code; user and file errors are one sentence on stderr and exit code 2.
 
     Args:
         command: calls a typer application with ``standalone_mode=False``; may return an exit code.
-        name: begins the sentence.
+        name: of the command, put before the sentence.
     """
     try:
         result = command()
@@ -54,9 +54,9 @@ def run_command(command: Callable[[], object], name: str) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        # Where a command touches many files it does not say for each what the operating system may refuse.
+        # Commands that touch many files do not handle the operating system's errors for each of them.
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        sentence = f"{what}; check that it is there and yours, and the disk"
+        sentence = f"{what}; check that it exists, its permissions, and the disk space"
     except Exception as error:
         # Bad options: typer raises click's errors or, since it holds a copy of click, its own. Both format themselves.
         if not hasattr(error, "format_message"):

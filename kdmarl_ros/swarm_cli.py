@@ -25,10 +25,10 @@ def swarm(
     processes: Annotated[
         Processes, typer.Option(help="One process for each robot, or one for all robots of this host.")
     ] = Processes.ROBOT,
-    robots: Annotated[str, typer.Option(help="Names of the robots to run, with commas; all if empty.")] = "",
+    robots: Annotated[str, typer.Option(help="Names of the robots to run, separated by commas; all if empty.")] = "",
     real_time_factor: Annotated[float, typer.Option(help="Simulated over real time; 0 is as fast as possible.")] = 1.0,
     duration: Annotated[
-        float, typer.Option(help="Judge the run for so many seconds of ROS time, then end; 0 runs until Ctrl-C.")
+        float, typer.Option(help="Judge the run for this many seconds of ROS time, then end; 0 runs until Ctrl-C.")
     ] = 0.0,
     output: Annotated[
         Path | None,
@@ -42,15 +42,15 @@ def swarm(
     seed: Annotated[int, typer.Option(help="Seed of the simulated sensors' noise.")] = 0,
     allow_outside: Annotated[
         bool,
-        typer.Option("--allow-outside", help="Trust the swarm file to name files outside of its project's folder."),
+        typer.Option("--allow-outside", help="Allow the swarm file to refer to files outside its project's folder."),
     ] = False,
 ) -> int:
     """Run a swarm: a simulator, a node for each robot, and a judge when a duration or an output is given.
 
-    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected. "kdmarl-swarm bench --help" tells how to
-    measure what the nodes cost.
+    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected. "kdmarl-swarm bench --help" explains how
+    to measure what the nodes cost.
 
-    Exit code: 0 the judged run reached the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
+    Exit code: 0 the judged run met the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
     """
     from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan  # for speed: --help needs none of these
     from kdmarl_ros.swarm.supervisor import Supervisor
@@ -68,40 +68,40 @@ def swarm(
         output=output,
     )
     if not duration:
-        typer.echo("runs until Ctrl-C; with --duration 60 it is judged and ends after so many seconds")
+        typer.echo("runs until Ctrl-C; with --duration 60 it is judged and ends after 60 seconds")
     return Supervisor(plan, show=show_lines([process.name for process in plan])).run()
 
 
 @bench_app.command()
 def bench(
     file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
-    robots: Annotated[str, typer.Option(help="Numbers of robots, with commas.")] = "1,4,16",
-    rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured, in turn.")] = 3,
+    robots: Annotated[str, typer.Option(help="Numbers of robots, separated by commas.")] = "1,4,16",
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each case, interleaved.")] = 3,
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of one measurement.")] = 20.0,
-    swaps: Annotated[int, typer.Option(min=0, help="How often to swap a policy while its robot drives.")] = 1000,
+    swaps: Annotated[int, typer.Option(min=0, help="Number of policy swaps while the robot drives.")] = 1000,
     simulate: Annotated[
         str,
         typer.Option(
-            help="How long they drive in the simulator, too [s]: one number, or one for each of --robots; 0 for not."
+            help="Also drive this long in the simulator [s]: one number, or one for each of --robots; 0 to skip it."
         ),
     ] = "60",
     output: Annotated[
-        Path | None, typer.Option(help="File for the results (.json); runtime.md beside it gets a section.")
+        Path | None, typer.Option(help="File for the results (.json); runtime.md in its folder gets a section.")
     ] = None,
 ) -> int:
     """Measure what policy nodes cost: the first robot of the swarm file with a lidar and a goal, and copies of it.
 
-    Latency, CPU time, memory and start-up of both process models, beside a bare rclpy node with the same messages; and
-    in the simulator, the real-time factor and missed deadlines.
+    Latency, CPU time, memory and start-up of both process models, compared with a bare rclpy node with the same
+    messages; and in the simulator, the real-time factor and missed deadlines.
     """
     from rich.console import Console
 
-    from kdmarl_ros.bench import report as bench_report  # runners of swarms need no rclpy in their own process
+    from kdmarl_ros.bench import report as bench_report  # running a swarm needs no rclpy in this process
     from kdmarl_ros.bench.nodes import measure, write
 
     sizes = [int(part) for part in robots.split(",") if part.strip().isdigit() and 0 < int(part) < 100]
     if len(sizes) != len(robots.split(",")):
-        raise KdmarlError(f"--robots is '{robots}'; give numbers from 1 to 99 with commas, such as 1,4,16")
+        raise KdmarlError(f"--robots is '{robots}'; give numbers from 1 to 99 separated by commas, such as 1,4,16")
     console = Console(highlight=False)
     results = measure(file, sizes, rounds, seconds, swaps, _durations(simulate, len(sizes)), console.print)
     if output:
@@ -112,7 +112,7 @@ def bench(
 
 
 def _durations(text: str, count: int) -> list[float]:
-    """``count`` times in seconds from one number, or from as many.
+    """``count`` durations [s] from one number, or from ``count`` numbers separated by commas.
 
     Raises:
         KdmarlError: it is neither.
@@ -122,12 +122,12 @@ def _durations(text: str, count: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) not in (1, count) or not all(0 <= value < math.inf for value in values):
-        raise KdmarlError(f"--simulate is '{text}'; give seconds, one number for all or {count} with commas")
+        raise KdmarlError(f"--simulate is '{text}'; give seconds, one number for all or {count} separated by commas")
     return values * (count if len(values) == 1 else 1)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command; errors of the user are one sentence on stderr and exit code 2."""
+    """Run the command; user errors are one sentence on stderr and exit code 2."""
     arguments = sys.argv[1:] if args is None else args
     if arguments[:1] == ["bench"]:
         return run_command(lambda: bench_app(arguments[1:], standalone_mode=False), "kdmarl-swarm bench")

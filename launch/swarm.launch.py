@@ -24,13 +24,13 @@ RESPAWN_DELAY = 0.5
 MAX_RESPAWNS = 5
 """A robot or simulator that dies once more than this stays down."""
 SIGTERM_DELAY, SIGKILL_DELAY = "3.0", "1.5"
-"""For what has not ended: from SIGINT to SIGTERM, from there to SIGKILL [s]."""
+"""For processes that have not exited: from SIGINT to SIGTERM, from there to SIGKILL [s]."""
 
 T = TypeVar("T")
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments; what to start is planned when they are known."""
+    """Declare the launch arguments; processes are planned when their values are known."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -40,8 +40,8 @@ def generate_launch_description() -> LaunchDescription:
                 "sim",
                 default_value=Simulator.MUJOCO.value,
                 choices=[simulator.value for simulator in Simulator],
-                description="simulator; external for another one that publishes /clock, none for real robots. With a "
-                "simulator, ours or not, all nodes use simulated time",
+                description="simulator: mujoco (built in), external for another one that publishes /clock, none for "
+                "real robots. With any simulator, all nodes use simulated time",
             ),
             DeclareLaunchArgument(
                 "processes",
@@ -50,7 +50,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="one process for each robot, or one for all robots of this host",
             ),
             DeclareLaunchArgument(
-                "robots", default_value="", description="names of the robots to run, with commas; all if empty"
+                "robots", default_value="", description="names of the robots to run, separated by commas; all if empty"
             ),
             DeclareLaunchArgument(
                 "real_time_factor",
@@ -60,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "duration",
                 default_value="0.0",
-                description="judge the run for so many seconds, then shut down (exit code 1 if it misses the swarm "
+                description="judge the run for this many seconds, then shut down (exit code 1 if it misses the swarm "
                 "file's bars); 0 runs until Ctrl-C",
             ),
             DeclareLaunchArgument(
@@ -80,7 +80,7 @@ def generate_launch_description() -> LaunchDescription:
                 "allow_outside",
                 default_value="false",
                 choices=["true", "false"],
-                description="trust the swarm file to name files outside of its project's folder",
+                description="allow the swarm file to refer to files outside its project's folder",
             ),
             OpaqueFunction(function=_start),
         ]
@@ -114,7 +114,7 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
     node = Node(
         package=PACKAGE,
         executable=process.executable,
-        exec_name=process.name.strip("/").replace("/", "."),  # launch may call a file by it
+        exec_name=process.name.strip("/").replace("/", "."),  # launch may use it as a file name
         **(_several(process) if process.robots else _one(process)),
         respawn=process.respawn,
         respawn_delay=RESPAWN_DELAY,
@@ -130,13 +130,13 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
 
 
 def _one(process: Process) -> dict[str, Any]:
-    """Name and parameters of the one node of a process."""
+    """Name and parameters of a process with a single node."""
     parameters = {name: _value(value) for name, value in process.parameters.items()}
     return {"name": process.node, "namespace": process.namespace, "parameters": [parameters]}
 
 
 def _value(value: Any) -> Any:
-    """A parameter; text is said to be text, else a robot or a type called "On" would arrive as a boolean."""
+    """A parameter value; strings are marked as such, else a robot or a type called "On" would arrive as a boolean."""
     if isinstance(value, str):
         return ParameterValue(value, value_type=str)
     if isinstance(value, list) and value and isinstance(value[0], str):
@@ -145,7 +145,7 @@ def _value(value: Any) -> Any:
 
 
 def _several(process: Process) -> dict[str, Any]:
-    """Robots and parameter file of a process with several; launch leaves its own parameter files behind, too."""
+    """Robots and parameter file of a process with several nodes; like launch's own, the file is not deleted."""
     with NamedTemporaryFile("w", prefix="launch_params_", encoding="utf-8", delete=False) as file:
         file.write(process.parameters_file())
     return {"arguments": list(process.robots), "parameters": [file.name]}
@@ -155,8 +155,8 @@ def _end(event: ProcessExited, context: LaunchContext) -> Shutdown:
     """End the launch with the judge, with exit code 1 unless the run reached the bars."""
     if event.returncode == 0:
         return Shutdown(reason="the run reaches the swarm file's bars")
-    reason = {1: "the run misses the swarm file's bars", 2: "there was nothing to judge; see the judge's lines"}
+    reason = {1: "the run misses the swarm file's bars", 2: "there was nothing to judge; see the judge's log"}
     message = reason.get(event.returncode, f"the judge ended with exit code {event.returncode}")
-    # What launch itself does with errors; an exception from here gets lost when another event comes at that moment.
+    # As launch itself reports errors; an exception raised here is lost if another event arrives at the same moment.
     context.asyncio_loop.call_exception_handler({"message": message})
     return Shutdown(reason=message)

@@ -1,4 +1,4 @@
-"""What tests of benchmarks share."""
+"""Helpers for tests of benchmarks."""
 
 from kdmarl_core.benchmark import ledger
 from kdmarl_core.benchmark.ledger import Cost, Ledger, Row
@@ -6,13 +6,13 @@ from support import REPOSITORY
 
 SMOKE = REPOSITORY / "config/benchmarks/smoke.yaml"
 RESULTS = [REPOSITORY / f"docs/results/{name}.json" for name in ("main", "limited", "ablation")]
-"""Files of results that the repository has."""
+"""Result files in the repository."""
 COSTS = {"big": Cost(macs=100, expert_macs=3000, parameters=110, bytes=440),
          "small": Cost(macs=50, expert_macs=3000, parameters=60, bytes=240)}  # fmt: skip
 
 
 def result(task, method):
-    """A unit of one agent that retains half."""
+    """A unit of one agent with a retention of 0.5."""
     values = {"students": 0.5, "expert": 1.0, "random": 0.0}
     return Row(
         task=task, method=method, seed=1, sha256="", commit="", command="", episodes=1, types={"agent": [0]},
@@ -22,7 +22,7 @@ def result(task, method):
 
 
 def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256="a"):
-    """A unit of two big robots and a small one, of an expert that returns 10 and random commands that return 0."""
+    """A unit of two big robots and a small one, with returns of 10 of the expert and 0 of random commands."""
     returns = {"students": list(students), "expert": [10.0, 10.0, 10.0], "random": [0.0, 0.0, 0.0]}
     return Row(
         task=task, method=method, seed=seed, sha256=sha256, commit="c", episodes=4,
@@ -32,16 +32,16 @@ def row(task="spread", method="kdmarl", seed=1, students=(8.0, 8.0, 5.0), sha256
     )  # fmt: skip
 
 
-def book_of(*units):
+def ledger_of(*units):
     """A ledger with those units."""
-    book = Ledger(title="t")
+    recorded = Ledger(title="t")
     for unit in units:
-        book = book.add(unit)
-    return book
+        recorded = recorded.add(unit)
+    return recorded
 
 
-def aggregated(book):
-    """With rows, of a benchmark that has all its units."""
-    names = {unit.name: "a" for unit in book.units}
+def aggregated(recorded):
+    """The ledger with its rows, as of a finished benchmark."""
+    names = {unit.name: "a" for unit in recorded.units}
     notes = {"methods": dict.fromkeys(("kdmarl", "other", "third", "fourth"), "")}
-    return ledger.aggregated(book, notes, "", names, names)
+    return ledger.aggregated(recorded, notes, "", names, names)

@@ -1,4 +1,4 @@
-"""A ROS domain that nobody else on this machine uses."""
+"""A ROS domain that no other process on this machine uses."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from errno import EADDRINUSE
 
 DOMAINS = range(215, 232)
-"""Above Linux's ephemeral ports, and above what people choose."""
+"""Above Linux's ephemeral ports, and above commonly chosen domains."""
 
 _held = ExitStack()
-"""What keeps others from taking the domains of this process; it ends with the process."""
+"""Locks on the domains of this process; released when it ends."""
 
 
 def take_domain() -> int:
-    """A domain without a node, which no other test process takes while this one runs.
+    """A domain without nodes, reserved for this test process while it runs.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: no domain is free.
     """
     for domain in DOMAINS:
         # An abstract socket, which leaves no file; its names hold where ports do: within one network namespace.
@@ -29,7 +29,7 @@ def take_domain() -> int:
 def _is_silent(domain: int) -> bool:
     """Whether no node of ``domain`` runs on this machine.
 
-    Each listens at the domain's first port; if it may hear this machine alone, the first one listens at the eleventh.
+    Each listens on the domain's first port; with discovery restricted to this machine, the first one on the eleventh.
     """
     first = 7400 + 250 * domain
     with ExitStack() as stack:

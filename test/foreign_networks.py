@@ -1,4 +1,4 @@
-"""ONNX networks as other projects write them."""
+"""ONNX networks as exported by other projects."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TERMS = [
     {"term": "velocity"},
     {"term": "previous_action"},
 ]
-"""What networks of ``SIZE`` inputs observe."""
+"""Observation terms of networks with ``SIZE`` inputs."""
 
 SIZE = 43
 
 LISTED = [[0.2, 0.0], [0.1, 1.0], [0.1, -1.0]]
-"""Commands of numbered actions [m/s, rad/s]."""
+"""Commands of discrete actions [m/s, rad/s]."""
 
 
 class ActorCritic(nn.Module):
-    """As Stable-Baselines3 advises to export a policy: actions, values and log-likelihoods."""
+    """A policy exported as in Stable-Baselines3's documentation: actions, values and log-likelihoods."""
 
     def __init__(self, size=43):
         super().__init__()
@@ -36,7 +36,7 @@ class ActorCritic(nn.Module):
 
 
 class Memory(nn.Module):
-    """As rsl_rl exports a recurrent actor; ``cell`` is torch's LSTM or GRU."""
+    """A recurrent actor as exported by rsl_rl; ``cell`` is torch's LSTM or GRU."""
 
     def __init__(self, size=45, actions=12, cell=nn.LSTM):
         super().__init__()
@@ -71,7 +71,7 @@ def describe(folder, without=(), **changes):
 
 
 def linear(path, weights, dtype=TensorProto.FLOAT, shape=(1, SIZE), nodes=(), opset=17, ir=8, **graph):
-    """Write a network of one product, ``obs`` times ``weights``, then ``nodes`` from ``raw`` to ``actions``."""
+    """Write a network with one product, ``obs`` times ``weights``, then ``nodes`` from ``raw`` to ``actions``."""
     array = np.asarray(weights, helper.tensor_dtype_to_np_dtype(dtype))
     nodes = list(nodes) or [helper.make_node("Identity", ["raw"], ["actions"])]
     inputs = graph.pop("inputs", None) or [helper.make_tensor_value_info("obs", dtype, shape)]
@@ -95,7 +95,7 @@ def weights(actions=2):
 
 
 def two_outputs(path):
-    """Write a network that gives ``mean`` and ``std`` of commands."""
+    """Write a network with outputs ``mean`` and ``std``."""
     nodes = [helper.make_node("Tanh", ["raw"], ["mean"]), helper.make_node("Exp", ["raw"], ["std"])]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("mean", "std")]
     return linear(path, weights(), nodes=nodes, outputs=outputs)

@@ -1,4 +1,4 @@
-"""Where the tests' nodes talk: on this machine alone."""
+"""Restricts the communication of the tests' nodes to this machine."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Nodes as processes of their own, and a client to talk to them in this one."""
+"""Nodes in separate processes, and a client in this process to talk to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rclpy.node import Node
 from domain import take_domain
 
 DOMAIN = take_domain()
-"""ROS domain of this test process alone."""
+"""ROS domain reserved for this test process."""
 
 # Under nohup, processes would inherit that SIGHUP is ignored; a handler is not inherited.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -37,15 +37,15 @@ def node_process(
 ) -> Iterator[subprocess.Popen[str]]:
     """Run ``python -m kdmarl_ros.<module>`` with ``parameters``; kill it in the end if it still runs.
 
-    Names that begin with two underscores are remappings, such as ``__ns``. What it says goes to ``output``, else to a
-    pipe, which takes no more than 64 KiB before somebody reads it.
+    Names that begin with two underscores are remappings, such as ``__ns``. Its output goes to ``output``, else to a
+    pipe, which blocks after 64 KiB until it is read.
     """
     with module_process(module, ros_arguments(parameters), output) as process:
         yield process
 
 
 def ros_arguments(parameters: dict[str, object]) -> list[str]:
-    """What a node takes ``parameters`` from; see :func:`node_process`."""
+    """Command-line arguments for ``parameters``; see :func:`node_process`."""
     arguments = [
         item
         for name, value in parameters.items()
@@ -93,11 +93,11 @@ def _text(value: object) -> str:
 
 
 class Client:
-    """A node in this process that keeps what it hears."""
+    """A node in this process that records the messages that it receives."""
 
     def __init__(self) -> None:
         if not rclpy.ok():
-            # Once for all tests: nodes of several contexts in turn make rcl crash.
+            # One context for all tests: nodes of several contexts one after the other make rcl crash.
             rclpy.init(domain_id=DOMAIN)
         self.node = Node(f"client_{next(_NUMBERS)}")
         self._executor = SingleThreadedExecutor()
@@ -106,11 +106,11 @@ class Client:
         """topic and message, in the order of arrival"""
 
     def listen(self, kind: type, topic: str, qos: object) -> None:
-        """Keep what comes on ``topic``."""
+        """Record the messages on ``topic``."""
         self.node.create_subscription(kind, topic, lambda message: self.heard.append((topic, message)), qos)
 
     def on(self, topic: str) -> list:
-        """What came on ``topic`` so far."""
+        """Messages on ``topic`` so far."""
         return [message for heard, message in self.heard if heard == topic]
 
     def until(self, condition: Callable[[], object], timeout: float = 20.0) -> bool:
@@ -124,7 +124,7 @@ class Client:
         return True
 
     def spin(self, seconds: float) -> None:
-        """Spin for a time."""
+        """Spin for a time [s]."""
         self.until(lambda: False, seconds)
 
     def close(self) -> None:

@@ -21,9 +21,9 @@ SLACK = 0.1
 def policy_process(
     policy: Path | str, robot_type: str = "scout", program: tuple[str, str] = NODE, **parameters: object
 ) -> Iterator[subprocess.Popen[str]]:
-    """A policy node in namespace /r1 that starts by itself and has a goal, unless ``parameters`` say otherwise.
+    """A policy node in namespace /r1 with autostart and a goal, unless ``parameters`` say otherwise.
 
-    ``program`` runs it, as arguments of Python.
+    ``program`` are the arguments of Python that run it.
     """
     defaults: dict[str, object] = {
         "__ns": "/r1",

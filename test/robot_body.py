@@ -1,4 +1,4 @@
-"""A robot's body as its policy node meets it: sensors go out, commands and diagnostics come in."""
+"""Stand-in for a robot's base: publishes sensors, and records the policy node's commands and diagnostics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Edit = Callable[[object], object]
 
 
 class RobotBody(Client):
-    """Gives sensor messages at 20 Hz, keeps the commands with their times.
+    """Publishes sensor messages at 20 Hz, and records the commands with their times.
 
     Attributes: ``commands`` as (time of arrival, forward speed, yaw rate), ``diagnostics`` as (level, message, values),
     ``sent`` with the time of the last message by topic, ``lateness``, the longest that sensor messages were late since
@@ -84,7 +84,7 @@ class RobotBody(Client):
                 publisher.publish(message)
 
     def offer(self, topic: str, qos: QoSProfile, kind: type | None = None) -> None:
-        """Publish ``topic`` with another quality of service from now on, or nothing but a claim to be of ``kind``."""
+        """Publish ``topic`` with another quality of service from now on, or only advertise it with type ``kind``."""
         old = self._publishers[topic]
         name = old.topic_name
         self.node.destroy_publisher(old)
@@ -93,7 +93,7 @@ class RobotBody(Client):
             self.edits[topic] = lambda message: None
 
     def double(self, topic: str, qos: QoSProfile) -> None:
-        """Publish ``topic`` by a second publisher, too, from when that is connected, half a period after the first."""
+        """Publish ``topic`` also with a second publisher, once that is connected, half a period after the first."""
         self._twin = self.node.create_publisher(_kind(topic), self._publishers[topic].topic_name, qos)
         assert self.until(self._twin.get_subscription_count, 5)
         ticked = self._ticked
@@ -109,14 +109,14 @@ class RobotBody(Client):
         self._twin_timer = self.node.create_timer(SENSOR_PERIOD, publish)
 
     def single(self) -> None:
-        """Every topic has but one publisher again."""
+        """Remove second publishers."""
         if self._twin is not None:
             self.node.destroy_timer(self._twin_timer)
             self.node.destroy_publisher(self._twin)
             self._twin = None
 
     def simulate_time(self, start: float) -> None:
-        """Stamp by simulated time [s], and publish it as long as ``clock_runs``."""
+        """Stamp with simulated time [s], and publish it as long as ``clock_runs``."""
         self.sim_time = start
         publisher = self.node.create_publisher(Clock, "/clock", 1)
 
@@ -144,7 +144,7 @@ class RobotBody(Client):
     # In
 
     def listen_to(self, kind: type | None) -> None:
-        """Listen for commands of ``kind`` from now on; None not at all."""
+        """Subscribe to commands of type ``kind`` from now on; None: to none."""
         if self._ear is not None:
             self.node.destroy_subscription(self._ear)
         self._ear = kind and self.node.create_subscription(kind, self._command_topic, self._command, 10)
@@ -168,12 +168,12 @@ class RobotBody(Client):
         return [command for command in self.commands if command[0] > since and not any(command[1:])]
 
     def halts(self, since: float, timeout: float = 10.0) -> float:
-        """Wait for the first zero command after ``since``; the time from then to it [s]."""
+        """Wait for the first zero command after ``since``; returns the time until it [s]."""
         assert self.until(lambda: self.stops(since), timeout), self.diagnostics[-1:]
         return self.stops(since)[0][0] - since
 
     def drives(self, timeout: float = 15.0) -> bool:
-        """Wait for motion that begins from now on."""
+        """Wait for a command to move, from now on."""
         since = time.monotonic()
         return self.until(lambda: len(self.moving(since)) >= 3, timeout)
 
@@ -214,7 +214,7 @@ def stamp(message, seconds: float) -> None:
 
 
 def fill(topic: str, message, robot: str = "r1") -> None:
-    """A robot at (1, 2) that looks along +y, 2 m from everything, with another one ahead to the left."""
+    """A robot at (1, 2) facing +y, 2 m from everything, with another one ahead to the left."""
     message.header.frame_id = f"{robot}/{topic}"
     if topic == "odom":
         message.header.frame_id, message.child_frame_id = "map", f"{robot}/base_link"
@@ -247,7 +247,7 @@ def edited(**values: object) -> Edit:
 
 
 def shifted(seconds: float) -> Edit:
-    """An edit that moves the stamp, of wall time."""
+    """An edit that shifts the stamp, in wall time."""
 
     def edit(message):
         stamp(message, time.time() + seconds)

@@ -1,4 +1,4 @@
-"""Which processes this test process has started, directly or not, and still run; no others are ever looked at."""
+"""Lists running processes that this test process has started, directly or indirectly; ignores all others."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36
-"""Of prctl(2): orphans among a process's descendants become its children, not those of the machine's first process."""
+"""Of prctl(2): orphaned descendants of a process become its children, not those of init."""
 
 ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants() -> list[int]:
-    """Live children of this process, their children and so on, those included whose parents have died; oldest first."""
+    """Live descendants of this process, including orphans; oldest first."""
     started, parents = {}, {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
-            # The name before the last parenthesis may hold anything.
+            # The name before the last parenthesis may contain any character.
             state, parent, *rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended

@@ -45,9 +45,9 @@ def write_swarm(
     observation: list[Term] | None = None,
     **changes: object,
 ) -> Path:
-    """The swarm of ``like`` as a file with hand-made policies beside it; ``robots`` and ``changes`` replace parts.
+    """The swarm of ``like`` as a file with hand-made policies next to it; ``robots`` and ``changes`` replace parts.
 
-    ``observation`` holds the terms of the policies, as for :func:`write_policy`.
+    ``observation`` are the terms of the policies, as for :func:`write_policy`.
     """
     data = yaml.safe_load(like.read_text())
     policies = {

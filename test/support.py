@@ -1,4 +1,4 @@
-"""Hand-made policy files for tests: valid by default, and with edits broken in any way a test needs."""
+"""Hand-made policy files for tests: valid by default, with edits that break them as a test needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_policy(
     edit_manifest: Callable[[dict[str, Any]], None] | None = None,
     edit: Callable[[onnx.ModelProto], None] | None = None,
 ) -> Path:
-    """Write a policy that drives straight at its goal, or at the nearest target, and return its path.
+    """Write a policy that drives straight to its goal, or to the nearest target, and return its path.
 
     It sees no obstacle.
 
@@ -143,7 +143,7 @@ def _seeking_weights(manifest: Manifest) -> np.ndarray:
 
 
 def write_linear(path, weights, rows="batch", outputs=("command",), inputs=("observation",)):
-    """Write an ONNX file that is no policy file, of one linear layer (O, A), and return its path."""
+    """Write an ONNX file with one linear layer (O, A) that is not a policy file, and return its path."""
     size, wide = weights.shape
     dims = [size] if rows is None else [rows, size]
     out = [wide] if rows is None else [rows, wide]

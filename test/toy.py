@@ -1,4 +1,4 @@
-"""A tiny team task for tests of trainers: each agent must command what its observation shows."""
+"""A tiny team task for tests of trainers: each agent must output the command that its observation shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DRIVE = DiffDrive((-1.0, 1.0), (-2.0, 2.0), 1.0, 1.0)
 
 
 class _Toy(BatchedEnv):
-    """Three agents, of whom ``_show`` draws what they are shown next."""
+    """Three agents; ``_show`` draws their next observations."""
 
     def reset(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -30,7 +30,7 @@ class _Toy(BatchedEnv):
 
 
 class Echo(_Toy):
-    """Two ``wheeled`` agents match a shown command, one ``chooser`` picks the shown index; 5 steps an episode."""
+    """Two ``wheeled`` agents match a shown command, one ``chooser`` picks the shown index; 5 steps per episode."""
 
     def __init__(self, num_envs: int) -> None:
         self.num_envs, self.num_agents, self.max_steps, self.control_period = num_envs, 3, 5, 0.1
@@ -68,7 +68,7 @@ class Echo(_Toy):
 
 
 class Doors(_Toy):
-    """Two ``walker`` and one ``runner`` choose among four doors, of which one to four are open; 5 steps an episode.
+    """Two ``walker`` and one ``runner`` choose among four doors, of which one to four are open; 5 steps per episode.
 
     The door's number is the reward. A closed one cannot be chosen. The mask stands amidst other large values.
     """
@@ -109,7 +109,7 @@ class Doors(_Toy):
 
 
 class Cue(Echo):
-    """What is wanted stays the same for an episode; students see it at the first step only."""
+    """The wanted command stays the same for an episode; students see it in the first step only."""
 
     def _show(self) -> None:
         kept = None if not self.steps.any() else (self.wanted, self.index)
@@ -126,8 +126,8 @@ class Cue(Echo):
 
 
 def perfect_expert(env):
-    """A team policy that commands exactly what it is shown."""
-    import torch  # tests of the contract import this module where there is no torch
+    """A team policy that outputs exactly the shown command."""
+    import torch  # tests of the contract import this module without torch
 
     from kdmarl_core.expert.distributions import Categorical, SquashedGaussian
     from kdmarl_core.expert.networks import NetworkConfig

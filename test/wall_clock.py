@@ -1,4 +1,4 @@
-"""A wall clock that can be set for one process alone, by libfaketime where it is installed."""
+"""A wall clock that can be set for single processes, with libfaketime if it is installed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MISSING = "" if LIBRARIES else "needs libfaketime (Debian and Ubuntu: apt instal
 
 
 def missing(model: str) -> str:
-    """Why nodes that are started as ``model`` cannot have a clock of their own; empty if they can."""
+    """Why nodes started as ``model`` cannot have a separate clock; empty if they can."""
     return "libfaketime keeps a process with many threads from starting" if model == "host" else MISSING
 
 
 class WallClock:
-    """The clock of the processes that are started within :meth:`worn`; their steady clock stays as it is."""
+    """The wall clock of processes started within :meth:`worn`; their steady clock is not changed."""
 
     def __init__(self, file: Path) -> None:
         """Keep the offset in ``file``."""

@@ -1,4 +1,4 @@
-"""A hand-written expert for ``simple_spread``: agents share out the landmarks by shortest total way, and go there."""
+"""A hand-written expert for ``simple_spread``: agents go to the landmarks assigned by shortest total distance."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import itertools
 import numpy as np
 
 DAMPING = 0.75
-"""Share of a velocity that is left after a step, in MPE."""
+"""Fraction of the velocity that remains after a step, in MPE."""
 PUSH = 0.5
-"""What a move adds to the velocity in a step, in MPE."""
+"""Velocity that a move adds in a step, in MPE."""
 
 
 class Assign:
-    """Called with what the agents see, group → (B, n, O), it gives what they do, group → (B, n, 1).
+    """Maps observations, group → (B, n, O), to actions, group → (B, n, 1).
 
-    An agent sees its velocity and position, then all landmarks and all others, relative to itself. Its actions are to
-    stay, or to push left, right, down, up.
+    An agent observes its velocity and position, then all landmarks and all others, relative to itself. Its actions are
+    to stay, or to push left, right, down, up.
 
     Args:
-        groups: of the team, of which there is one.
-        gain: wished velocity for a unit of distance.
+        groups: the team's groups, of which there is one.
+        gain: desired velocity per unit of distance.
     """
 
     def __init__(self, groups, gain: float = 4.0) -> None:
@@ -29,7 +29,7 @@ class Assign:
         self.orders = np.array(list(itertools.permutations(range(self.agents))))
 
     def __call__(self, observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every agent drives at its landmark."""
+        """Every agent drives to its landmark."""
         seen = observation[self.name]
         velocity, rest = seen[..., :2], seen[..., 4:]
         landmarks = rest[..., : 2 * self.agents].reshape(*seen.shape[:2], self.agents, 2)

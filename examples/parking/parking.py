@@ -1,4 +1,4 @@
-"""A robots task of one's own in one file: robots start on the left and park in bays along the right wall."""
+"""A custom robots task in one file: robots start on the left and park in bays along the right wall."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kdmarl_core.contract import Swarm
 from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv
 
 TRIES = 1000
-"""For the place of one robot."""
+"""Random draws of one robot's start before an arena is given up."""
 
 
 class ParkingConfig(GoalsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys under ``task``, next to those of every robots task."""
+    """The keys under ``task``, in addition to those of every robots task."""
 
     bay: float = 1.0
     """width of a bay [m]"""
@@ -28,18 +28,18 @@ class ParkingConfig(GoalsConfig, frozen=True, forbid_unknown_fields=True, kw_onl
             )
 
     def env(self, folder: Path, num_envs: int, swarm: Swarm | None = None) -> Parking:
-        """What an experiment trains in."""
+        """Make the environment that an experiment trains in."""
         return Parking(self, folder, num_envs, swarm)
 
 
 class Parking(GoalsEnv):
-    """Who parks in which bay is drawn for each episode; reward, figures and sensors are those of all goals."""
+    """Bays are assigned at random in each episode; reward, metrics and sensors are those of all tasks with goals."""
 
     config: ParkingConfig
     most_obstacles = (0, 0)
 
     def place(self, chosen: np.ndarray) -> bool:
-        """Draw arenas, starts and bays; False if a start finds no room."""
+        """Draw arenas, starts and bays; False if there is no room for a start."""
         for index in chosen:
             side = self.rng.uniform(*self.config.arena)
             self.wall_in(np.array([index]), side, side)
@@ -53,7 +53,7 @@ class Parking(GoalsEnv):
         return True
 
     def _start(self, index: int, robot: int, side: float) -> bool:
-        """Draw a start in the left half with room to the walls and to the robots before it."""
+        """Draw a start in the left half, clear of the walls and of the robots placed before it."""
         radius, margin = self.radius[robot], self.config.margin
         reach = side / 2 - radius - margin
         for _ in range(TRIES):

@@ -1,4 +1,4 @@
-"""Train PPO of Stable-Baselines3 on ``simple_spread``, one network for all agents; writes ``ppo.zip``.
+"""Train Stable-Baselines3's PPO on ``simple_spread``, one network for all agents; writes ``ppo.zip``.
 
 pip install stable-baselines3
 python train.py
@@ -23,7 +23,7 @@ ENVS = 64
 
 
 class EveryAgent(VecEnv):
-    """Each agent of each environment of a team of one type is an environment of its own to the library."""
+    """Presents each agent of each environment (a team of one type) as a separate environment to the library."""
 
     def __init__(self, env) -> None:
         (self.group,) = env.groups
@@ -78,8 +78,8 @@ class EveryAgent(VecEnv):
 
 
 def main(steps: int) -> None:
-    """Train for ``steps`` steps of single agents."""
-    # The task of the experiment file alone: its expert is what is made here.
+    """Train for ``steps`` steps, counted per agent."""
+    # Only the task of the experiment file is used: its expert is what this script makes.
     experiment = Experiment.load(FOLDER / "spread.yaml")
     model = PPO(
         "MlpPolicy",

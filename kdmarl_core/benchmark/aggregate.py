@@ -1,4 +1,4 @@
-"""What units of several seeds come to: a row for each task, method and student, and the first method against others."""
+"""Aggregation over seeds: a row for each task, method and student, and the first method against the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Cells = dict[tuple[str, str], list[Row]]
 
 
 def cells(units: list[Row], tasks: list[str], methods: list[str]) -> Cells:
-    """The units that have a retention, by task and method in the order of ``tasks`` and ``methods``."""
+    """The units with a retention, by task and method in the order of ``tasks`` and ``methods``."""
     found: Cells = {}
     counting = [unit for unit in units if not math.isnan(unit.retention(TEAM))]
     for unit in sorted(counting, key=lambda unit: (tasks.index(unit.task), methods.index(unit.method))):
@@ -27,8 +27,8 @@ def rows(units: Cells, still: dict[str, Means]) -> list[dict[str, Any]]:
     """Figures over seeds of every task, method and student: the team and, where there are several, its types.
 
     Args:
-        units: all that count.
-        still: task → figures of robots that stand still, where there are robots.
+        units: the units to aggregate.
+        still: task → figures of robots that stand still, for robot tasks.
     """
     return [
         _row(task, method, student, sorted(of, key=lambda unit: unit.seed), still.get(task))
@@ -66,7 +66,7 @@ def _row(task: str, method: str, student: str, of: list[Row], still: Means | Non
 
 
 def _over_seeds(scores: list[float]) -> dict[str, float | None]:
-    """:func:`interval` of one task's scores, for JSON; without values if one is NaN."""
+    """:func:`interval` of one task's scores, for JSON; None values if one is NaN."""
     if any(map(math.isnan, scores)):
         return {"iqm": None, "low": None, "high": None}
     found = interval(np.array(scores)[:, None])
@@ -74,13 +74,13 @@ def _over_seeds(scores: list[float]) -> dict[str, float | None]:
 
 
 def _over_robots(costs: list[Cost], counts: list[int], key: str) -> float:
-    """Mean of a cost over robots, of which each type has ``counts``."""
+    """Mean of a cost over robots; ``counts`` are the robots of each type."""
     total = sum(getattr(cost, key) * count for cost, count in zip(costs, counts, strict=True))
     return float(total / sum(counts))
 
 
 def against(units: Cells, methods: list[str]) -> list[dict[str, Any]]:
-    """The first method less each other, over the tasks that both have done and the seeds that both have of each."""
+    """The first method minus each other, over the tasks that both have and, of each, the seeds that both have."""
     found = []
     for method in methods[1:]:
         pairs: dict[str, list[tuple[float, float]]] = {}
@@ -95,7 +95,7 @@ def against(units: Cells, methods: list[str]) -> list[dict[str, Any]]:
 
 
 def _difference(pairs: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
-    """By how much the first method retains more, over tasks → the pairs of seeds that both methods have."""
+    """How much more the first method retains; ``pairs`` are task → the pairs of seeds that both methods have."""
     means = np.array([np.mean(both, 0) for both in pairs.values()])
     low, high = interval_of_mean([np.subtract(*np.array(both).T) for both in pairs.values()])
     return {

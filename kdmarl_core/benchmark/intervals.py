@@ -1,4 +1,4 @@
-"""What several seeds come to: interquartile means and bootstrap intervals.
+"""Statistics over seeds: interquartile means and bootstrap confidence intervals.
 
 As in Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv 2108.13264): every
 task is a stratum, and seeds are resampled within each.
@@ -14,23 +14,23 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 RESAMPLES = 2000
 TRIM = 0.25
-"""Share of values that an interquartile mean leaves out at each end, rounded down to whole values."""
+"""Share of values that an interquartile mean trims at each end, rounded down to whole values."""
 
 
 MEAN_TASKS = (1, 10)
-"""How many tasks :data:`COVERAGE` is known for, of means over tasks."""
+"""Numbers of tasks for which :data:`COVERAGE` of means over tasks is known."""
 
 
 class Coverage(NamedTuple):
     """How often intervals contain the true value."""
 
     iqm: float
-    """those of :func:`interval`, one task"""
+    """for :func:`interval`, one task"""
     mean: dict[int, float]
-    """number of tasks → those of :func:`interval_of_mean`"""
+    """number of tasks → for :func:`interval_of_mean`"""
 
 
 COVERAGE = {
@@ -47,7 +47,7 @@ the others are simulated with 10,000 draws by ``share_with_zero`` of ``test/benc
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """Interquartile mean with its interval."""
+    """Interquartile mean with its confidence interval."""
 
     iqm: float
     low: float
@@ -57,7 +57,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 def interval(scores: np.ndarray, seed: int = 0) -> Interval:
     """Interquartile mean of ``scores`` (seeds, tasks) and its interval by stratified bootstrap over seeds.
 
-    With one seed the interval has no width.
+    With one seed the interval has zero width.
     """
     low = high = iqm = rounded(stats.trim_mean(scores, TRIM, axis=None))
     if scores.shape[0] > 1:
@@ -75,7 +75,7 @@ def interval_of_mean(strata: list[np.ndarray], seed: int = 0) -> tuple[float | N
         seed: of the resampling.
 
     Returns:
-        Lowest and highest value; None where a task has only one seed.
+        Lower and upper bound; None if a task has only one seed.
     """
     if min(map(len, strata)) < 2:
         return None, None
@@ -83,26 +83,26 @@ def interval_of_mean(strata: list[np.ndarray], seed: int = 0) -> tuple[float | N
 
 
 def averaged(seeds: int) -> int:
-    """How many of a task's ``seeds`` an interquartile mean averages; those are the middle ones."""
+    """How many of a task's ``seeds`` (the middle ones) an interquartile mean averages."""
     return seeds - 2 * int(TRIM * seeds)
 
 
 def spans_all(seeds: int) -> bool:
-    """Whether the interval of a task with so many ``seeds`` reaches from the lowest to the highest of them.
+    """Whether the interval of a task with this number of ``seeds`` reaches from the lowest to the highest seed.
 
-    So it does where resamples of which an interquartile mean averages the lowest alone are common enough.
+    This is the case if resamples whose interquartile mean averages only the lowest seed are frequent enough.
     """
     found = interval(np.arange(seeds, dtype=np.float64)[:, None])
     return (found.low, found.high) == (0.0, seeds - 1.0)
 
 
 def rounded(value: float) -> float:
-    """To the decimals that files of results have."""
+    """Round to the decimals of result files."""
     return round(float(value), 5)
 
 
 def _bootstrap(strata: list[np.ndarray], statistic: Callable[..., Any], seed: int) -> tuple[float, float]:
-    """Interval of ``statistic`` over ``strata``, the values of each resampled on their own."""
+    """Interval of ``statistic`` over ``strata``, each resampled independently."""
     bounds = stats.bootstrap(
         tuple(strata),
         statistic,

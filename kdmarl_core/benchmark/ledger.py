@@ -1,4 +1,4 @@
-"""The file of a benchmark's results: what every unit measured, which units count, and what these come to."""
+"""The file of a benchmark's results: what every unit measured, which units are current, and their aggregation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCHEMA_VERSION = 1
 
 
 class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a method is held to on every task."""
+    """What a method is required to reach on every task."""
 
     retention: float
     macs_ratio: float
@@ -45,10 +45,10 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Still(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task gives to robots that stand still."""
+    """A task's figures for robots that stand still."""
 
     sha256: str
-    """of what the figures depend on, shortened"""
+    """shortened hash of what the figures depend on"""
     figures: Means
 
 
@@ -59,45 +59,45 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     about: str = ""
     notes: dict[str, dict[str, str]] = {}
-    """``methods`` and ``tasks`` → name → a few words; ``stages`` → method → how its policies come about"""
+    """``methods`` and ``tasks`` → name → description; ``stages`` → method → how its policies are trained"""
     rows: list[dict[str, Any]] = []
     """task, method, student (a type or ``team``) → figures over seeds"""
     against: list[dict[str, Any]] = []
-    """every method but the first → how much more the first retains, over the tasks that both have done"""
+    """every method but the first → how much more the first retains, over the tasks that both have"""
     bars: dict[str, Bar] = {}
-    """method → what it is held to"""
+    """method → its bar"""
     leads: dict[str, float] = {}
-    """method → by how much more than this the first is held to be ahead of it, on the mean over tasks"""
+    """method → required lead of the first method over it in retention, on the mean over tasks"""
     planned: int = 0
-    """how many units the benchmark has"""
+    """number of units of the benchmark"""
     still: dict[str, Still] = {}
-    """task → what it gives to robots that stand still; of robots only"""
+    """task → figures of robots that stand still; robot tasks only"""
     units: list[Row] = []
 
     @property
     def methods(self) -> list[str]:
-        """Those that have rows, in the order of the benchmark file."""
+        """Methods with rows, in the order of the benchmark file."""
         done = {row["method"] for row in self.rows}
         return [method for method in self.notes["methods"] if method in done]
 
     @property
     def tasks(self) -> list[str]:
-        """Those that have rows, in the order of the benchmark file."""
+        """Tasks with rows, in the order of the benchmark file."""
         return list(dict.fromkeys(row["task"] for row in self.rows))
 
     @property
     def team_rows(self) -> list[dict[str, Any]]:
-        """Those of whole teams."""
+        """Rows of whole teams."""
         return [row for row in self.rows if row["student"] == TEAM]
 
     def add(self, row: Row) -> Ledger:
-        """The same with ``row`` in place of an older one of its name."""
+        """A copy with ``row`` added, replacing an older one of the same name."""
         kept = [other for other in self.units if other.name != row.name]
         return msgspec.structs.replace(self, units=[*kept, row])
 
 
 def load(path: Path, title: str = "") -> Ledger:
-    """The ledger at ``path``; an empty one with ``title`` where there is none.
+    """The ledger at ``path``; an empty one with ``title`` if the file does not exist.
 
     Raises:
         KdmarlError: it cannot be read, or is not a ledger.
@@ -117,7 +117,7 @@ def load(path: Path, title: str = "") -> Ledger:
 
 
 def save(ledger: Ledger, path: Path) -> None:
-    """Write it; a reader finds the old file or the new one.
+    """Write it atomically.
 
     Raises:
         KdmarlError: it cannot be written.
@@ -128,7 +128,7 @@ def save(ledger: Ledger, path: Path) -> None:
 
 
 def change(path: Path, title: str, how: Callable[[Ledger], Ledger]) -> None:
-    """Read, change and write the ledger at ``path`` while no other process does so.
+    """Read, change and write the ledger at ``path`` under a lock.
 
     Raises:
         KdmarlError: it cannot be read or written.
@@ -142,15 +142,15 @@ def change(path: Path, title: str, how: Callable[[Ledger], Ledger]) -> None:
 def outdated(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, str]:
     """Units that were measured against other figures of expert or random commands than newer ones.
 
-    An expert that is trained again by changed code is another, though its settings are the same.
+    An expert retrained with changed code is a different one, even if its settings are the same.
 
     Args:
         ledger: with units, the newest last.
-        keys: name of every unit → what its ``sha256`` is now; others do not count.
+        keys: name of every unit → its current ``sha256``; units with another are ignored.
         references: name of every unit → what its expert's and random figures depend on.
 
     Returns:
-        Name of each such unit → name of the newest of its task and seed with the same ``references``.
+        Name of each such unit → name of the newest unit of its task and seed with the same ``references``.
     """
     newest: dict[tuple[str, int, str], Row] = {}
     found = {}
@@ -169,11 +169,11 @@ def _alike(one: Means, two: Means) -> bool:
 
 
 def current(ledger: Ledger, keys: dict[str, str], references: dict[str, str]) -> dict[str, Row]:
-    """Name → each unit that counts: it depends on what it would now, and is not one of :func:`outdated`.
+    """Name → unit, for all units whose dependencies are unchanged and which are not :func:`outdated`.
 
     Args:
         ledger: with units.
-        keys: as for :func:`outdated`; the units come in their order.
+        keys: as for :func:`outdated`; the result has their order.
         references: as for :func:`outdated`.
     """
     old = outdated(ledger, keys, references)
@@ -188,13 +188,13 @@ def aggregated(
     keys: dict[str, str],
     references: dict[str, str],
 ) -> Ledger:
-    """The same with ``rows``, ``against`` and ``planned`` made again from the units.
+    """A copy with ``rows``, ``against`` and ``planned`` computed from the units.
 
     Args:
-        ledger: with units; those that are not :func:`current`, or have no retention, stay and do not count.
-        notes: as in the ledger; methods stand in the order of ``methods``.
+        ledger: with units; those that are not :func:`current`, or have no retention, are kept but ignored.
+        notes: as in the ledger; methods have the order of ``methods``.
         about: as in the ledger.
-        keys: as for :func:`outdated`; tasks stand in their order.
+        keys: as for :func:`outdated`; tasks have their order.
         references: as for :func:`outdated`.
     """
     counting = list(current(ledger, keys, references).values())

@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 
 TEAM = "team"
-"""Name of the whole team, next to those of robot types."""
+"""Name of the whole team, in addition to those of robot types."""
 Means = dict[str, list[float | None]]
-"""Figure → mean of each agent over episodes; None where no episode has a value, as that of a goal never reached"""
+"""Figure → mean of each agent over episodes; None if no episode has a value, such as for a goal never reached"""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one decision of one type costs."""
+    """Cost of one decision of one type."""
 
     macs: int
     expert_macs: int
@@ -32,7 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     seed: int
     sha256: str
-    """of what the figures depend on, shortened"""
+    """shortened hash of what the figures depend on"""
     commit: str
     command: str
     episodes: int
@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     expert: Means
     random: Means
     types: dict[str, list[int]]
-    """robot type → its agents' places"""
+    """robot type → its agents' indices"""
     costs: dict[str, Cost]
     env_steps: dict[str, int]
     seconds: dict[str, float]
@@ -51,17 +51,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.task}/{self.method}/{self.seed}"
 
     def agents(self, student: str) -> list[int]:
-        """The places of one type's agents, or of the whole team."""
+        """The indices of one type's agents, or of the whole team's."""
         return self.types[student] if student != TEAM else sorted(itertools.chain(*self.types.values()))
 
     def mean(self, who: str, figure: str, student: str) -> float:
-        """Mean of a figure of ``students``, ``expert`` or ``random`` over those agents that have one; NaN if none."""
+        """Mean of a figure of ``students``, ``expert`` or ``random`` over the agents that have it; NaN if none has."""
         return over_agents(getattr(self, who), figure, self.agents(student))
 
     def retention(self, student: str, zero: Means | None = None) -> float:
         """(student − zero) / (expert − zero) of mean returns; zero is random commands unless given.
 
-        NaN where the expert is no better than zero: there is nothing to retain.
+        NaN if the expert is no better than zero: there is nothing to retain.
         """
         agents = self.agents(student)
         teams = (self.students, self.expert, zero or self.random)
@@ -70,24 +70,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worst(self) -> float:
-        """Retention of the agent that loses most, of those whose expert is better than random commands."""
+        """Lowest retention of any agent, among those whose expert is better than random commands."""
         own, expert, random = (with_nan(getattr(self, who)["return"]) for who in ("students", "expert", "random"))
         own, expert, random = (values[expert > random] for values in (own, expert, random))
         return float(((own - random) / (expert - random)).min()) if own.size else math.nan
 
 
 def agent_means(values: np.ndarray) -> list[float | None]:
-    """(episodes, N) → mean of each agent; NaN (no value in that episode) is left out, and gives None if it is all."""
+    """(episodes, N) → mean of each agent, ignoring NaN (no value in that episode); None if all are NaN."""
     return [known(mean(of_agent)) for of_agent in values.T]
 
 
 def over_agents(means: Means, figure: str, agents: list[int]) -> float:
-    """Mean of a figure over those of ``agents`` that have one; NaN if none."""
+    """Mean of a figure over those of ``agents`` that have it; NaN if none has."""
     return mean([means[figure][agent] for agent in agents])
 
 
 def mean(values: Sequence[float | None] | np.ndarray) -> float:
-    """Mean of those that are neither None nor NaN; NaN without any."""
+    """Mean ignoring None and NaN; NaN if nothing is left."""
     there = with_nan(values)
     there = there[~np.isnan(there)]
     return float(there.mean()) if there.size else math.nan

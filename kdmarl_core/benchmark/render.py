@@ -1,4 +1,4 @@
-"""Text from the templates in ``templates/``, and how they write numbers."""
+"""Renders the templates in ``templates/``, and their number formats."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ DECIMALS = 3
 
 
 class MissingError(Exception):
-    """A template asks for what the data lack; the message is its name."""
+    """A template uses a value that the data lack; the message is its name."""
 
 
 class _Missing(StrictUndefined):
-    """Refuses every use, also in a format string, by its name."""
+    """Raises on every use, also in a format string, with the variable's name."""
 
     @property
     def _undefined_message(self) -> str:
@@ -31,10 +31,10 @@ def render(template: str, **data: Any) -> str:
 
     Args:
         template: its name, such as ``page``.
-        data: what it shows.
+        data: its variables.
 
     Raises:
-        MissingError: the data lack something.
+        MissingError: a variable is missing.
     """
     try:
         return _ENVIRONMENT.get_template(f"{template}.md.j2").render(**data)
@@ -43,7 +43,7 @@ def render(template: str, **data: Any) -> str:
 
 
 def score(interval: dict[str, Any]) -> str:
-    """Such as ``0.957 [0.941, 0.972]``; without interval where it has no width, and ``none`` without a value."""
+    """Such as ``0.957 [0.941, 0.972]``; without an interval of zero width, and ``none`` without a value."""
     value, low, high = (interval[key] for key in ("iqm", "low", "high"))
     if value is None or low == high:
         return figure(value)
@@ -56,7 +56,7 @@ def figure(value: float | None) -> str:
 
 
 def pair(key: str, row: dict[str, Any]) -> str:
-    """The expert's figure and the students' own, such as ``0.843 → 0.863``; empty where ``row`` has none."""
+    """The expert's figure and the students', such as ``0.843 → 0.863``; empty if ``row`` has none."""
     return f"{figure(row[f'expert_{key}'])} → {figure(row[key])}" if key in row else ""
 
 
@@ -66,12 +66,12 @@ def signed(value: float, decimals: int = DECIMALS) -> str:
 
 
 def decimals(value: float, count: int) -> str:
-    """With so many decimals."""
+    """With ``count`` decimals."""
     return f"{value:.{count}f}"
 
 
 def plain(value: float) -> str:
-    """With as many decimals as it needs."""
+    """With the shortest number of decimals."""
     return f"{value:g}"
 
 
@@ -91,17 +91,17 @@ def percent(share: float) -> str:
 
 
 def code(name: str) -> str:
-    """As Markdown writes names."""
+    """As inline code in Markdown."""
     return f"`{name}`"
 
 
 def cells(texts: Iterable[object]) -> str:
-    """More cells of a table's row, each with the bar after it."""
+    """Cells of a table row, each followed by a bar."""
     return "".join(f" {text} |" for text in texts)
 
 
 def rule(columns: int) -> str:
-    """The line below a table's head."""
+    """The line below a table's header."""
     return f"|{cells(['---'] * columns)}"
 
 

@@ -1,6 +1,6 @@
-"""What ``kdmarl report`` does: a benchmark's page, picture and README table, from its file of results alone.
+"""What ``kdmarl report`` does: a benchmark's page, picture and README table, from its result file alone.
 
-Here is what the page shows; its words are in ``templates/``.
+This module computes what the page shows; its text is in ``templates/``.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from kdmarl_core.contract.writing import replacing
 from kdmarl_core.errors import did_you_mean
 
 MATCHES = 0.95
-"""Retention from which on a network trained without an expert is named."""
+"""Retention that a network trained without an expert must reach to be listed."""
 ENOUGH_SEEDS = 4
-"""Seeds from which on the interval decides whether a bar is held."""
+"""Minimum number of seeds for the interval to decide whether a bar is held."""
 
 View = dict[str, Any]
-"""What a template shows, by the names that it uses"""
+"""Variables of a template"""
 
 
 def report(results: Path, readme: Path | None) -> None:
     """Write ``<results>.md`` and ``<results>.png``, and tables in ``readme`` between their marks.
 
-    Marks name the file alone, where the first method's table belongs, or ``<results>.json: methods`` and
+    A mark names only the file, for the first method's table, or ``<results>.json: methods`` or
     ``<results>.json: against``.
 
     Raises:
-        KdmarlError: the file has no results, or the README no marks, or such of another table.
+        KdmarlError: the file has no results, or the README has no marks or unknown ones.
     """
     if not results.exists():
         raise KdmarlError(f"{results}: no such file; kdmarl benchmark makes it")
-    book = ledger.load(results)
-    if not book.rows:
-        raise KdmarlError(f"{results}: holds no results yet; run kdmarl benchmark until it is through")
+    recorded = ledger.load(results)
+    if not recorded.rows:
+        raise KdmarlError(f"{results}: has no results yet; run kdmarl benchmark until it is finished")
     page, picture, name = results.with_suffix(".md"), results.with_suffix(".png"), results.name
     try:
-        view = _page(book, results)
+        view = _page(recorded, results)
         text = render("page", **view)
         tables = {
             name: render("headline", **view).splitlines(),
@@ -54,9 +54,9 @@ def report(results: Path, readme: Path | None) -> None:
             f"{name}: against": render("against", **view).splitlines(),
         }
         with replacing(picture) as scratch:
-            draw(book, scratch)
+            draw(recorded, scratch)
     except (KeyError, MissingError) as error:
-        raise KdmarlError(f"{results}: a row lacks {error}; kdmarl benchmark makes its rows again") from None
+        raise KdmarlError(f"{results}: a row lacks {error}; run kdmarl benchmark to recompute the rows") from None
     with replacing(page) as scratch:
         scratch.write_text(text, encoding="utf-8")
     written = [page, picture]
@@ -66,33 +66,33 @@ def report(results: Path, readme: Path | None) -> None:
     Console().print(f"written: {', '.join(map(str, written))}")
 
 
-def _page(book: Ledger, results: Path) -> View:
-    """Everything that templates show; a section that has nothing to show is empty."""
+def _page(recorded: Ledger, results: Path) -> View:
+    """All template variables; a section without content is empty."""
     return {
-        "book": book,
-        "command": book.rows[0]["command"].partition(" --only")[0],
+        "recorded": recorded,
+        "command": recorded.rows[0]["command"].partition(" --only")[0],
         "results": results,
         "picture": results.with_suffix(".png").name,
-        "first": book.methods[0],
-        "measured": sum(len(row["seeds"]) for row in book.team_rows),
+        "first": recorded.methods[0],
+        "measured": sum(len(row["seeds"]) for row in recorded.team_rows),
         "confidence": intervals.CONFIDENCE,
-        "mean_tasks": intervals.MEAN_TASKS if book.against else (),
-        "seed_counts": _seed_counts(book),
-        "episodes": sorted({unit.episodes for unit in book.units}),
+        "mean_tasks": intervals.MEAN_TASKS if recorded.against else (),
+        "seed_counts": _seed_counts(recorded),
+        "episodes": sorted({unit.episodes for unit in recorded.units}),
         "figure_titles": FIGURES,
-        "headline": _headline(book),
+        "headline": _headline(recorded),
         "enough_seeds": ENOUGH_SEEDS,
-        "bars": _bars(book),
-        "methods": _methods(book),
-        "still": _from_still(book),
-        "leads": {row["method"]: _led(row, book.leads.get(row["method"])) for row in book.against},
+        "bars": _bars(recorded),
+        "methods": _methods(recorded),
+        "still": _from_still(recorded),
+        "leads": {row["method"]: _led(row, recorded.leads.get(row["method"])) for row in recorded.against},
         "matches": MATCHES,
-        "from_scratch": _from_scratch(book),
+        "from_scratch": _from_scratch(recorded),
     }
 
 
-def _seed_counts(book: Ledger) -> list[View]:
-    """What a retention is of each number of seeds that rows have."""
+def _seed_counts(recorded: Ledger) -> list[View]:
+    """For each number of seeds in the rows, how retention and its interval are computed."""
     return [
         {
             "seeds": count,
@@ -100,34 +100,34 @@ def _seed_counts(book: Ledger) -> list[View]:
             "spans_all": intervals.spans_all(count),
             "coverage": intervals.COVERAGE.get(count),
         }
-        for count in sorted({len(row["seeds"]) for row in book.team_rows})
+        for count in sorted({len(row["seeds"]) for row in recorded.team_rows})
     ]
 
 
-def _headline(book: Ledger) -> View:
-    """The first method, one row a task."""
-    rows = [row for row in book.team_rows if row["method"] == book.methods[0]]
+def _headline(recorded: Ledger) -> View:
+    """The first method, one row per task."""
+    rows = [row for row in recorded.team_rows if row["method"] == recorded.methods[0]]
     return {
         "rows": rows,
         "figures": {key: title for key, title in FIGURES.items() if any(key in row for row in rows)},
         "still": any("still_return" in row for row in rows),
-        "win_error": max((error for row in rows for error in _win_errors(book, row)), default=None),
+        "win_error": max((error for row in rows for error in _win_errors(recorded, row)), default=None),
     }
 
 
-def _win_errors(book: Ledger, row: View) -> list[float]:
-    """Standard errors of the win rates of expert and students, as those of binomial shares of the episodes."""
-    of = [unit for unit in book.units if (unit.task, unit.method) == (row["task"], row["method"])]
+def _win_errors(recorded: Ledger, row: View) -> list[float]:
+    """Standard errors of the win rates of expert and students, as binomial proportions of the episodes."""
+    of = [unit for unit in recorded.units if (unit.task, unit.method) == (row["task"], row["method"])]
     rates = [rate for key in ("win_rate", "expert_win_rate") if (rate := row.get(key)) is not None]
     return [math.sqrt(rate * (1 - rate) / unit.episodes) for rate in rates for unit in of]
 
 
-def _bars(book: Ledger) -> list[View]:
-    """What methods are held to, and the rows of tasks by :func:`_verdict`."""
+def _bars(recorded: Ledger) -> list[View]:
+    """The methods' bars, and the rows of tasks by :func:`_verdict`."""
     found = []
-    for method, bar in book.bars.items():
+    for method, bar in recorded.bars.items():
         rows: dict[str, list[View]] = {"held": [], "in_doubt": [], "few_seeds": [], "missed": []}
-        for row in book.team_rows:
+        for row in recorded.team_rows:
             if row["method"] == method:
                 rows[_verdict(row, bar)].append(row)
         if any(rows.values()):
@@ -143,12 +143,12 @@ def _verdict(row: View, bar: Bar) -> str:
     return "held" if row["retention"]["low"] >= bar.retention else "in_doubt"
 
 
-def _methods(book: Ledger) -> View:
-    """Retention of the team, tasks and methods: those of which there are more have a line each."""
-    tasks, methods = book.tasks, book.methods
+def _methods(recorded: Ledger) -> View:
+    """Retention of the team by task and method; the longer of the two lists becomes the lines."""
+    tasks, methods = recorded.tasks, recorded.methods
     retentions = {
         (row["task"], row["method"]): score(row["retention"]) + (f" ({n})" if (n := len(row["seeds"])) > 1 else "")
-        for row in book.team_rows
+        for row in recorded.team_rows
     }
     if len(methods) > len(tasks):
         lines = [[f"`{method}`", *(retentions.get((task, method), "") for task in tasks)] for method in methods]
@@ -157,16 +157,16 @@ def _methods(book: Ledger) -> View:
     return {"head": ["task", *(f"`{method}`" for method in methods)], "lines": lines}
 
 
-def _from_still(book: Ledger) -> list[View]:
-    """Retention whose zero is a team that does not move, by task; empty where there are no robots."""
-    rows = {(row["task"], row["method"]): row for row in book.team_rows if "still_return" in row}
+def _from_still(recorded: Ledger) -> list[View]:
+    """Retention with a team that does not move as zero, by task; empty without robot tasks."""
+    rows = {(row["task"], row["method"]): row for row in recorded.team_rows if "still_return" in row}
     found = []
     for task in dict.fromkeys(task for task, _ in rows):
         any_row = next(row for (of, _), row in rows.items() if of == task)
         random, still, expert = (any_row[key] for key in ("random_return", "still_return", "expert_return"))
         retentions = [
             score(rows[task, method]["retention_from_still"]) if (task, method) in rows else ""
-            for method in book.methods
+            for method in recorded.methods
         ]
         worth = (still - random) / (expert - random)
         found.append({"task": task, "return": still, "worth": worth, "retentions": retentions})
@@ -174,7 +174,7 @@ def _from_still(book: Ledger) -> list[View]:
 
 
 def _led(row: View, lead: float | None) -> str:
-    """Whether the first method is as far ahead as it is held to be; nothing where there is no such lead."""
+    """Whether the first method has the required lead; empty if none is required."""
     if lead is None:
         return ""
     if row["difference"] <= lead:
@@ -183,10 +183,10 @@ def _led(row: View, lead: float | None) -> str:
     return "held" if surely else "held, not surely"
 
 
-def _from_scratch(book: Ledger) -> list[View]:
-    """The smallest network that needs no expert, by task, or else the best; empty where none was trained so."""
-    stages = book.notes.get("stages", {})
-    own = [row for row in book.team_rows if stages.get(row["method"], "distill") != "distill"]
+def _from_scratch(recorded: Ledger) -> list[View]:
+    """The smallest sufficient network trained without an expert, by task, else the best; empty if there are none."""
+    stages = recorded.notes.get("stages", {})
+    own = [row for row in recorded.team_rows if stages.get(row["method"], "distill") != "distill"]
     found = []
     for task in dict.fromkeys(row["task"] for row in own):
         tried = [row for row in own if row["task"] == task]
@@ -197,7 +197,7 @@ def _from_scratch(book: Ledger) -> list[View]:
 
 
 def _renew(readme: Path, name: str, tables: dict[str, list[str]]) -> None:
-    """Put those of ``tables`` that ``readme`` has marks for between them; all begin with the file's ``name``."""
+    """Put ``tables`` between their marks in ``readme``, where it has any; all marks begin with the file's ``name``."""
     try:
         text = readme.read_text(encoding="utf-8")
     except OSError as error:
@@ -209,7 +209,7 @@ def _renew(readme: Path, name: str, tables: dict[str, list[str]]) -> None:
     for source in marked:
         begin, end = marks(source)
         if source not in tables:
-            raise KdmarlError(f"{readme}: '{begin}' names no table; {did_you_mean(source, tables)}")
+            raise KdmarlError(f"{readme}: '{begin}' does not name a table; {did_you_mean(source, tables)}")
         renewed = with_section(text, source, tables[source])
         if renewed is None:
             raise KdmarlError(f"{readme}: has '{begin}' without '{end}'; add it after the table")

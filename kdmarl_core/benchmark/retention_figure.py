@@ -14,14 +14,14 @@ from matplotlib import pyplot as plt
 from kdmarl_core.benchmark.ledger import Ledger
 
 LEAST_SPAN = 0.05
-"""Retention that an axis covers at least."""
+"""Smallest range of retention on an axis."""
 GREY = "#6b6b6b"
 
 
-def draw(book: Ledger, path: Path) -> None:
-    """Write a PNG with one panel a task."""
-    panels = [(task, _of_task(book, task)) for task in dict.fromkeys(row["task"] for row in book.rows)]
-    methods, bars = book.methods, sorted({bar.retention for bar in book.bars.values()})
+def draw(recorded: Ledger, path: Path) -> None:
+    """Write a PNG with one panel per task."""
+    panels = [(task, _of_task(recorded, task)) for task in dict.fromkeys(row["task"] for row in recorded.rows)]
+    methods, bars = recorded.methods, sorted({bar.retention for bar in recorded.bars.values()})
     colours = {method: f"C{index % 10}" for index, method in enumerate(methods)}
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
@@ -47,11 +47,11 @@ def draw(book: Ledger, path: Path) -> None:
         axis.grid(axis="x", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     dotted = f" (dotted: {', '.join(f'{bar:.2f}' for bar in bars)})" if bars else ""
-    figure.suptitle(f"{book.title}: retention{dotted}", fontsize=11)
+    figure.suptitle(f"{recorded.title}: retention{dotted}", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=130, format="png")
     plt.close(figure)
 
 
-def _of_task(book: Ledger, task: str) -> dict[str, dict[str, float]]:
-    return {row["method"]: row["retention"] for row in book.team_rows if row["task"] == task}
+def _of_task(recorded: Ledger, task: str) -> dict[str, dict[str, float]]:
+    return {row["method"]: row["retention"] for row in recorded.team_rows if row["task"] == task}

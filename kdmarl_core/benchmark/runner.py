@@ -1,4 +1,4 @@
-"""What ``kdmarl benchmark`` does: train, distil and measure every unit of a suite, each kept once it is done."""
+"""What ``kdmarl benchmark`` does: train, distil and measure every unit of a suite, saving each as it is finished."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXPERTS = "experts"
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
-    """What a unit's students are compared with, kept beside the expert."""
+    """What a unit's students are compared with, stored with the expert."""
 
     expert: Means
     random: Means
@@ -43,29 +43,29 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_run: bool) -> None:
-    """Do what is missing of a suite, one unit after the other; an interrupted run goes on where it was.
+    """Run the missing units of a suite one after the other; an interrupted run resumes.
 
-    Several processes may do this at once with one file of results: each takes an expert that no other is at.
+    Several processes may do this at once with one result file: each takes an expert that no other is working on.
 
     Raises:
-        KdmarlError: the suite, an experiment or the file of results does not fit, or units have failed, once all others
-            are done.
+        KdmarlError: the suite, an experiment or the result file does not fit, or (after all others have been run) units
+            have failed.
     """
     suite = load_suite(path)
     results = output or Path(RESULTS) / f"{path.stem}.json"
-    book = ledger.load(results, suite.title)
-    if book.title != suite.title:
+    recorded = ledger.load(results, suite.title)
+    if recorded.title != suite.title:
         raise KdmarlError(
-            f"{results}: holds results of '{book.title}', and the title of {path} is '{suite.title}'; give another "
-            "--output, or one of them the other's title"
+            f"{results}: has results of '{recorded.title}', but the title of {path} is '{suite.title}'; give another "
+            "--output, or change the title"
         )
     everything = units(suite, path)
     chosen = select(everything, only, path)
     keys = {unit.name: key(unit.depends_on) for unit in everything}
     references = {unit.name: key(unit.references) for unit in everything}
-    missing = _missing(chosen, book, keys, references)
-    _print_costs(chosen, missing, book, runs)
-    _print_outdated(book, keys, references)
+    missing = _missing(chosen, recorded, keys, references)
+    _print_costs(chosen, missing, recorded, runs)
+    _print_outdated(recorded, keys, references)
     if dry_run:
         return
     failed = _do(missing, keys, references, path, results, suite.title, runs)
@@ -78,21 +78,23 @@ def benchmark(path: Path, only: list[str], output: Path | None, runs: Path, dry_
     leads = {name: method.lead for name, method in suite.methods.items() if method.lead is not None}
     still = _still(everything, ledger.load(results, suite.title), keys)
 
-    def anew(book: Ledger) -> Ledger:
-        book = msgspec.structs.replace(book, still=book.still | still)
-        book = ledger.aggregated(book, notes, suite.about, keys, references)
-        return msgspec.structs.replace(book, bars=bars, leads=leads)
+    def aggregate(recorded: Ledger) -> Ledger:
+        recorded = msgspec.structs.replace(recorded, still=recorded.still | still)
+        recorded = ledger.aggregated(recorded, notes, suite.about, keys, references)
+        return msgspec.structs.replace(recorded, bars=bars, leads=leads)
 
-    ledger.change(results, suite.title, anew)
+    ledger.change(results, suite.title, aggregate)
     _print_outdated(ledger.load(results), keys, references)
     if failed:
-        raise KdmarlError(f"{len(failed)} of {len(missing)} units have failed: {', '.join(failed)}; see above for why")
+        raise KdmarlError(
+            f"{len(failed)} of {len(missing)} units have failed: {', '.join(failed)}; see the errors above"
+        )
     Console().print(f"{results}: {len(chosen)} units; kdmarl report {results} makes the page")
 
 
-def _missing(units: list[Unit], book: Ledger, keys: dict[str, str], references: dict[str, str]) -> list[Unit]:
-    """Those of ``units`` that are to be measured: not there, or left out of the page."""
-    done = ledger.current(book, keys, references)
+def _missing(units: list[Unit], recorded: Ledger, keys: dict[str, str], references: dict[str, str]) -> list[Unit]:
+    """Those of ``units`` that must be measured: missing, or left out of the page."""
+    done = ledger.current(recorded, keys, references)
     return [unit for unit in units if unit.name not in done]
 
 
@@ -105,10 +107,10 @@ def _do(
     title: str,
     runs: Path,
 ) -> list[str]:
-    """Measure units and keep each: first those whose expert no other process is at, then the rest.
+    """Measure and save units: first those whose expert no other process is working on, then the rest.
 
     Returns:
-        Names of those that failed; each has been told.
+        Names of those that failed, whose errors have been printed.
     """
     failed = []
     with writing(runs / EXPERTS):
@@ -123,7 +125,7 @@ def _do(
                         Console().print(f"{units.index(unit) + 1} of {len(units)}: {unit.name}")
                         command = f"kdmarl benchmark {suite} --only {unit.name}"
                         row = _measure(unit, keys[unit.name], command, runs)
-                        ledger.change(results, title, lambda book, row=row: book.add(row))  # type: ignore[misc]
+                        ledger.change(results, title, lambda recorded, row=row: recorded.add(row))  # type: ignore[misc]
             except Timeout:
                 busy.append(unit)
             except KdmarlError as error:
@@ -133,13 +135,13 @@ def _do(
     return failed
 
 
-def _still(everything: list[Unit], book: Ledger, keys: dict[str, str]) -> dict[str, Still]:
-    """What robots' tasks with units give to those that stand still, measured unless it is known."""
-    done = {unit.task for unit in book.units if keys.get(unit.name) == unit.sha256}
+def _still(everything: list[Unit], recorded: Ledger, keys: dict[str, str]) -> dict[str, Still]:
+    """Figures of robots that stand still, for robot tasks with units; measured if missing."""
+    done = {unit.task for unit in recorded.units if keys.get(unit.name) == unit.sha256}
     found = {}
     for unit in {unit.task: unit for unit in everything if unit.task in done}.values():
         if facts := unit.still:
-            known = book.still.get(unit.task)
+            known = recorded.still.get(unit.task)
             if not known or known.sha256 != key(facts):
                 known = Still(sha256=key(facts), figures=_play(unit, episodes.stand_still))
             found[unit.task] = known
@@ -151,12 +153,12 @@ def _about(parts: dict[str, Any]) -> dict[str, str]:
 
 
 def _expert_folder(unit: Unit, runs: Path) -> Path:
-    """Suites share what they train alike."""
+    """Folder of a unit's expert; suites share experts with the same settings."""
     return runs / EXPERTS / f"{unit.experiment.path.stem}_{unit.seed}_{key(unit.origin)}"
 
 
 def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
-    """Train what the unit needs and play its episodes."""
+    """Train the unit's policies and play its episodes."""
     experiment = unit.experiment
     folder = runs / "units" / f"{unit.name}_{sha256}"
     references = _references(unit, runs)
@@ -195,7 +197,7 @@ def _measure(unit: Unit, sha256: str, command: str, runs: Path) -> Row:
 
 
 def _references(unit: Unit, runs: Path) -> References:
-    """Train the unit's expert unless that is done, and measure it and random commands once."""
+    """Train the unit's expert if necessary, and measure it and random commands once."""
     experiment = unit.experiment
     folder = _expert_folder(unit, runs)
     path = folder / f"references_{key({'evaluate': unit.measured})}.json"
@@ -220,7 +222,7 @@ def _train_alone(unit: Unit, how: ExpertConfig, folder: Path) -> DecentralizedPo
 
 
 def _play(unit: Unit, act: episodes.Act) -> Means:
-    """Every figure of the held-out episodes, as the mean of each agent."""
+    """Every figure on the held-out episodes, as the mean of each agent."""
     evaluate = unit.experiment.evaluate
     env: BatchedEnv = unit.experiment.evaluation_env(min(evaluate.envs, evaluate.episodes))
     figures = episodes.run(env, act, evaluate.episodes, evaluate.seed)
@@ -236,8 +238,8 @@ def _cost(file: Policy, expert_macs: int) -> Cost:
     )
 
 
-def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Path) -> None:
-    """What is done, and what the rest will take as far as earlier units tell."""
+def _print_costs(chosen: list[Unit], missing: list[Unit], recorded: Ledger, runs: Path) -> None:
+    """Print what is done, and how long the rest will take, estimated from earlier units."""
     table = Table(title=f"{len(missing)} of {len(chosen)} units to do")
     for column in ("task", "method", "units", "to do", "million env steps", "minutes"):
         table.add_column(column, justify="left" if column in ("task", "method") else "right")
@@ -246,52 +248,52 @@ def _print_costs(chosen: list[Unit], missing: list[Unit], book: Ledger, runs: Pa
         alike = [unit for unit in chosen if (unit.task, unit.method) == (task, method)]
         todo = [unit for unit in missing if (unit.task, unit.method) == (task, method)]
         steps = sum(unit.env_steps["policies"] for unit in todo)
-        minutes = _minutes(book, task, method, "policies", len(todo))
-        table.add_row(task, method, str(len(alike)), str(len(todo)), f"{steps / 1e6:.1f}", _told(minutes))
+        minutes = _minutes(recorded, task, method, "policies", len(todo))
+        table.add_row(task, method, str(len(alike)), str(len(todo)), f"{steps / 1e6:.1f}", _shown(minutes))
         total, unknown = total + (minutes or 0), unknown or minutes is None
     for task in dict.fromkeys(unit.task for unit in chosen):
         folders = {_expert_folder(unit, runs): unit for unit in missing if unit.task == task}
         todo = [unit for folder, unit in folders.items() if not list(folder.glob("references_*.json"))]
         steps = sum(unit.env_steps["expert"] for unit in todo)
-        minutes = _minutes(book, task, None, "expert", len(todo))
-        table.add_row(task, "expert", "", str(len(todo)), f"{steps / 1e6:.1f}", _told(minutes))
+        minutes = _minutes(recorded, task, None, "expert", len(todo))
+        table.add_row(task, "expert", "", str(len(todo)), f"{steps / 1e6:.1f}", _shown(minutes))
         total, unknown = total + (minutes or 0), unknown or minutes is None
     Console().print(table)
-    Console().print(f"about {total:.0f} minutes{' and what has not been measured yet' if unknown else ''}")
+    Console().print(f"about {total:.0f} minutes{', plus units without an estimate (?)' if unknown else ''}")
 
 
-def _print_outdated(book: Ledger, keys: dict[str, str], references: dict[str, str]) -> None:
-    """Which units are left out of the page, and why."""
-    known = {unit.name: unit for unit in book.units}
+def _print_outdated(recorded: Ledger, keys: dict[str, str], references: dict[str, str]) -> None:
+    """Print which units are left out of the page, and why."""
+    known = {unit.name: unit for unit in recorded.units}
     for unit in known.values():
         if keys.get(unit.name) == unit.sha256 and math.isnan(unit.retention(TEAM)):
             expert, random = (unit.mean(who, "return", TEAM) for who in ("expert", "random"))
             Console().print(
                 f"{unit.name}: left out, since its expert returns {expert:.3f}, no more than random commands "
-                f"({random:.3f}), and there is nothing to retain; train it longer, or take this seed out",
+                f"({random:.3f}), so there is nothing to retain; train it longer, or remove this seed",
                 soft_wrap=True,
                 markup=False,
             )
-    for name, newest in ledger.outdated(book, keys, references).items():
+    for name, newest in ledger.outdated(recorded, keys, references).items():
         own, other = (known[each] for each in (name, newest))
         returns = [f"{unit.mean(who, 'return', TEAM):.3f}" for unit in (own, other) for who in ("expert", "random")]
         Console().print(
-            f"{name}: left out, since its expert and random commands return {returns[0]} and {returns[1]}, those of "
-            f"the newer {newest} {returns[2]} and {returns[3]}; kdmarl benchmark measures it again",
+            f"{name}: left out, since its expert and random commands return {returns[0]} and {returns[1]}, but those "
+            f"of the newer {newest} {returns[2]} and {returns[3]}; run kdmarl benchmark to measure it again",
             soft_wrap=True,
             markup=False,
         )
 
 
-def _minutes(book: Ledger, task: str, method: str | None, part: str, count: int) -> float | None:
-    """How long ``count`` units will take, by the median of those that are done; None where none is."""
+def _minutes(recorded: Ledger, task: str, method: str | None, part: str, count: int) -> float | None:
+    """Estimated time of ``count`` units [minutes], from the median of finished ones; None without any."""
     known = [
         row.seconds[part] + (0 if method is None else row.seconds["measuring"])
-        for row in book.units
+        for row in recorded.units
         if row.task == task and method in (None, row.method)
     ]
     return count * statistics.median(known) / 60 if known else None if count else 0.0
 
 
-def _told(minutes: float | None) -> str:
+def _shown(minutes: float | None) -> str:
     return "?" if minutes is None else f"{minutes:.0f}"

@@ -33,42 +33,41 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A task of a benchmark."""
 
     config: str
-    """experiment file, from where the benchmark file is"""
+    """experiment file, relative to the benchmark file"""
     set: dict[str, Any] = {}
-    """dotted keys of it that are other than in the file, whatever a method says of them"""
+    """overrides by dotted key; they take precedence over those of methods"""
     seeds: tuple[int, ...] = ()
-    """the only seeds here of methods that name none themselves, but for the first, which has all; none: all"""
+    """seeds on this task of methods that name none themselves, except the first, which has all; empty: all"""
     about: str = ""
-    """a few words for the page"""
+    """description for the page"""
 
 
 class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A way to a team of small policies."""
+    """A way to make a team of small policies."""
 
     stage: Literal["distill", "scratch", "direct"] = "distill"
     """``distill`` students; ``scratch``: MAPPO on the students' sensors with actors of the students' sizes, for as many
     environment steps as expert and distillation had together, under critics that see as much as the expert's;
     ``direct``: the same with actors of the expert's size"""
     ratio: Annotated[float, msgspec.Meta(gt=1)] | None = None
-    """students are two equal layers, or one and ``memory``, of the greatest width that needs so many times fewer MACs
-    than the expert; None: the sizes of the experiment file"""
+    """students are two equal layers, or one and ``memory``, of the greatest width with this many times fewer MACs than
+    the expert; None: the sizes of the experiment file"""
     activation: Activation | None = None
     """of all students; None: those of the experiment file"""
     memory: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """cells of all students' memory; None: those of the experiment file"""
+    """width of all students' recurrent cells; None: those of the experiment file"""
     set: dict[str, Any] = {}
-    """dotted keys of the experiment that this method changes"""
+    """overrides of the experiment by dotted key"""
     tasks: tuple[Name, ...] = ()
-    """the only tasks that it is for; none: all, as the first method must be"""
+    """the tasks that it runs on; empty: all, which the first method requires"""
     seeds: tuple[int, ...] | dict[Name, tuple[int, ...]] = ()
-    """the only seeds that it is done with, everywhere or by task; none: the task's, or all, as the first method must
-    be"""
+    """the seeds that it runs with, everywhere or by task; empty: the task's, or all, which the first method requires"""
     about: str = ""
-    """a few words for the page"""
+    """description for the page"""
     bar: Bar | None = None
-    """what it is held to on every task"""
+    """what it is required to reach on every task"""
     lead: float | None = None
-    """by how much more than this the first method is held to be ahead of it in retention, on the mean over tasks"""
+    """required lead of the first method over it in retention, on the mean over tasks"""
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,12 +78,12 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """paragraphs for the page"""
     tasks: dict[Name, Task]
     methods: dict[Name, Method]
-    """the first is what the others are compared with"""
+    """the first is the one that the others are compared with"""
     seeds: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     episodes: Count = 256
-    """held-out ones of each unit"""
+    """held-out episodes per unit"""
     set: dict[str, Any] = {}
-    """dotted keys of every experiment that are other than in its file"""
+    """overrides of every experiment by dotted key"""
 
     def __post_init__(self) -> None:
         for key in ("tasks", "methods", "seeds"):
@@ -93,7 +92,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         first, *_ = self.methods
         for key in ("tasks", "seeds", "lead"):
             if getattr(self.methods[first], key) not in ((), None):
-                raise ValueError(f"methods.{first} has {key}, and the others are compared with it; remove the key")
+                raise ValueError(f"methods.{first} has {key}, but the others are compared with it; remove the key")
         for where, changes in (
             ("set", self.set),
             *((f"tasks.{name}.set", task.set) for name, task in self.tasks.items()),
@@ -101,14 +100,14 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             for key in changes:
                 if key in ("seed", "evaluate", "evaluate.episodes"):
                     raise ValueError(
-                        f"{where} gives {key}; a benchmark has seeds and episodes beside its tasks, remove it"
+                        f"{where} sets {key}; seeds and episodes are keys of the benchmark itself, remove it"
                     )
         for name, method in self.methods.items():
             for key in method.set:
                 if not key.startswith(("distill.", "task.observations.student")):
                     raise ValueError(
-                        f"methods.{name}.set gives {key}, and methods share tasks, seeds, experts and episodes; remove "
-                        "it, or set it for a task or all"
+                        f"methods.{name}.set has {key}, but methods share tasks, seeds, experts and episodes; remove "
+                        "it, or set it for a task or for all"
                     )
             by_task = method.seeds if isinstance(method.seeds, dict) else {}
             for key, tasks in (("tasks", method.tasks), ("seeds", by_task)):
@@ -125,7 +124,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                         raise ValueError(f"{key}.{name}.seeds names {seed}; take some of seeds, {list(self.seeds)}")
 
     def seeds_of(self, task: str, method: str) -> tuple[int, ...]:
-        """The seeds that a method is done with on a task."""
+        """The seeds that a method runs with on a task."""
         first, *_ = self.methods
         own = self.methods[method].seeds
         chosen = (own.get(task) if isinstance(own, dict) else own) or self.tasks[task].seeds
@@ -133,14 +132,14 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Unit(NamedTuple):
-    """The least piece of work that is kept: one method on one task with one seed."""
+    """The smallest piece of work that is saved: one method on one task with one seed."""
 
     task: str
     method: str
     seed: int
     experiment: Experiment
     alone: ExpertConfig | None
-    """how a team that is not distilled is trained"""
+    """how the team is trained if it is not distilled"""
 
     @property
     def name(self) -> str:
@@ -154,7 +153,7 @@ class Unit(NamedTuple):
 
     @property
     def measured(self) -> Facts:
-        """What figures depend on beside who acts."""
+        """What figures depend on, apart from the policies."""
         return {**msgspec.to_builtins(self.experiment.evaluate), **self.experiment.task.evaluation_revision}
 
     @property
@@ -164,7 +163,7 @@ class Unit(NamedTuple):
 
     @property
     def still(self) -> Facts | None:
-        """What the figures of robots that stand still depend on; None where there are no robots."""
+        """What the figures of robots that stand still depend on; None without robots."""
         experiment = self.experiment
         if experiment.task.robots_file(experiment.folder) is None:
             return None
@@ -184,14 +183,14 @@ class Unit(NamedTuple):
 
     @property
     def env_steps(self) -> dict[str, int]:
-        """Steps of environments that the expert and the small policies take."""
+        """Environment steps for training the expert and the small policies."""
         expert, alone = self.experiment.expert, self.alone
         own = alone.env_steps if alone else self.experiment.distill.env_steps
         return {"expert": expert.env_steps, "policies": own}
 
 
 def key(facts: Facts) -> str:
-    """A short name for what depends on ``facts``, hex."""
+    """A shortened hash of ``facts``, hex."""
     return fingerprint.sha256(facts)[:16]
 
 
@@ -205,15 +204,15 @@ def load_suite(path: Path) -> Suite:
 
 
 def select(everything: list[Unit], only: list[str], path: Path) -> list[Unit]:
-    """Those that a pattern of ``only`` such as ``spread/*/1`` fits; all when there is none.
+    """The units that match a pattern of ``only``, such as ``spread/*/1``; all if there are no patterns.
 
     Raises:
-        KdmarlError: a pattern fits nothing.
+        KdmarlError: a pattern matches nothing.
     """
     names = [unit.name for unit in everything]
     for pattern in only:
         if not fnmatch.filter(names, pattern):
-            raise KdmarlError(f"--only {pattern}: fits no unit of {path}; {did_you_mean(pattern, names)}")
+            raise KdmarlError(f"--only {pattern}: matches no unit of {path}; {did_you_mean(pattern, names)}")
     return [unit for unit in everything if not only or any(fnmatch.fnmatch(unit.name, each) for each in only)]
 
 
@@ -244,8 +243,8 @@ def units(suite: Suite, path: Path) -> list[Unit]:
 def _plan(
     config: Path, changes: dict[str, Any], method: Method, envs: dict[str, BatchedEnv]
 ) -> tuple[Experiment, ExpertConfig | None]:
-    """The experiment of a method, and how its policies are trained if they are not distilled; ``envs`` are kept."""
-    # A date, which JSON lacks, becomes text, and is refused as such.
+    """The experiment of a method, and how its policies are trained if not distilled; ``envs`` is a cache."""
+    # A date, which JSON lacks, becomes a string, and is refused as such.
     experiment = Experiment.load(config, [f"{key}={json.dumps(value, default=str)}" for key, value in changes.items()])
     task = fingerprint.encode({"folder": str(experiment.folder), **experiment.task.data})
     env = envs[task] = envs.get(task) or experiment.env(1)
@@ -263,13 +262,13 @@ def _plan(
     expert = experiment.expert
     if isinstance(expert, ForeignConfig):
         raise KdmarlError(
-            f"stage is {method.stage}, which trains policies as their expert was trained, and {expert.named} was not "
+            f"stage is {method.stage}, which trains policies as their expert was trained, but {expert.named} was not "
             "trained by kdmarl; leave the method out"
         )
     actors = {group.name: expert.actors.get(group.name, expert.actor) for group in env.groups}
     sizes = _exploring(experiment.distill.students, actors) if method.stage == "scratch" else actors
     if any(size.memory for size in sizes.values()):
-        raise KdmarlError("stage is scratch, and only distillation trains memory; set it to 0 in method or students")
+        raise KdmarlError("stage is scratch, but only distillation trains memory; set it to 0 in method or students")
     steps = expert.env_steps + experiment.distill.env_steps
     iterations = -(-steps // (expert.envs * expert.steps))
     return experiment, msgspec.structs.replace(
@@ -283,7 +282,7 @@ def _plan(
 
 
 def _with(struct: Struct, **changes: Any) -> Struct:
-    """The same with some fields changed, if they fit."""
+    """A copy with some fields changed; errors as one sentence."""
     try:
         return msgspec.structs.replace(struct, **changes)
     except ValueError as error:
@@ -291,7 +290,7 @@ def _with(struct: Struct, **changes: Any) -> Struct:
 
 
 def _exploring(students: dict[str, NetworkConfig], actors: dict[str, NetworkConfig]) -> dict[str, NetworkConfig]:
-    """Networks of the ``students``' shapes that try as much as the expert's ``actors`` do."""
+    """Networks of the ``students``' sizes with the exploration noise of the expert's ``actors``."""
     return {
         name: msgspec.structs.replace(
             network, log_std=actors[name].log_std, state_dependent_std=actors[name].state_dependent_std
@@ -302,18 +301,18 @@ def _exploring(students: dict[str, NetworkConfig], actors: dict[str, NetworkConf
 
 
 def expert_macs(experiment: Experiment, env: BatchedEnv) -> dict[str, int]:
-    """Type → MACs of its expert, which the students' are compared with.
+    """Type → MACs of its expert.
 
     Raises:
-        KdmarlError: they are not known.
+        KdmarlError: they are unknown.
     """
     expert, costs = experts.untrained(experiment, env), {}
     for group in env.groups:
         macs = expert.macs(group.name)
         if macs is None:
             raise KdmarlError(
-                f"a benchmark compares MACs, and those of the expert {experiment.expert.described(group.name)} are not "
-                "known; kdmarl evaluate measures its students"
+                f"a benchmark compares MACs, but those of the expert {experiment.expert.described(group.name)} are not "
+                "known; measure its students with kdmarl evaluate"
             )
         costs[group.name] = macs
     return costs
@@ -322,7 +321,7 @@ def expert_macs(experiment: Experiment, env: BatchedEnv) -> dict[str, int]:
 def _sized(
     macs: dict[str, int], students: dict[str, NetworkConfig], env: BatchedEnv, ratio: float
 ) -> dict[str, NetworkConfig]:
-    """The ``students`` in widths that need ``ratio`` times fewer MACs than their experts' ``macs``."""
+    """The ``students`` with the greatest widths that have ``ratio`` times fewer MACs than their experts' ``macs``."""
     sizes = {}
     for group in env.groups:
         given, seen = students[group.name], observation_size(group.observation[STUDENT])
@@ -333,5 +332,5 @@ def _sized(
                 break
             sizes[group.name] = wider
         if group.name not in sizes:
-            raise KdmarlError(f"ratio is {ratio:g}, and no student of '{group.name}' has {limit:.0f} MACs; lower it")
+            raise KdmarlError(f"ratio is {ratio:g}, but no student of '{group.name}' has {limit:.0f} MACs; lower it")
     return sizes

@@ -1,4 +1,4 @@
-"""What ``kdmarl bench`` does: steps per second of the robots simulator, beside VMAS if asked."""
+"""What ``kdmarl bench`` does: measure steps per second of the robots simulator, optionally compared with VMAS."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def envs(vmas: Path | None, seconds: float, rounds: int, output: Path | None) ->
     """Measure env-steps/s on one thread (step and observations) and print medians over interleaved rounds.
 
     Raises:
-        KdmarlError: the interpreter given for VMAS cannot run it.
+        KdmarlError: the interpreter for VMAS cannot run it.
     """
     ours: dict[int, list[float]] = {size: [] for size in SIZES}
     theirs: dict[int, list[float]] = {size: [] for size in SIZES}

@@ -1,4 +1,4 @@
-"""What ``kdmarl doctor`` does: look at all that must be right before a robot is trusted to a policy.
+"""What ``kdmarl doctor`` does: check everything that must be right before a policy drives a robot.
 
 Needs neither torch nor ROS, and imports neither.
 """
@@ -37,18 +37,18 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class Finding(NamedTuple):
-    """One line of the report; what is not ok says what to do."""
+    """One line of the report; warnings and failures include a remedy."""
 
     level: Literal["ok", "warn", "fail"]
     text: str
 
 
 def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
-    """Print what was found, a line each, and return 1 if something fails, else 0.
+    """Print the findings, one per line, and return 1 if something fails, else 0.
 
     Args:
         swarm_path: swarm file whose policies are checked against its robots; None checks the files of ``models``.
-        models: folder of policy files, when there is no swarm file.
+        models: folder of policy files, used without a swarm file.
         allow_outside: as in :func:`load_swarm`.
     """
     console = Console(soft_wrap=True, highlight=False)
@@ -63,13 +63,13 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
     yield from _software()
     yield from _attempt(partial(_domain, os.environ))
     yield _transport(os.environ)
-    yield from _attempt(partial(_writable, Path("runs"), "what runs write"))
+    yield from _attempt(partial(_writable, Path("runs"), "output of runs"))
     yield from _attempt(partial(_logs, os.environ))
     loaded: dict[Path, Policy] = {}
     if swarm_path is None:
         files = sorted(models.glob("*.onnx"))
         if not files:
-            yield Finding("fail", f"{models} has no policy files; name a swarm file, or their folder by --models")
+            yield Finding("fail", f"{models} has no policy files; give a swarm file, or their folder with --models")
             return
         loads = [finding for path in files for finding in _attempt(partial(_look, path, loaded))]
         yield from _folder(models, loaded)
@@ -80,7 +80,7 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
     except KdmarlError as error:
         yield Finding("fail", str(error))
         return
-    world = "" if swarm.world else ", and no world to simulate: for real robots (sim none)"
+    world = "" if swarm.world else ", no world to simulate: for real robots (sim none)"
     yield Finding("ok", f"{swarm_path}: {len(swarm.robots)} robots{world}")
     used = sorted({robot.type for robot in swarm.robots})
     fits = [finding for robot_type in used for finding in _attempt(partial(_fit, swarm, robot_type, loaded))]
@@ -90,7 +90,7 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
 
 
 def _attempt(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What a check finds; one that is broken off by an error fails with its sentence."""
+    """The findings of a check; an error becomes a failure with its sentence."""
     try:
         yield from check()
     except KdmarlError as error:
@@ -98,7 +98,7 @@ def _attempt(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def _fit(swarm: Swarm, robot_type: str, loaded: dict[Path, Policy]) -> Iterator[Finding]:
-    """Put a type's policy on a robot as its node does, and see that the file tells the robot where to go."""
+    """Put a type's policy on a robot as its node does, and check that the file has goals or targets for it."""
     path, settings = swarm.policies[robot_type], swarm.defaults
     text = _load(path, loaded)
     spacing = SENSOR_SPACING if settings.trigger == "sensor" else 1.0
@@ -110,22 +110,22 @@ def _fit(swarm: Swarm, robot_type: str, loaded: dict[Path, Policy]) -> Iterator[
             put(scan_guard=True)
         except KdmarlError as error:
             level: Literal["warn", "fail"] = "warn" if swarm.world else "fail"
-            yield Finding(level, f"{robot_type}: on real robots (sim none) the node says: {error}")
+            yield Finding(level, f"{robot_type}: on real robots (sim none) the node reports: {error}")
     terms = loaded[path].manifest.observation
     if any(isinstance(term, Goal) for term in terms) and swarm.targets:
-        yield _waiting(swarm, robot_type, "goal_pose", "a goal, and the swarm has targets; give the robots goals")
+        yield _waiting(swarm, robot_type, "goal_pose", "a goal, but the swarm has targets; give the robots goals")
     if any(isinstance(term, Targets) for term in terms) and not (swarm.targets or swarm.landmarks):
-        yield _waiting(swarm, robot_type, "targets", "targets, and the swarm has none; give it targets or landmarks")
+        yield _waiting(swarm, robot_type, "targets", "targets, but the swarm has none; give it targets or landmarks")
 
 
 def _waiting(swarm: Swarm, robot_type: str, topic: str, why: str) -> Finding:
     return Finding(
-        "warn", f"{swarm.path}: each {robot_type} stands until something comes on {topic}: its policy needs {why}"
+        "warn", f"{swarm.path}: each {robot_type} stands until a message arrives on {topic}: its policy needs {why}"
     )
 
 
 def _look(path: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
-    """See that a policy can be loaded, and whether any robot could run it."""
+    """Check that a policy can be loaded, and whether a robot could run it."""
     text = _load(path, loaded)
     manifest = loaded[path].manifest
     try:
@@ -138,7 +138,7 @@ def _look(path: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
 
 
 def _load(path: Path, loaded: dict[Path, Policy]) -> str:
-    """See that a policy can be loaded, and keep it."""
+    """Check that a policy can be loaded, and cache it."""
     policy = loaded[path] = Policy.load(path)
     return f"{path}: {policy.manifest.name}, sha256 {policy.sha256[:12]}"
 
@@ -151,14 +151,14 @@ def _software() -> Iterator[Finding]:
         yield Finding("ok", f"{name} {found}") if found else Finding("fail", f"{name} is missing; pip install {name}")
     yield _rclpy()
     for name, use in OPTIONAL.items():
-        yield Finding("ok", f"{name} {_version(name) or 'is not here'}, needed for {use} only")
+        yield Finding("ok", f"{name} {_version(name) or 'is not installed'}, needed for {use} only")
 
 
 def _rclpy() -> Finding:
-    """Import what nodes begin with, in a process of its own: ROS ends one whose middleware is not there."""
+    """Import rclpy in a separate process: ROS aborts a process whose middleware is missing."""
     if not find_spec("rclpy"):
         remedy = "source a ROS distribution, or pip install 'kdmarl_ros[ros]'"
-        return Finding("warn", f"rclpy is missing, no node can run; {remedy}")
+        return Finding("warn", f"rclpy is missing, so no node can run; {remedy}")
     tried = subprocess.run([sys.executable, "-c", "import rclpy.node"], capture_output=True, text=True)
     if tried.returncode:
         said = tried.stderr.strip().splitlines()[-1:] or [f"exit code {tried.returncode}"]
@@ -177,21 +177,21 @@ def _version(name: str) -> str | None:
 def _domain(environment: Mapping[str, str]) -> Iterator[Finding]:
     number = domain(environment)
     if number is None:
-        yield Finding("warn", "ROS_DOMAIN_ID is not set, so everybody's robots on this network meet in 0; set one")
+        yield Finding("warn", "ROS_DOMAIN_ID is not set, so all robots on this network share domain 0; set one")
     elif 101 < number < 215:
-        yield Finding("warn", f"ROS_DOMAIN_ID is {number}, whose ports other programs may have; give 0 to 101")
+        yield Finding("warn", f"ROS_DOMAIN_ID is {number}, whose ports other programs may use; give 0 to 101")
     else:
         yield Finding("ok", f"ROS_DOMAIN_ID is {number}")
 
 
 def _transport(environment: Mapping[str, str]) -> Finding:
-    """See that nodes keep off Fast DDS's shared memory, drivers too."""
+    """Check that nodes, including drivers, do not use Fast DDS's shared memory."""
     chosen = environment.get("FASTDDS_BUILTIN_TRANSPORTS", "")
     if "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
         return Finding("ok", f"RMW_IMPLEMENTATION is {environment['RMW_IMPLEMENTATION']}")
-    delays = "messages come up to 0.3 s late when nodes come and go"
+    delays = "messages are up to 0.3 s late when nodes start or end"
     if local := _local(environment):
-        text = f"{local}, with which Fast DDS uses shared memory and {delays}"
+        text = f"{local}, so Fast DDS uses shared memory and {delays}"
         return Finding("warn", f"{text}; unset it where robots drive")
     if not chosen.startswith("UDP"):
         text = f"FASTDDS_BUILTIN_TRANSPORTS is {chosen or 'not set'}, so drivers on Fast DDS use shared memory"
@@ -200,14 +200,14 @@ def _transport(environment: Mapping[str, str]) -> Finding:
 
 
 def _local(environment: Mapping[str, str]) -> str:
-    """What keeps nodes to this computer, as ROS reads it; empty if nothing does."""
+    """The setting that restricts nodes to this computer, as ROS reads it; empty if there is none."""
     if environment.get("ROS_LOCALHOST_ONLY") == "1":
         return "ROS_LOCALHOST_ONLY is 1"
     name = "ROS_AUTOMATIC_DISCOVERY_RANGE"
     chosen = environment.get(name, "")
     if chosen in ("", "SUBNET", "OFF", "SYSTEM_DEFAULT"):
         return ""
-    return f"{name} is LOCALHOST" if chosen == "LOCALHOST" else f"{name} is {chosen}, which ROS takes for LOCALHOST"
+    return f"{name} is LOCALHOST" if chosen == "LOCALHOST" else f"{name} is {chosen}, which ROS treats as LOCALHOST"
 
 
 def _logs(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -220,9 +220,9 @@ def _writable(folder: Path, use: str) -> Iterator[Finding]:
 
 
 def _folder(folder: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
-    """Compare the policy files of a folder with its list; those that are ``loaded`` as what was loaded of them."""
+    """Compare the policy files of a folder with its checksums; ``loaded`` files by their loaded content."""
     if not (folder / SUMS).exists():
-        advice = f"make a list where you trust the files: cd {folder} && sha256sum *.onnx > {SUMS}"
+        advice = f"if you trust the files, make one: cd {folder} && sha256sum *.onnx > {SUMS}"
         yield Finding("warn", f"{folder} has no {SUMS}, so changed files go unnoticed; {advice}")
         return
     try:
@@ -232,11 +232,11 @@ def _folder(folder: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
         return
     wrong = [name for name, digest in sums.items() if _sha256(folder / name, loaded) != digest]
     for name in wrong:
-        yield Finding("fail", f"{folder / name} is missing or not the file of {SUMS}; copy it again from its source")
+        yield Finding("fail", f"{folder / name} is missing or does not match {SUMS}; copy it again from its source")
     for path in sorted(folder.glob("*.onnx")):
         if path.name not in sums:
             yield Finding("warn", f"{path} is not in {SUMS}; remove it, or export it again to list it")
-    yield Finding("ok", f"{len(sums) - len(wrong)} files of {folder} are those of {SUMS}")
+    yield Finding("ok", f"{len(sums) - len(wrong)} files of {folder} match {SUMS}")
 
 
 def _sha256(path: Path, loaded: dict[Path, Policy]) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from kdmarl_core.contract import load_swarm
 from kdmarl_core.contract.figures import EVALUATED
-from kdmarl_core.experiment.evaluation import Row, evaluate, told_others
+from kdmarl_core.experiment.evaluation import Row, evaluate, other_experts
 from kdmarl_core.experiment.experiment import Experiment
 
 
@@ -22,7 +22,7 @@ def show(
     swarm_paths: list[Path],
     record: bool,
 ) -> None:
-    """Measure and print a table; errors as :func:`kdmarl_core.experiment.evaluation.evaluate`."""
+    """Evaluate and print a table; errors as :func:`kdmarl_core.experiment.evaluation.evaluate`."""
     experiment = Experiment.load(config, overrides)
     swarms = [load_swarm(path, allow_outside=True) for path in swarm_paths]  # runs none of their policies
     found = evaluate(experiment, models, output, swarms, direct, record)
@@ -32,11 +32,11 @@ def show(
     _print(found.rows, f"{found.rows[0]['episodes']} held-out episodes in {where}, seed {experiment.evaluate.seed}")
     console = Console(soft_wrap=True)
     if found.others:
-        console.print(f"{told_others(found.others)}: retention compares them with this one", markup=False)
+        console.print(f"{other_experts(found.others)}: retention compares them with this one", markup=False)
     hopeless = [row["robot_type"] for row in found.rows if row["team"] == "expert" and row["retention"] is None]
     if hopeless:
         console.print(
-            f"expert ({', '.join(hopeless)}): returns no more than random commands, and there is nothing to retain; "
+            f"expert ({', '.join(hopeless)}): returns no more than random commands, so there is nothing to retain; "
             "train it longer"
         )
     if record:

@@ -20,7 +20,7 @@ def inspect(path: Path, as_json: bool) -> None:
     """Print the manifest of the policy file at ``path``, for people or as JSON.
 
     Raises:
-        KdmarlError: the file is no policy that may be run.
+        KdmarlError: the file is not a valid policy.
     """
     policy = Policy.load(path)
     if as_json:
@@ -30,7 +30,7 @@ def inspect(path: Path, as_json: bool) -> None:
     table.add_column(style="bold")
     table.add_column()
     for name, value in _rows(policy.manifest, policy.sha256):
-        table.add_row(name, Text(printable(value)))  # no markup of the file's
+        table.add_row(name, Text(printable(value)))  # without interpreting markup in the file
     Console().print(table)
 
 

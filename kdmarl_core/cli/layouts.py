@@ -15,7 +15,7 @@ from kdmarl_core.experiment.experiment import Experiment
 
 
 def layouts(config: Path, overrides: list[str], models: Path, count: int, seed: int | None, output: Path) -> None:
-    """Write ``count`` swarm files drawn as in training, from the evaluation seed unless another is given.
+    """Write ``count`` swarm files with arenas drawn as in training, with the evaluation seed unless another is given.
 
     Raises:
         KdmarlError: the task has no arenas, or the files cannot be written.

@@ -1,6 +1,6 @@
-"""Commands of ``kdmarl``: what they take; the work itself is imported when a command runs.
+"""Commands of ``kdmarl`` and their options; the implementation is imported when a command runs.
 
-A robot has no torch, and ``kdmarl inspect`` must work there all the same.
+``kdmarl inspect`` must work on a robot, which has no torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 from kdmarl_core.errors import KdmarlError, run_command
 
 app = typer.Typer(
-    help="Train a cooperative expert, distil it into small per-robot policies, and measure them.",
+    help="Train a cooperative expert, distil it into small per-robot policies, and evaluate them.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -34,9 +34,9 @@ def train(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     output: Output = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start from scratch instead of resuming.")] = False,
 ) -> None:
-    """Train the expert (stage 1); a run that was cut off is resumed."""
+    """Train the expert (stage 1); an interrupted run is resumed."""
     from kdmarl_core.cli import stages
 
     stages.train(config, overrides, output, fresh)
@@ -72,9 +72,9 @@ def plan(
     search: Annotated[
         bool, typer.Option("--search", help="Compare the candidates by short distillations of the trained expert.")
     ] = False,
-    episodes: Annotated[int, typer.Option(min=2, help="That --search measures each candidate in.")] = 100,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes per candidate with --search.")] = 100,
 ) -> None:
-    """Turn each robot type's budget and observations into the size of its student."""
+    """Choose the size of each robot type's student from its budget and observations."""
     from kdmarl_core.planning import plan as module
 
     module.plan(robots, experiment, overrides, output, budget, search, episodes)
@@ -87,7 +87,7 @@ def export(
     output: Output = None,
     models: Models = Path("models"),
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise to int8, with ranges of states that the students visit.")
+        bool, typer.Option("--int8", help="Quantise to int8, with ranges from states that the students visit.")
     ] = False,
 ) -> None:
     """Write the students as policy files and check that they act as the trained networks do."""
@@ -105,7 +105,7 @@ def pack(
     robots: Annotated[Path, typer.Option(help="File of the robot types.")] = Path("config/robots.yaml"),
     output: Annotated[Path | None, typer.Option(help="Policy file; default models/<name>.onnx.")] = None,
 ) -> None:
-    """Make a policy file of a network that was trained elsewhere, and check that it acts as the network does."""
+    """Make a policy file from a network that was trained elsewhere, and check that it acts as the network does."""
     from kdmarl_core.cli import packing
 
     packing.pack(network, manifest, robots, output)
@@ -121,11 +121,11 @@ def evaluate(
         Path | None, typer.Option(help="Run folder of a policy trained with expert.view=student, to compare with.")
     ] = None,
     swarm: Annotated[
-        list[Path], typer.Option(help="Measure in this swarm file's arena instead of random ones; may be given often.")
+        list[Path], typer.Option(help="Evaluate in this swarm file's arena instead of random ones; repeatable.")
     ] = [],  # noqa: B006 - typer copies it
     record: Annotated[bool, typer.Option("--record", help="Write the results into the policy files.")] = False,
 ) -> None:
-    """Measure the policy files against the expert and random commands on held-out episodes."""
+    """Evaluate the policy files on held-out episodes, compared with the expert and random commands."""
     from kdmarl_core.cli import evaluation
 
     evaluation.show(config, overrides, output, models, direct, swarm, record)
@@ -135,7 +135,7 @@ def evaluate(
 def layouts(
     config: Config,
     output: Annotated[Path, typer.Option(help="Folder for the swarm files.")],
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 10,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Number of swarm files.")] = 10,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the experiment's evaluation seed.")] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     models: Models = Path("models"),
@@ -150,15 +150,15 @@ def layouts(
 def benchmark(
     file: Annotated[Path, typer.Argument(help="Benchmark file, e.g. config/benchmarks/main.yaml.", show_default=False)],
     only: Annotated[
-        list[str], typer.Option(metavar="PATTERN", help="Units to do, such as 'spread/*/1'; may be given often.")
+        list[str], typer.Option(metavar="PATTERN", help="Units to run, such as 'spread/*/1'; repeatable.")
     ] = [],  # noqa: B006 - typer copies it
-    output: Annotated[Path | None, typer.Option(help="File of results; default docs/results/<file>.json.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Result file; default docs/results/<file>.json.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder for experts, students and policy files.")] = Path(
         "runs/benchmarks"
     ),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to do and what it costs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run and how long it takes.")] = False,
 ) -> None:
-    """Train, distil and measure every task, method and seed of a file; goes on where it was interrupted."""
+    """Train, distil and measure every task, method and seed of a file; an interrupted run is resumed."""
     from kdmarl_core.benchmark import runner as module
 
     module.benchmark(file, only, output, runs, dry_run)
@@ -166,10 +166,10 @@ def benchmark(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="File of results of kdmarl benchmark.", show_default=False)],
-    readme: Annotated[Path | None, typer.Option(help="Also renew the marked tables in this file.")] = None,
+    results: Annotated[Path, typer.Argument(help="Result file of kdmarl benchmark.", show_default=False)],
+    readme: Annotated[Path | None, typer.Option(help="Also update the marked tables in this file.")] = None,
 ) -> None:
-    """Write the page and pictures of a benchmark's results beside them."""
+    """Write the page and picture of a benchmark next to its result file."""
     from kdmarl_core.benchmark import report as module
 
     module.report(results, readme)
@@ -180,7 +180,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="Policy file (.onnx).", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
-    """Show what a policy file says of itself."""
+    """Show a policy file's manifest."""
     from kdmarl_core.cli import inspection
 
     inspection.inspect(file, json)
@@ -191,10 +191,10 @@ def doctor(
     swarm: Annotated[Path | None, typer.Argument(metavar="SWARM.yaml", help="Swarm file to check.")] = None,
     models: Annotated[Path, typer.Option(help="Folder of the policy files, without a swarm file.")] = Path("models"),
     allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="As for kdmarl-swarm: the file may name others' files.")
+        bool, typer.Option("--allow-outside", help="As for kdmarl-swarm: allow files outside the project's folder.")
     ] = False,
 ) -> int:
-    """Check software, settings and policy files before robots are trusted to them; exit code 1 if something fails."""
+    """Check software, settings and policy files before they drive robots; exit code 1 if something fails."""
     from kdmarl_core.cli import doctor as module
 
     return module.doctor(swarm, models, allow_outside)
@@ -205,9 +205,9 @@ def bench_envs(
     vmas: Annotated[
         Path | None, typer.Option(help="A Python interpreter that has VMAS, to compare with in the same run.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long to step each size.")] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Duration of stepping each number of environments.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are reported.")] = 5,
-    json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
 ) -> None:
     """Steps per second of the robots simulator for 1, 64 and 1024 environments."""
     from kdmarl_core.cli import bench
@@ -216,7 +216,7 @@ def bench_envs(
 
 
 def main() -> None:
-    """Run a command; errors of the user are one sentence on stderr and exit code 2."""
+    """Run a command; user errors are one sentence on stderr and exit code 2."""
     sys.exit(run_command(_run, "kdmarl"))
 
 

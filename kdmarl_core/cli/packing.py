@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def pack(network: Path, description: Path, robots: Path, output: Path | None) -> None:
-    """Pack ``network`` and say what was made of it.
+    """Pack ``network`` and print a summary.
 
     Raises:
         KdmarlError: onnx is missing, or as in :func:`kdmarl_core.export.pack.pack`.
@@ -36,7 +36,7 @@ def pack(network: Path, description: Path, robots: Path, output: Path | None) ->
     table.add_column(style="bold")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, Text(printable(value)))  # no markup of the file's
+        table.add_row(name, Text(printable(value)))  # without interpreting markup in the file
     Console().print(table)
 
 
@@ -56,14 +56,14 @@ def _rows(made: PackedPolicy) -> list[tuple[str, str]]:
     if made.opset != network.opset:
         rows.append(("opset", f"{network.opset}, converted to {made.opset}"))
     unit = "of the choices differ" if made.fitting.choices() else "m/s, rad/s at most"
-    rows.append(("checked", f"{made.tried} observations; from the network it differs by {made.difference:.1g} {unit}"))
+    rows.append(("checked", f"{made.tried} observations; differs from the network by {made.difference:.1g} {unit}"))
     if made.fitting.description.clip:
-        rows.append(("held within limits", f"{made.clipped:.0%} of the commands for random observations"))
+        rows.append(("clipped to limits", f"{made.clipped:.0%} of the commands for random observations"))
     return rows
 
 
 def _size(made: PackedPolicy) -> str:
-    """What one run takes, and the robot type's limits that it breaks."""
+    """Cost of one run, and the robot type's limits that it exceeds."""
     from kdmarl_core.export.onnx_model import macs, parameters, weight_bytes
 
     path, budget = made.path, made.fitting.robot.budget
@@ -79,7 +79,7 @@ def _size(made: PackedPolicy) -> str:
 
 
 def _conversion(made: PackedPolicy) -> str:
-    """How outputs become commands."""
+    """How outputs become commands, in words."""
     if not isinstance(made.fitting.action, DiffDrive):
         return ""
     listed, scaling = made.fitting.commands(), made.fitting.scaling()

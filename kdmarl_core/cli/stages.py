@@ -22,12 +22,12 @@ def train(config: Path, overrides: list[str], output: Path | None, fresh: bool) 
     experiment = Experiment.load(config, overrides)
     stages.train(experiment, output, resume=not fresh)
     folder, expert = experiment.run_folder(output) / stages.EXPERT_FOLDER, experiment.expert
-    told = f"expert written to {folder}"
+    line = f"expert written to {folder}"
     if isinstance(expert, ForeignConfig):
         critics = folder / CHECKPOINT
         nothing = f"expert {expert.named}: nothing to train or to fit; distill it"
-        told = f"critics written to {critics}" if critics.exists() else nothing
-    Console().print(told, markup=False, highlight=False, soft_wrap=True)
+        line = f"critics written to {critics}" if critics.exists() else nothing
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def distill(config: Path, overrides: list[str], output: Path | None) -> None:
@@ -43,21 +43,21 @@ def export(config: Path, overrides: list[str], output: Path | None, models: Path
     robots = experiment.task.robots_file(experiment.folder)
     types = load_robot_types(robots) if robots else {}
     for name, (path, largest, mean) in stages.export(experiment, models, output, int8).items():
-        told = f"differs from its network by at most {largest:.1e}, {mean:.1e} on average"
+        difference = f"differs from its network by at most {largest:.1e}, {mean:.1e} on average"
         if isinstance(read_manifest(path).action, Discrete):
-            told = f"decides otherwise than its network in {mean:.2%} of its steps"
-        Console().print(f"{path}  {path.stat().st_size} bytes, {told}")
+            difference = f"chooses another action than its network in {mean:.2%} of its steps"
+        Console().print(f"{path}  {path.stat().st_size} bytes, {difference}")
         if robots:
-            _tell_excess(name, path, types[name].budget, robots)
+            _print_excess(name, path, types[name].budget, robots)
 
 
-def _tell_excess(name: str, path: Path, budget: Budget, robots: Path) -> None:
-    """Say what a policy file needs beyond its type's budget in ``robots``; ``kdmarl plan`` measures latency."""
+def _print_excess(name: str, path: Path, budget: Budget, robots: Path) -> None:
+    """Print how a policy file exceeds its type's budget in ``robots``; only ``kdmarl plan`` measures latency."""
     cost = Cost(onnx_export.macs(path), onnx_export.parameters(path), onnx_export.weight_bytes(path))
     over = [f"{amount(cost, each)}, over its budget of {amount(budget, each)}" for each in cost.exceeded(budget)]
     if over:
         Console(soft_wrap=True).print(
-            f"{name}: {'; '.join(over)} in {robots}; kdmarl plan finds sizes within it",
+            f"{name}: {'; '.join(over)} in {robots}; find sizes within it with kdmarl plan",
             markup=False,
             highlight=False,
         )

@@ -1,4 +1,4 @@
-"""Capacity planning: what a student costs, and which students fill a robot type's budget."""
+"""Capacity planning: what a student costs, and the largest students within a robot type's budget."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SHAPES = {
     "narrowing": (1.0, 0.5),
     "widening": (0.5, 1.0),
 }
-"""Name → width of each layer against the widest; widening is for many inputs, where the first layer costs most."""
+"""Name → width of each layer relative to the widest; widening suits many inputs, where the first layer costs most."""
 USUAL = "two equal layers"
 SHARES = (0.5, 0.25, 0.125)
 """Of the usual shape's MACs: smaller candidates, which show what the budget buys."""
 MIN_WIDTH, MAX_WIDTH = 4, 512
-"""Narrower layers carry next to nothing of an observation; wider ones make no small student."""
+"""Narrower layers lose almost all of an observation; wider ones are not small students."""
 NARROW = 8
-"""A layer below this is taken for a bottleneck when nothing has been measured."""
+"""A layer below this is considered a bottleneck when nothing has been measured."""
 LIMITS = {"macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency": "s"}
 """What a budget may limit → its unit."""
 
@@ -35,7 +35,7 @@ Timer = Callable[[NetworkConfig], float]
 
 
 class Cost(NamedTuple):
-    """What one inference of a policy file takes."""
+    """Cost of one inference of a policy file."""
 
     macs: int
     """of the linear layers, as everywhere in this project"""
@@ -44,10 +44,10 @@ class Cost(NamedTuple):
     bytes: int
     """of all constants in the file"""
     latency: float | None = None
-    """[s]; None where it was not measured"""
+    """[s]; None if not measured"""
 
     def exceeded(self, budget: Budget) -> list[str]:
-        """The limits that this cost breaks, by name; what was not measured breaks none."""
+        """Names of the limits that this cost exceeds; unmeasured costs exceed none."""
         pairs = ((name, getattr(self, name), getattr(budget, name)) for name in LIMITS)
         return [name for name, value, limit in pairs if value is not None and limit is not None and value > limit]
 
@@ -61,13 +61,13 @@ class Candidate(NamedTuple):
 
 
 class Student(NamedTuple):
-    """What of a robot type decides its student's cost."""
+    """The properties of a robot type that determine its student's cost."""
 
     robot_type: str
     inputs: int
     action: ActionSpace
     network: NetworkConfig
-    """all but the widths"""
+    """everything but the widths"""
     int8: bool = False
     """whether its policy file is quantised"""
     masked: bool = False
@@ -84,13 +84,13 @@ def cost(student: Student, hidden: tuple[int, ...]) -> Cost:
     sizes = [student.inputs, *hidden, outputs]
     macs = sum(a * b for a, b in itertools.pairwise(sizes))
     parameters = macs + sum(sizes[1:]) + 2 * student.inputs
-    # Clipping has two constants; scaling to a command low and span of each value, and two more; an index eight bytes.
+    # Clipping has two constants; scaling to a command has low and span per value, and two more; an index has 8 bytes.
     constants = 2 + (2 * student.action.size + 2 if isinstance(student.action, Continuous) else 2)
     if student.masked:
-        constants += 6  # where the mask begins and ends, eight bytes each; its threshold, and the logit it gives
+        constants += 6  # start and end of the mask, eight bytes each; its threshold, and the logit of masked actions
     in_file = 4 * (parameters + constants)
     if student.int8:
-        # Of each output a weight's step and zero, a bias's step and zero; of each layer its input's step and zero.
+        # Per output, scale and zero point of weight and bias; per layer, scale and zero point of its input.
         in_file += -3 * macs + (4 + 1 + 4 + 4) * sum(sizes[1:]) + (4 + 1) * (len(sizes) - 1)
     return Cost(macs, parameters, in_file)
 
@@ -99,9 +99,9 @@ def candidates(student: Student, budget: Budget, timer: Timer | None = None) -> 
     """The largest student of each shape that fits, and smaller ones of the usual shape; the usual one first.
 
     Args:
-        student: whose.
+        student: the robot type's properties.
         budget: with at least one limit.
-        timer: needed for a budget of latency only; it is called only for what fits otherwise.
+        timer: needed for a latency budget only; it is called only for networks within the other limits.
 
     Raises:
         KdmarlError: the student has memory, the budget has no limit, or nothing fits it.
@@ -112,23 +112,23 @@ def candidates(student: Student, budget: Budget, timer: Timer | None = None) -> 
         )
     if not any(getattr(budget, name) is not None for name in LIMITS):
         raise KdmarlError(
-            f"{student.robot_type}: has no budget; give it one in the robots' file or by "
+            f"{student.robot_type}: has no budget; give it one in the robots' file or with "
             f"--budget '{student.robot_type}={{macs: 3000}}'"
         )
     plan = _Plan(student, timer if budget.latency is not None else None)
     found = list(_distinct(plan, budget))
     if not found:
-        raise KdmarlError(_told(plan, budget))
+        raise KdmarlError(_nothing_fits(plan, budget))
     return found
 
 
 def choose(found: list[Candidate]) -> Candidate:
-    """The one to take when nothing was measured: the first without a bottleneck, so two equal layers where they fit."""
+    """The default choice without measurements: the first without a bottleneck, so two equal layers where they fit."""
     return next((one for one in found if min(one.network.hidden) >= NARROW), found[0])
 
 
 def limit_of_growth(student: Student, taken: Candidate, budget: Budget) -> str:
-    """Why the candidate is not larger: what the next wider one would cost; empty where counts are not what ends it."""
+    """Why the candidate is not larger: what the next wider one would exceed; empty if it exceeds no counted limit."""
     wider = cost(student, tuple(width + 1 for width in taken.network.hidden))
     return ", ".join(amount(wider, name) for name in wider.exceeded(budget))
 
@@ -142,7 +142,7 @@ def amount(spent: Cost | Budget, name: str) -> str:
 
 
 class _Plan:
-    """Costs of one student's networks; each is timed once."""
+    """Costs of networks for one student; each is timed once."""
 
     def __init__(self, student: Student, timer: Timer | None) -> None:
         self.student, self._timer = student, timer
@@ -158,16 +158,16 @@ class _Plan:
         return counted._replace(latency=self._times[hidden])
 
     def largest(self, ratios: tuple[float, ...], budget: Budget) -> tuple[int, ...] | None:
-        """The widest network of a shape that fits: counts grow with the width, and so, but for noise, does time."""
+        """The widest network of a shape that fits: counts grow with the width, and so does time, apart from noise."""
         top = _bisect(lambda w: not cost(self.student, _widths(ratios, w)).exceeded(budget), MAX_WIDTH, 1.0)
         if top and self.timed(_widths(ratios, top)).exceeded(budget):
-            # Every step measures a file of its own: a tenth is near enough.
+            # Every step exports and measures a file: a tenth is accurate enough.
             top = _bisect(lambda w: not self.timed(_widths(ratios, w)).exceeded(budget), top, 1.1)
         return _widths(ratios, top) if top else None
 
 
 def _bisect(fits: Callable[[int], bool], high: int, near: float) -> int | None:
-    """The largest width up to ``high`` that was seen to fit, to within a factor ``near``; None when none does."""
+    """The largest width up to ``high`` found to fit, to within a factor ``near``; None if none does."""
     if not fits(MIN_WIDTH):
         return None
     if fits(high):
@@ -202,7 +202,7 @@ def _wanted(plan: _Plan, budget: Budget) -> Iterator[tuple[str, tuple[float, ...
             yield f"{share:g} of its MACs", SHAPES[USUAL], msgspec.structs.replace(budget, macs=int(share * macs))
 
 
-def _told(plan: _Plan, budget: Budget) -> str:
+def _nothing_fits(plan: _Plan, budget: Budget) -> str:
     hidden = (MIN_WIDTH,)
     smallest = plan.timed(hidden)
     limits = ", ".join(amount(budget, name) for name in LIMITS if getattr(budget, name) is not None)

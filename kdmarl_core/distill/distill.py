@@ -23,7 +23,7 @@ from kdmarl_core.envs.base import STUDENT, BatchedEnv, Group
 from kdmarl_core.errors import naming
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.log import Rows, progress_bar
+from kdmarl_core.expert.log import MetricsLog, progress_bar
 from kdmarl_core.expert.memory import Memory
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.policies import DecentralizedPolicy, TeamPolicy, observe
@@ -33,7 +33,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 CHECKPOINT = "students.safetensors"
 RECALL = 300
-"""Gradient steps after which the states that segments start with are recalled anew."""
+"""Gradient steps between two recomputations of the recurrent states at the start of segments."""
 
 
 class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,22 +49,22 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     steps: Count = 60
     """of each environment in a round"""
     handover: Unit = 0.25
-    """share of the rounds over which the wheel goes from the expert to the students"""
+    """share of the rounds over which driving is handed over from the expert to the students"""
     driver: Literal["shared", "expert"] = "shared"
-    """who is at the wheel while states are gathered; with ``expert`` alone this is behaviour cloning"""
+    """who drives while states are gathered; with ``expert`` alone this is behaviour cloning"""
     updates: Count = 300
     """gradient steps in a round"""
     final_updates: Count = 6000
     """gradient steps after the last round, with the learning rate falling to zero"""
     batch: Count = 512
-    """moments of the whole team in a gradient step"""
+    """time steps of the whole team in a minibatch"""
     learning_rate: Positive = 2e-3
     capacity: Count = 300_000
-    """moments kept"""
+    """time steps kept"""
     segment: Count = 20
-    """moments in a row through which memory is trained; students without memory learn from single moments"""
+    """consecutive steps on which recurrent students are trained; others learn from single steps"""
     quantization: Literal["none", "int8"] = "none"
-    """what the final updates prepare for: with ``int8`` they round as an int8 policy file does; not with memory"""
+    """``int8``: the final updates round as an int8 policy file does; not for recurrent students"""
 
     def __post_init__(self) -> None:
         remembering = [name for name, network in self.students.items() if network.memory]
@@ -74,28 +74,28 @@ class DistillConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 f"set its memory to 0 or quantization to none"
             )
         if self.polish.rounds and self.envs * self.polish.steps == 1:
-            raise ValueError("envs and polish.steps are 1, and one moment has no better and worse; raise one of them")
+            raise ValueError("envs and polish.steps are 1, and advantages need more than one step; raise one of them")
         if remembering and self.capacity < self.envs * self.segment:
             raise ValueError(
-                f"capacity is {self.capacity}, less than segments of {self.segment} moments in each of "
-                f"{self.envs} envs; raise it"
+                f"capacity is {self.capacity}, less than segments of {self.segment} steps in each of {self.envs} envs; "
+                "raise it"
             )
 
     @property
     def env_steps(self) -> int:
-        """How many steps of environments this takes."""
+        """Environment steps in total."""
         return self.envs * (self.rounds * self.steps + self.polish.rounds * self.polish.steps)
 
     @property
     def facts(self) -> Facts:
-        """What students depend on: all keys but those of a polish that does not take place, and its revision."""
+        """What students depend on: all keys (without those of an unused polish), and the polish's revision."""
         if not self.polish.rounds:
             return {"distill": msgspec.to_builtins(msgspec.structs.replace(self, polish=PolishConfig(rounds=0)))}
         return {"distill": msgspec.to_builtins(self), **(REVISION if len(self.students) > 1 else {})}
 
 
 def make_students(config: DistillConfig, groups: tuple[Group, ...]) -> DecentralizedPolicy:
-    """Untrained students: one small actor for each type on its robot's own sensors.
+    """Untrained students: one small actor per type on its robot's own sensors.
 
     Raises:
         KdmarlError: a type has no student.
@@ -114,16 +114,16 @@ def distill(
     folder: Path,
     seed: int,
     origin: Facts | None = None,
-    ppo: PPOConfig = PPOConfig(),  # noqa: B008 - it cannot change
+    ppo: PPOConfig = PPOConfig(),  # noqa: B008 - immutable
 ) -> DecentralizedPolicy:
-    """Distil; writes ``students.safetensors`` and ``metrics.jsonl`` (one line a round) into ``folder``.
+    """Distil; writes ``students.safetensors`` and ``metrics.jsonl`` (one line per round) into ``folder``.
 
     ``critics`` are the expert's, for the distilled advantage (``config.polish``), and ``ppo`` is how they were trained.
-    ``origin`` says what task, expert and seed these are, so that the students are not taken for others.
+    ``origin`` identifies task, expert and seed; it is stored with the students.
 
     Raises:
         KdmarlError: a type has no student, the expert lacks what a term needs (see :func:`check`), a loss is not
-            finite, or a file cannot be written; students of an earlier distillation stay.
+            finite, or a file cannot be written; students of an earlier distillation are kept.
     """
     check(config, expert, critics)
     torch.manual_seed(seed)
@@ -132,10 +132,10 @@ def distill(
     env.desynchronize()
     students = make_students(config, env.groups)
     structure = Structure(expert, students, config.loss, seed)
-    sketches = structure.sketches(expert.features(observe(env, expert.view)) if config.loss.of_features else {})
+    projections = structure.projections(expert.features(observe(env, expert.view)) if config.loss.of_features else {})
     memory = Memory(students, env)
     stores = {group.name: Aggregate(config.capacity) for group in env.groups}
-    optimizer, log = torch.optim.Adam(structure.parameters(), lr=config.learning_rate), Rows(folder, 0)
+    optimizer, log = torch.optim.Adam(structure.parameters(), lr=config.learning_rate), MetricsLog(folder, 0)
     handover = max(config.handover * config.rounds, 1e-9)
     with progress_bar() as progress:
         bar = progress.add_task("students", total=config.rounds + 1 + config.polish.rounds, figures="")
@@ -143,7 +143,7 @@ def distill(
             started = time.perf_counter()
             share = max(0.0, 1 - round_ / handover) if config.driver == "shared" else 1.0
             with naming(f"{folder}: round {round_}"):
-                gathered = gather(env, expert, students, config.steps, share, sketches, memory)
+                gathered = gather(env, expert, students, config.steps, share, projections, memory)
                 for name, part in gathered.items():
                     stores[name].add(part)
                     students.actor(name).normalizer.update(part.observation)
@@ -169,7 +169,7 @@ def distill(
 
 
 def _polished(polisher: Polisher, config: DistillConfig, folder: Path) -> Iterator[dict[str, float]]:
-    """The figures of each round of polish, as it is done."""
+    """Run the rounds of polish, yielding the figures of each."""
     for round_ in range(config.polish.rounds):
         started = time.perf_counter()
         number = config.rounds + round_
@@ -179,30 +179,30 @@ def _polished(polisher: Polisher, config: DistillConfig, folder: Path) -> Iterat
 
 
 def check_features(config: DistillConfig, expert: TeamPolicy) -> None:
-    """See that an expert has features if students are to learn from them.
+    """Check that an expert has features if students are to learn from them.
 
     Raises:
-        KdmarlError: it has none, and relations or roles have a weight.
+        KdmarlError: it has none, but relations or roles have a weight.
     """
     for term in () if expert.has_features else config.loss.of_features:
         raise KdmarlError(
-            f"distill.loss.{term} is {getattr(config.loss, term):g}, and this expert, which kdmarl did not train, has "
+            f"distill.loss.{term} is {getattr(config.loss, term):g}, but this expert, which kdmarl did not train, has "
             "no features to learn from; set it to 0"
         )
 
 
 def check(config: DistillConfig, expert: TeamPolicy, critics: nn.ModuleDict) -> None:
-    """See that an expert has what its students are to learn from; ``critics`` are by group.
+    """Check that an expert has everything that its students are to learn from; ``critics`` are by group.
 
     Raises:
-        KdmarlError: as :func:`check_features`, or a critic is missing, and students are to be polished.
+        KdmarlError: as :func:`check_features`, or students are to be polished but a critic is missing.
     """
     check_features(config, expert)
     missing = [name for name in expert.heads if name not in critics]
     if config.polish.rounds and missing:
         raise KdmarlError(
-            f"distill.polish.rounds is {config.polish.rounds}, and the expert has no critic of '{missing[0]}' to judge "
-            "students by; give critics (kdmarl_core.expert.critics.fit_critics makes them), or set it to 0"
+            f"distill.polish.rounds is {config.polish.rounds}, but the expert has no critic for '{missing[0]}'; give "
+            "critics (kdmarl_core.expert.critics.fit_critics makes them), or set it to 0"
         )
 
 
@@ -212,7 +212,7 @@ def load_students(
     """The distilled students in ``folder``; ``origin`` as in :func:`distill`.
 
     Raises:
-        KdmarlError: there are none, or they were distilled otherwise, from another expert or for another task.
+        KdmarlError: they are missing, or were distilled with other settings, from another expert or for another task.
     """
     students = make_students(config, env.groups)
     if config.quantization == "int8":
@@ -253,7 +253,7 @@ def _fit(
         if not torch.isfinite(total):
             term = next((name for name, value in losses.items() if not torch.isfinite(value)), "in all")
             raise KdmarlError(
-                f"the loss {term} is {losses.get(term, total).item()}; lower distill.learning_rate and distill anew"
+                f"the loss {term} is {losses.get(term, total).item()}; lower distill.learning_rate and distill again"
             )
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -264,7 +264,7 @@ def _fit(
 
 
 def _short(figures: dict[str, float]) -> str:
-    """Each type's imitation loss, weighted as it is learnt."""
+    """Each type's weighted imitation loss."""
     losses: dict[str, float] = {}
     for name, value in figures.items():
         of, _, term = name.partition("/")

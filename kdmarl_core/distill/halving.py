@@ -1,4 +1,4 @@
-"""Successive halving: try many for a short time, keep the better half, and give it twice the time.
+"""Successive halving: try many candidates briefly, keep the better half, and give it twice the time.
 
 Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization" (AISTATS 2016);
 one bracket of Hyperband (Li et al., arXiv 1603.06560).
@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 
 class Rung(NamedTuple):
-    """One round of the contest."""
+    """One stage of successive halving."""
 
     entrants: int
     rounds: int
-    """of distillation that each entrant gets"""
+    """of distillation for each entrant"""
 
 
 def schedule(candidates: int, rounds: int) -> list[Rung]:
-    """Rungs until one candidate is left; the last gives half of ``rounds``, each one before half of the next.
+    """Rungs until one candidate is left; the last has half of ``rounds``, each earlier one half of the next.
 
-    No rung gives less than one round. A single candidate needs no contest.
+    Every rung has at least one round. A single candidate needs no rungs.
     """
     entrants = []
     while candidates > 1:
@@ -38,6 +38,6 @@ def survivors(entrants: int) -> int:
 
 
 def better_half(returns: Sequence[float]) -> list[int]:
-    """Places of those that go on, the best first; what is not a number comes last, equals keep their order."""
+    """Indices of the survivors, best first; NaN is ranked last, ties keep their order."""
     ranked = sorted(range(len(returns)), key=lambda i: (math.isnan(returns[i]), -returns[i]))
     return ranked[: survivors(len(returns))]

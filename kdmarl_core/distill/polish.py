@@ -24,33 +24,33 @@ Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 REVISION = {"polish_over_types": "sum"}
-"""How types share one gradient step: since this revision, by the sum of their losses. Changes nothing for one type."""
+"""How types share a gradient step: since this revision, losses are summed. Makes no difference with one type."""
 
 
 class PolishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How students learn from the expert's critic, once they imitate."""
+    """How students learn from the expert's critic, after imitation."""
 
     rounds: Annotated[int, msgspec.Meta(ge=0)] = 200
-    """of driving and learning; 0 leaves this out"""
+    """of driving and learning; 0 skips this stage"""
     first_share: Unit = 0.5
     """weight of the advantage in the first round; imitation has the rest"""
     share: Unit = 1.0
-    """the same in the last round, with a steady change between"""
+    """the same in the last round, with a linear change in between"""
     entropy_bonus: NonNegative = 0.01
-    """weight of the students' entropy: what the expert would never try may be best for those who see less"""
+    """weight of the students' entropy: actions the expert never takes may be best for students that see less"""
     steps: Count = 50
     """of each environment in a round"""
     epochs: Count = 3
     minibatches: Count = 8
     learning_rate: Positive = 2e-3
     decay: Unit = 0.33
-    """share of the rounds, the last ones, over which the learning rate falls to zero"""
+    """share of the rounds, at the end, over which the learning rate falls to zero"""
     clip: Positive = 0.2
     max_grad_norm: NonNegative = 1.0
 
 
 class _Driven(NamedTuple):
-    """T steps that students drove in B environments."""
+    """A rollout of T steps of the students in B environments."""
 
     batch: Batch
     advantage: dict[str, Tensor]
@@ -64,19 +64,19 @@ class _Driven(NamedTuple):
 
 
 class Polisher:
-    """Improves students on their own rollouts; the expert's policy and critics stay as they are.
+    """Improves students on their own rollouts; the expert's policy and critics stay frozen.
 
     A student has no critic: advantages are generalised advantage estimates (arXiv 1506.02438) under the expert's.
 
     Args:
-        config: how.
+        config: hyperparameters.
         weights: of the imitation terms.
         env: where the students drive.
         expert: labels every state.
         critics: the expert's, by group.
         students: to be improved.
-        ppo: how the expert was trained: its critics' values are discounted so.
-        memory: the students' in ``env``; without it, they begin as if they had just started.
+        ppo: how the expert was trained: gamma and lambda of its critics' values.
+        memory: the students' recurrent states in ``env``; by default they start from zero.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Polisher:
         self._optimizer = torch.optim.Adam(students.parameters(), lr=config.learning_rate)
 
     def round(self, index: int) -> dict[str, float]:
-        """Drive, then learn from it; ``index`` counts from 0. Returns the share and mean loss of the advantage,
-        summed over types.
+        """Collect a rollout and learn from it; ``index`` counts from 0. Returns the share and mean loss of the
+        advantage, summed over types.
 
         Raises:
             KdmarlError: a loss is not finite.
@@ -119,29 +119,29 @@ class Polisher:
         return {"advantage_share": share, "advantage": sum(losses) / len(losses)}
 
     def _remaining(self, index: int) -> float:
-        """Share of the learning rate in a round."""
+        """Factor of the learning rate in a round."""
         rounds = self.config.rounds
         return min(1.0, (rounds - index) / max(self.config.decay * rounds, 1e-9))
 
     def _advantage(self, name: str, batch: Batch) -> Tensor:
-        """(T · B, n), of zero mean and unit variance."""
+        """(T · B, n), with zero mean and unit variance."""
         return standardized(advantages(batch, name, self.ppo.gamma, self.ppo.gae_lambda)).flatten(0, 1)
 
     @torch.no_grad()
     def _advice(self, batch: Batch) -> dict[str, Distribution]:
-        """What the expert would have done, over (T · B, n) agents; a critic's input begins with what it sees."""
+        """What the expert would have done, over (T · B, n) agents; a critic's input begins with its observation."""
         seen = {name: state[..., : self._seen[name]].flatten(0, 1) for name, state in batch.state.items()}
         return self.expert(seen)
 
     def _minibatches(self, steps: int, envs: int) -> Iterable[Tensor]:
-        """Rows of the T · B moments in random order; with memory, those of whole environments, step by step."""
+        """Indices of the T · B steps in random order; with memory, those of whole environments, step by step."""
         if not self.students.memories:
             return torch.randperm(steps * envs).chunk(self.config.minibatches)
         chunks = torch.randperm(envs).chunk(self.config.minibatches)
         return [(torch.arange(steps).unsqueeze(1) * envs + chosen).flatten() for chosen in chunks]
 
     def _decide(self, name: str, driven: _Driven, chosen: Tensor) -> Distribution:
-        """What the students of one type would do now in the ``chosen`` moments."""
+        """What the students of one type would do now in the ``chosen`` steps."""
         actor, observation = self.students.actor(name), driven.batch.observation[name]
         rows = observation.flatten(0, 1)[chosen]
         if not actor.memory:
@@ -151,7 +151,7 @@ class Polisher:
         return actor.decide(features.flatten(0, 1), rows)
 
     def _loss(self, driven: _Driven, chosen: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        """The loss and its part of the advantage, each summed over types."""
+        """The loss and its advantage part, each summed over types."""
         batch = driven.batch
         gains: list[Tensor] = []
         imitation: list[Tensor] = []
@@ -171,7 +171,7 @@ class Polisher:
     def _learn(self, driven: _Driven, chosen: Tensor, share: float) -> float:
         loss, gain = self._loss(driven, chosen, share)
         if not torch.isfinite(loss):
-            raise KdmarlError(f"the loss is {loss.item()}; lower distill.polish.learning_rate and distill anew")
+            raise KdmarlError(f"the loss is {loss.item()}; lower distill.polish.learning_rate and distill again")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for actor in self.students.actors.values():

@@ -1,9 +1,9 @@
-"""Eight-bit arithmetic of students, imitated in torch while they are trained, as their policy files compute it.
+"""Quantisation-aware training: the 8-bit arithmetic of students' policy files, simulated in torch.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (arXiv
-1712.05877): values are rounded in the forward pass and gradients go straight through (section 3); ranges of
-activations are moving averages of what batches show (section 3.1). Here each linear layer has its inputs and weights
-in eight bits; normalisation, sums, activations and the scaling of commands stay as they are.
+1712.05877): values are rounded in the forward pass with straight-through gradients (section 3); ranges of activations
+are moving averages over batches (section 3.1). Here the inputs and weights of each linear layer have 8 bits;
+normalisation, sums, activations and the scaling of commands are not quantised.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from kdmarl_core.expert.networks import Actor
 from kdmarl_core.expert.policies import DecentralizedPolicy
 
 WEIGHT_STEPS, INPUT_STEPS = 127, 255
-"""Weights are −127 to 127 steps, the same to either side; inputs are 0 to 255 steps above their lowest value."""
+"""Weights are −127 to 127 steps, symmetric; inputs are 0 to 255 steps above their lowest value."""
 SMOOTHING = 0.01
-"""Share of a new batch in a range, once it has seen as many as make this the mean of all."""
+"""Weight of a new batch in the moving average of a range; the first batches are averaged equally."""
 SMALLEST = 1e-4
-"""Of ranges: the bias is counted in steps of input times steps of weight, and must stay countable in 32 bits."""
+"""Smallest range: the bias is in units of input step times weight step, and must fit into 32 bits."""
 BATCH = 512
-"""Observations that make one batch of a calibration."""
+"""Observations in one batch of a calibration."""
 
 
 class Scales(NamedTuple):
-    """How a layer's numbers are written in eight bits."""
+    """How a layer's numbers are represented in 8 bits."""
 
     input_step: float
     input_zero: int
-    """step that stands for 0"""
+    """zero point: the step that represents 0"""
     weight_steps: np.ndarray
     """(outputs,) float32"""
 
 
 class Int8Linear(nn.Linear):
-    """A linear layer with inputs and weights rounded to eight bits; it learns the range of its inputs in training.
+    """A linear layer with inputs and weights rounded to 8 bits; in training it tracks the range of its inputs.
 
-    Takes over the parameters of ``linear``, so that an optimiser goes on with them.
+    Shares the parameters of ``linear``, so that an optimiser of them stays valid.
     """
 
     low: Tensor
@@ -65,13 +65,13 @@ class Int8Linear(nn.Linear):
         weight = torch.fake_quantize_per_channel_affine(
             self.weight, torch.from_numpy(weight_steps), nothing, 0, -WEIGHT_STEPS, WEIGHT_STEPS
         )
-        # Sums are counted in steps of input times steps of weight, and so is the bias.
+        # Sums, and so the bias, are in units of input step times weight step.
         steps = step * torch.from_numpy(weight_steps)
         rounded = (self.bias.detach() / steps).round() * steps
         return nn.functional.linear(x, weight, self.bias + (rounded - self.bias.detach()))
 
     def scales(self) -> Scales:
-        """How the layer is written now; 0 is always exact."""
+        """The current scales; 0 is always exact."""
         low, high = min(self.low.item(), 0.0), max(self.high.item(), 0.0)
         step = float(np.float32(max(high - low, SMALLEST) / INPUT_STEPS))
         spans = self.weight.detach().abs().amax(1).clamp(min=SMALLEST)
@@ -86,7 +86,7 @@ class Int8Linear(nn.Linear):
 
 
 def quantize(students: DecentralizedPolicy) -> None:
-    """Let every linear layer of every student compute in eight bits from now on; what does already is left alone."""
+    """Replace every linear layer of every student by an 8-bit one; layers that are quantised already are kept."""
     for name in students.actors:
         actor = students.actor(name)
         actor.net = nn.Sequential(*(_quantized(layer) for layer in actor.net))
@@ -94,11 +94,11 @@ def quantize(students: DecentralizedPolicy) -> None:
 
 @torch.no_grad()
 def calibrate(students: DecentralizedPolicy, observations: dict[str, Tensor]) -> None:
-    """Quantise trained students; ranges are those of ``observations``, group → (M, O), and weights stay."""
+    """Quantise trained students with ranges from ``observations``, group → (M, O); weights are not changed."""
     quantize(students)
     students.train()
     for name, seen in observations.items():
-        # Moments that lie apart in time, so that every batch shows the whole range.
+        # Shuffled in time, so that every batch covers the whole range.
         order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))
         for batch in torch.split(seen[order], BATCH):
             students.actor(name)(batch)

@@ -1,8 +1,8 @@
-"""Relation term: agents that are alike, or far apart, to the expert shall be so to the students.
+"""Relation term: agents that are similar, or different, to the expert should be so to the students.
 
-After Park et al., "Relational Knowledge Distillation" (arXiv 1904.05068), equations 4 to 8: what is compared is not
-features but distances and angles between them, so expert and students may have features of any width. Here the
-things related are the agents of one moment, or one agent at several moments.
+After Park et al., "Relational Knowledge Distillation" (arXiv 1904.05068), equations 4 to 8: not features are compared
+but distances and angles between them, so expert and students may have features of any width. The related items are
+the agents of one time step, or one agent at several time steps.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 CLOSE = 1e-3
-"""Things closer than this, in mean distances, lie in no direction from each other."""
+"""Between items closer than this, in units of the mean distance, no direction is defined."""
 
 
 def pairwise_distances(features: Tensor) -> Tensor:
-    """Distances between things, each set scaled by its own mean: (..., K, F) → (..., K, K) (equations 4 and 5)."""
-    # Not by products of features, which are quicker for many things but lose the small distances.
+    """Distances between items, each set scaled by its own mean: (..., K, F) → (..., K, K) (equations 4 and 5)."""
+    # Not by matrix products, which are faster for many items but lose small distances to rounding.
     distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     things = features.shape[-2]
     mean = distance.sum((-2, -1), keepdim=True) / max(things * (things - 1), 1)
@@ -25,27 +25,27 @@ def pairwise_distances(features: Tensor) -> Tensor:
 
 
 def angles(distances: Tensor) -> Tensor:
-    """Cosines at each thing between all pairs of others, as equation 7 has them but by the law of cosines.
+    """Cosines at each item between all pairs of others, as in equation 7 but by the law of cosines.
 
     Args:
-        distances: (..., K, K) of :func:`pairwise_distances`; no features, of which there are many more numbers.
+        distances: (..., K, K) of :func:`pairwise_distances`; features would be many more numbers.
 
     Returns:
-        (..., K, K, K), [j, i, k] at j; 0 where there is no direction from j to i or to k.
+        (..., K, K, K), [j, i, k] at j; 0 where the direction from j to i or to k is undefined.
     """
     squared = distances.square()
     inverse = torch.where(distances > CLOSE, 1 / distances.clamp(min=CLOSE), 0.0)
-    beside = squared.unsqueeze(-1) + squared.unsqueeze(-2) - squared.unsqueeze(-3)
-    return 0.5 * beside * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
+    difference = squared.unsqueeze(-1) + squared.unsqueeze(-2) - squared.unsqueeze(-3)
+    return 0.5 * difference * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)
 
 
 def relation_loss(expert: Tensor, student: Tensor, angle_weight: float = 1.0) -> Tensor:
-    """How differently expert and student relate the same things, averaged (equations 6 and 8, Huber).
+    """How differently expert and student relate the same items, averaged (equations 6 and 8, Huber).
 
     Args:
         expert: (..., K, F) features.
-        student: (..., K, G) features of the same K things.
-        angle_weight: weight of angles beside that of distances, 1; sets of two things have no angles.
+        student: (..., K, G) features of the same K items.
+        angle_weight: weight of angles relative to distances; sets of two items have no angles.
 
     Returns:
         A scalar.
@@ -57,14 +57,14 @@ def relation_loss(expert: Tensor, student: Tensor, angle_weight: float = 1.0) ->
     return loss
 
 
-class Sketch(torch.nn.Module):
-    """A fixed random projection that keeps distances and angles nearly, to store wide features cheaply.
+class Projection(torch.nn.Module):
+    """A fixed random projection that nearly preserves distances and angles, to store wide features cheaply.
 
     Johnson and Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert space" (1984).
 
     Args:
         size: of the features.
-        kept: of their sketches; distances are off by about 1/√(2·kept).
+        kept: size of the projected features; the relative error of distances is about 1/√(2·kept).
         seed: of the projection.
     """
 

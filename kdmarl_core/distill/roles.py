@@ -1,4 +1,4 @@
-"""Role term: in each moment a student shall take the role that the expert takes.
+"""Role term: at each time step a student should take the expert's role.
 
 Roles are found in the expert's features: K prototypes (k-means) and a soft assignment of each agent to them. A linear
 head on the student's features, which is dropped at export, must predict that assignment. KD-MARL (arXiv 2604.06691)
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 ROUNDS = 20
-"""Of k-means."""
+"""Iterations of k-means."""
 
 
 def prototypes(features: Tensor, count: int, seed: int = 0) -> Tensor:
@@ -31,7 +31,7 @@ def prototypes(features: Tensor, count: int, seed: int = 0) -> Tensor:
     centres = features[first]
     for _ in range(count - 1):
         nearest = torch.cdist(features, centres).min(1).values.square()
-        # Where all features coincide every place is as good as the other.
+        # If all features coincide, any choice is equally good.
         weights = nearest if nearest.sum() > 0 else torch.ones_like(nearest)
         centres = torch.cat([centres, features[torch.multinomial(weights, 1, generator=generator)]])
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Run policies through whole episodes and gather each episode's figures."""
+"""Run policies for whole episodes and collect each episode's figures."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from kdmarl_core.envs.base import STUDENT, BatchedEnv, any_of
 from kdmarl_core.runtime import Policy
 
 Act = Callable[[BatchedEnv], dict[str, np.ndarray]]
-"""Commands of every group, (B, n, A), for an environment's present state."""
+"""Commands of every group, (B, n, A), for an environment's current state."""
 
 
 @runtime_checkable
 class Remembers(Protocol):
-    """An :data:`Act` with memory, which is told where new episodes begin."""
+    """An :data:`Act` with memory, which is reset where new episodes begin."""
 
     def forget(self, ended: np.ndarray) -> None:
-        """Begin anew in the environments that have ``ended``, (B,) bool."""
+        """Reset recurrent states in the environments that have ``ended``, (B,) bool."""
 
 
 def run(env: BatchedEnv, act: Act, episodes: int, seed: int) -> dict[str, np.ndarray]:
-    """Play at least ``episodes`` whole episodes; every environment plays equally many.
+    """Play at least ``episodes`` whole episodes; every environment plays the same number.
 
     Returns:
-        Figure → (episodes, N), the first ``episodes`` of those played: first that of each environment, then the
-        second of each, and so on, however long they took.
+        Figure → (episodes, N), the first ``episodes`` episodes: the first of each environment, then the second of
+        each, and so on, independent of their lengths.
     """
     env.reset(seed)
     _forget(act, np.ones(env.num_envs, bool))
@@ -56,14 +56,14 @@ def _forget(act: Act, ended: np.ndarray) -> None:
 
 
 class PolicyFiles:
-    """Every robot acts by its type's policy file, one robot at a time as on the robot itself.
+    """Every robot is driven by its type's policy file, one robot at a time as on the robot itself.
 
-    One loaded file serves all robots of its type; each has a recurrent state of its own.
+    One loaded file serves all robots of its type; each robot has its own recurrent state.
     """
 
     def __init__(self, policies: Mapping[str, Policy], view: str = STUDENT) -> None:
         self._policies, self._view = policies, view
-        self._states: dict[tuple[str, int, int], list[np.ndarray]] = {}  # by type, environment and place
+        self._states: dict[tuple[str, int, int], list[np.ndarray]] = {}  # by type, environment and index in the type
 
     def __call__(self, env: BatchedEnv) -> dict[str, np.ndarray]:
         """Commands of every group, (B, n, A)."""
@@ -88,12 +88,12 @@ class PolicyFiles:
         return command
 
     def forget(self, ended: np.ndarray) -> None:
-        """Begin anew in the environments that have ``ended``, (B,) bool."""
+        """Reset recurrent states in the environments that have ``ended``, (B,) bool."""
         self._states = {robot: state for robot, state in self._states.items() if not ended[robot[1]]}
 
 
 def random_commands(seed: int) -> Act:
-    """Every robot commands uniformly at random, among the available actions: the zero of retention."""
+    """Uniformly random commands, among the available actions: the zero of retention."""
     rng = np.random.default_rng(seed)
 
     def act(env: BatchedEnv) -> dict[str, np.ndarray]:
@@ -114,11 +114,11 @@ def random_commands(seed: int) -> Act:
 
 
 def stand_still(env: BatchedEnv) -> dict[str, np.ndarray]:
-    """Every robot commands zero, or the nearest that its limits allow: an :data:`Act` of robots, not of other tasks."""
+    """Zero commands, or the nearest within the limits: an :data:`Act` for robot tasks only."""
     commands = {}
     for group in env.groups:
         if not isinstance(group.action, DiffDrive):
-            raise TypeError(f"'{group.name}' is no robot")
+            raise TypeError(f"'{group.name}' is not a robot")
         zero = np.zeros((env.num_envs, group.count, group.action.size))
         commands[group.name] = np.clip(zero, group.action.low, group.action.high)
     return commands

@@ -19,9 +19,9 @@ def mean(values: np.ndarray, seed: int = 0, clusters: np.ndarray | None = None) 
     """Mean of one value per episode with a percentile bootstrap interval over episodes.
 
     Args:
-        values: (episodes, ...), averaged over the trailing axes first; NaN is left out.
+        values: (episodes, ...), averaged over the trailing axes first; NaN is ignored.
         seed: of the resampling.
-        clusters: (episodes,) number of the arena of each episode; None when every episode has one of its own.
+        clusters: (episodes,) index of each episode's arena; None if every episode has its own arena.
     """
     per_episode = np.nanmean(values.reshape(values.shape[0], -1), axis=1)
     return _interval(per_episode.mean(), _resampling(per_episode.size, seed, clusters)(per_episode))
@@ -32,10 +32,10 @@ def retention(
 ) -> Interval | None:
     """(student − random) / (expert − random) of mean returns, with a bootstrap interval.
 
-    None where the expert is no better than random: there is nothing to retain.
+    None if the expert is no better than random: there is nothing to retain.
 
-    A row of the three must be the same round of the same environment, as from ``episodes.run``: they are resampled
-    together. Where episodes end by time only, that is the same episode.
+    The same row of all three must come from the same environment and its k-th episode, as from ``episodes.run``: they
+    are resampled together. Where episodes end by time only, that is the same episode.
 
     Args:
         student: (episodes, n) returns.
@@ -54,14 +54,14 @@ def retention(
 
 
 def _resampling(size: int, seed: int, clusters: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Draw the bootstrap samples of ``size`` episodes; returns what gives the mean of each, (size,) → (RESAMPLES,)."""
+    """Draw bootstrap samples of ``size`` episodes; returns a function to the mean of each, (size,) → (RESAMPLES,)."""
     rng = np.random.default_rng(seed)
     if clusters is None:
         draws = rng.integers(0, size, (RESAMPLES, size))
         return lambda values: values[draws].mean(1)
     _, first, sizes = np.unique(np.sort(clusters), return_index=True, return_counts=True)
     chosen = rng.integers(0, sizes.size, (RESAMPLES, sizes.size))
-    # Clusters differ in size: each place holds as many draws as the largest needs, and its first few count.
+    # Clusters differ in size: arrays are as wide as the largest, and masked beyond each cluster's size.
     counts = np.arange(sizes.max()) < sizes[chosen][..., None]
     within = rng.integers(0, sizes[chosen][..., None], counts.shape)
     draws = np.argsort(clusters, kind="stable")[first[chosen][..., None] + within]

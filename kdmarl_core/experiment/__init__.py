@@ -1,4 +1,4 @@
-"""Experiments, from a file or from Python: train an expert, distil it, export and measure its students."""
+"""Experiments, from a file or from Python: train an expert, distil it, export and evaluate its students."""
 
 from kdmarl_core.experiment.evaluation import Evaluation, evaluate
 from kdmarl_core.experiment.experiment import EvaluateConfig, Experiment

@@ -1,4 +1,4 @@
-"""Measure policy files against the expert and random commands on held-out episodes."""
+"""Evaluate policy files on held-out episodes, compared with the expert and random commands."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ Row = dict[str, Any]
 
 
 class Evaluation(NamedTuple):
-    """How a team of policy files does."""
+    """Results of a team of policy files."""
 
     policies: dict[str, Policy]
     """robot type → its policy file"""
     macs: dict[str, dict[str, int | None]]
-    """team → robot type → multiply-accumulates of one decision; None where they are not known"""
+    """team → robot type → multiply-accumulates of one decision; None if unknown"""
     agents: dict[str, slice]
-    """robot type → its agents among all"""
+    """robot type → indices of its agents"""
     figures: dict[str, Figures]
     """team (``expert``, ``students``, ``random`` …) → figure → (episodes, N)"""
     rows: list[Row]
     """one for each team and type, and one for each whole team: statistics of the figures"""
     others: list[Path]
-    """policy files that were distilled from another expert than the one they are compared with"""
+    """policy files that were distilled from a different expert than the one they are compared with"""
 
 
 def evaluate(
@@ -60,19 +60,19 @@ def evaluate(
     """Play the experiment's held-out episodes with every team; writes ``<run>/evaluation.json``.
 
     Args:
-        experiment: of the team.
+        experiment: the experiment.
         models: folder of the policy files.
         output: folder of the run; None: ``runs/<name of the experiment's file>``.
         swarms: arenas to play in, instead of random ones; then the file is ``evaluation_swarms.json``.
-        direct: folder of a run whose policy was trained through the students' sensors, to compare with.
-        record: put each type's figures and costs into its policy file.
+        direct: folder of a run whose policy was trained on the students' sensors, to compare with.
+        record: write each type's figures and costs into its policy file.
 
     Raises:
         KdmarlError: a policy, the expert or the swarm file is missing or does not fit; with ``record``, a policy file
-            was distilled from another expert, or cannot be written.
+            was distilled from a different expert, or cannot be written.
     """
     if swarms and record:
-        raise KdmarlError("--record: results in policy files are of random arenas; leave out --swarm")
+        raise KdmarlError("--record: only results in random arenas are recorded in policy files; leave out --swarm")
     run, how = experiment.run_folder(output), experiment.evaluate
     places: Sequence[Swarm | None] = swarms or [None]
     num_envs = min(how.envs, how.episodes)
@@ -82,10 +82,10 @@ def evaluate(
     expert = experts.load_policy(experiment, env, run / EXPERT_FOLDER)
     policies = {group.name: Policy.load(experiment.policy_path(models, group.name)) for group in env.groups}
     _check_fit(policies, env)
-    others = _of_others(policies, fingerprint.sha256(experiment.expert_origin))
+    others = _from_other_experts(policies, fingerprint.sha256(experiment.expert_origin))
     if others and record:
         raise KdmarlError(
-            f"--record: {told_others(others)}; distil and export them from this one, or leave --record out"
+            f"--record: {other_experts(others)}; distil and export them from this one, or leave --record out"
         )
     acts, macs = _teams(experiment, env, expert, policies, direct)
     figures = {
@@ -105,7 +105,7 @@ def evaluate(
 def _teams(
     experiment: Experiment, env: BatchedEnv, expert: TeamPolicy, policies: dict[str, Policy], direct: Path | None
 ) -> tuple[dict[str, episodes.Act], dict[str, dict[str, int | None]]]:
-    """Team → how it acts, and team → type → multiply-accumulates, of those that have any."""
+    """Team → how it acts, and team → type → multiply-accumulates, for teams with networks."""
     acts: dict[str, episodes.Act] = {"expert": greedy(expert), "students": episodes.PolicyFiles(policies)}
     macs: dict[str, dict[str, int | None]] = {
         "expert": {name: expert.macs(name) for name in policies},
@@ -132,13 +132,13 @@ def _record(evaluation: Evaluation, seed: int) -> None:
         onnx_export.record_results(policy.path, msgspec.structs.replace(policy.manifest, results=results))
 
 
-def told_others(others: Sequence[Path]) -> str:
-    """The start of a sentence on policy files of another expert."""
-    return f"{', '.join(map(str, others))}: distilled from another expert than this run's"
+def other_experts(others: Sequence[Path]) -> str:
+    """The start of a sentence on policy files of a different expert."""
+    return f"{', '.join(map(str, others))}: distilled from a different expert than this run's"
 
 
 def _directly_trained(run: Path, env: BatchedEnv, experiment: Experiment) -> TeamPolicy:
-    """The policy of ``--direct``, which must have learnt the experiment's task through the students' sensors."""
+    """The policy of ``--direct``, which must have been trained for the experiment's task on the students' sensors."""
     given = f"--direct {run}"
     path = run / EXPERT_FOLDER / "config.yaml"
     if not path.is_file():
@@ -149,23 +149,23 @@ def _directly_trained(run: Path, env: BatchedEnv, experiment: Experiment) -> Tea
     if isinstance(other.expert, ForeignConfig):
         raise KdmarlError(f"{given}: its expert was not trained by kdmarl; give a run whose expert was")
     if other.expert.view != STUDENT:
-        raise KdmarlError(f"{given}: its policy sees as the {other.expert.view}; train it with expert.view=student")
+        raise KdmarlError(f"{given}: its policy has the {other.expert.view} view; train it with expert.view=student")
     task = experiment.facts(*other.expert.views)
     return load_policy(other.expert, env, run / EXPERT_FOLDER, other.seed, task)
 
 
 def _check_teams(envs: Sequence[BatchedEnv], swarms: Sequence[Swarm]) -> None:
-    """Figures of several swarm files are pooled column by column."""
+    """Check that all swarm files have the same team: their figures are pooled by column."""
     teams = [[(group.name, group.count) for group in env.groups] for env in envs]
     for team, swarm in zip(teams, swarms, strict=False):
         if team != teams[0]:
             raise KdmarlError(
-                f"--swarm {swarm.path}: has another team, or in another order, than {swarms[0].path}; evaluate it alone"
+                f"--swarm {swarm.path}: its team or its order differs from {swarms[0].path}; evaluate it alone"
             )
 
 
 def _pool(parts: list[Figures]) -> Figures:
-    """The figures of several environments as of one."""
+    """Concatenate the figures of several environments."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -176,13 +176,13 @@ def _check_fit(policies: dict[str, Policy], env: BatchedEnv) -> None:
         expected = (group.name, group.observation["student"], group.action, env.control_period)
         if (manifest.robot_type, manifest.observation, manifest.action, manifest.control_period) != expected:
             raise KdmarlError(
-                f"{policy.path}: was made for other observations, limits or robots than this experiment's "
+                f"{policy.path}: was made for different observations, limits or robots than this experiment's "
                 f"'{group.name}'; export it again"
             )
 
 
-def _of_others(policies: dict[str, Policy], expert: str) -> list[Path]:
-    """Policy files that name another expert than this one."""
+def _from_other_experts(policies: dict[str, Policy], expert: str) -> list[Path]:
+    """Policy files that name a different expert than this one."""
     origins = {policy.path: policy.manifest.provenance.expert_sha256 for policy in policies.values()}
     return [path for path, origin in origins.items() if origin not in ("", expert)]
 
@@ -199,7 +199,7 @@ def _rows(
             row["macs"] = macs.get(team, {}).get(name)
             for key, of_all in figure.items():
                 values = of_all[:, agents]
-                # Episodes without any value are left out: a time to goal needs an arrival.
+                # Episodes without any value are skipped: a time to goal needs an arrival.
                 kept = np.isfinite(values).any(1)
                 if kept.any():
                     clusters = None if arenas is None else arenas[kept]
@@ -212,7 +212,7 @@ def _rows(
 
 
 def _results(policy: Policy, of: dict[str, Figures], macs: dict[str, int | None], seed: int) -> Results:
-    """What a policy file says of one type's figures (team → figure → (episodes, n)) and MACs (of each team)."""
+    """The results in a policy file, from one type's figures (team → figure → (episodes, n)) and MACs (of each team)."""
     measured: Row = {}
     for key in (figure.name for figure in RECORDED):
         if key in of["students"]:

@@ -29,7 +29,7 @@ Seed = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How policies are measured; training never sees this seed."""
+    """How policies are evaluated; training never uses this seed."""
 
     episodes: Count = 1000
     seed: Seed = 900_000_000
@@ -37,7 +37,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys of an experiment file; those of ``task`` are up to its kind, of ``expert`` up to whether ``from`` is."""
+    """The keys of an experiment file; those of ``task`` depend on its kind, those of ``expert`` on ``from``."""
 
     task: Any
     distill: DistillConfig
@@ -51,10 +51,10 @@ class Experiment:
     """Everything from training to evaluation of one team.
 
     Attributes:
-        task: what the team is to do.
-        distill: how its students come about.
+        task: the team's task.
+        distill: how its students are distilled.
         expert: how their expert is trained, or where it is.
-        evaluate: how they are measured.
+        evaluate: how they are evaluated.
         seed: of expert and students.
         path: the file; paths in the task's keys are relative to its folder, and its name is that of the run.
 
@@ -71,7 +71,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         if self.evaluate.seed == self.seed:
-            raise ValueError(f"evaluate.seed is {self.seed}, which training sees; give another")
+            raise ValueError(f"evaluate.seed is {self.seed}, which training uses; give another")
         known = self.task.types(self.folder)
         own = "expert.from" if isinstance(self.expert, ForeignConfig) else "expert.actors"
         for key, types in (("distill.students", self.distill.students), (own, self.expert.own_types)):
@@ -86,7 +86,7 @@ class Experiment:
         Raises:
             KdmarlError: the file or an override does not fit.
         """
-        # Copied through JSON, so that keys which share a YAML anchor do not share an override.
+        # Copied through JSON, so that an override does not change all keys that share a YAML anchor.
         data = json.loads(json.dumps(read_yaml(path)))
         for override in overrides:
             _override(data, override)
@@ -102,7 +102,7 @@ class Experiment:
             raise KdmarlError(f"{source}: $: {error}") from None
 
     def replace(self, **changes: Any) -> Experiment:
-        """The same with some attributes changed.
+        """A copy with some attributes changed.
 
         Raises:
             KdmarlError: they do not fit.
@@ -119,7 +119,7 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        """Where the file is."""
+        """Folder of the file."""
         return self.path.parent
 
     @property
@@ -134,19 +134,19 @@ class Experiment:
         return hashlib.sha256(msgspec.json.encode(self.data, order="sorted")).hexdigest()
 
     def env(self, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
-        """The environment of training; ``swarm`` fixes arena, starts and goals.
+        """The training environment; ``swarm`` fixes arena, starts and goals.
 
         Raises:
-            KdmarlError: the task cannot be built, or has no robots for a swarm file to place.
+            KdmarlError: the task cannot be built, or has no robots that a swarm file could place.
         """
         return self.task.env(self.folder, num_envs, swarm)
 
     def evaluation_env(self, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
-        """The environment that policies are measured in; see :meth:`env`."""
+        """The environment that policies are evaluated in; see :meth:`env`."""
         return self.task.evaluation_env(self.folder, num_envs, swarm)
 
     def facts(self, *views: str) -> Facts:
-        """What a run depends on of a task that it sees through ``views``.
+        """What a run depends on, of the task as observed in ``views``.
 
         Raises:
             KdmarlError: a file that the task names is missing or does not fit.
@@ -156,28 +156,28 @@ class Experiment:
     @property
     def expert_origin(self) -> Facts:
         """What the expert depends on; errors as :meth:`facts`, or a file of the expert is missing."""
-        if isinstance(self.expert, ForeignConfig):  # no seed changes it
+        if isinstance(self.expert, ForeignConfig):  # independent of the seed
             return {"expert": self.expert.facts(self.folder), "task": self.facts(*self.expert.views)}
         return expert_facts(self.expert, self.seed, self.facts(*self.expert.views))
 
     def critics_origin(self, expert: ForeignConfig) -> Facts:
-        """What critics depend on that are fitted to an expert from elsewhere; errors as :meth:`expert_origin`."""
+        """What critics fitted to an external expert depend on; errors as :meth:`expert_origin`."""
         return {**self.expert_origin, "critics": msgspec.to_builtins(expert.critics), "seed": self.seed}
 
     @property
     def students_origin(self) -> Facts:
-        """What students depend on beside their own configuration; errors as :meth:`expert_origin`."""
+        """What students depend on in addition to their own configuration; errors as :meth:`expert_origin`."""
         if isinstance(self.expert, ForeignConfig):
             origin = self.critics_origin(self.expert) if self.distill.polish.rounds else self.expert_origin
             return {**origin, "seed": self.seed, "task": self.facts(STUDENT, self.expert.view)}
         return expert_facts(self.expert, self.seed, self.facts(STUDENT, self.expert.view))
 
     def run_folder(self, output: Path | None = None) -> Path:
-        """Where a run's files are unless ``output`` says so."""
+        """Folder of a run's files: ``output``, or a default."""
         return output or Path("runs") / self.path.stem
 
     def policy_path(self, models: Path, robot_type: str) -> Path:
-        """Where a robot type's policy file is."""
+        """Path of a robot type's policy file."""
         return models / f"{self.name}_{robot_type}.onnx"
 
 
@@ -196,5 +196,5 @@ def _override(data: Any, override: str) -> None:
         if not isinstance(node, dict):
             raise KdmarlError(f"--set {override}: {'.'.join(parents[: depth + 1])} is a value and has no keys")
     if not isinstance(node, dict):
-        raise KdmarlError(f"--set {override}: the file holds no mapping to set '{path}' in")
+        raise KdmarlError(f"--set {override}: the file is not a mapping, so '{path}' cannot be set; check the file")
     node[last] = value

@@ -1,4 +1,4 @@
-"""The expert of an experiment, be it trained here or from elsewhere, and its critics."""
+"""The expert of an experiment, trained by kdmarl or external, and its critics."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from kdmarl_core.expert.networks import make_critics
 from kdmarl_core.expert.policies import TeamPolicy
 
 ENOUGH = 0.5
-"""Explained variance below which critics are warned of."""
+"""Explained variance below which a warning is printed."""
 
 
 def prepare(experiment: Experiment, folder: Path, resume: bool = True) -> TeamPolicy:
-    """Do what is missing before students can be distilled: train the expert in ``folder``, or fit its critics there.
+    """Do what is needed before students can be distilled: train the expert in ``folder``, or fit its critics there.
 
     Args:
-        experiment: of the team.
+        experiment: the experiment.
         folder: of the expert.
-        resume: False: begin from the start.
+        resume: False: start from scratch.
 
     Returns:
         The expert, ready to act.
@@ -53,17 +53,17 @@ def prepare(experiment: Experiment, folder: Path, resume: bool = True) -> TeamPo
 
 
 def untrained(experiment: Experiment, env: BatchedEnv) -> TeamPolicy:
-    """The expert as it is before any training, for what it costs; errors as :func:`prepare`."""
+    """The expert before any training, to count its cost; errors as :func:`prepare`."""
     if isinstance(experiment.expert, ForeignConfig):
         return load_foreign(experiment.expert, env, experiment.folder)
     return stage_1.untrained(experiment.expert, env.groups)
 
 
 def load_policy(experiment: Experiment, env: BatchedEnv, folder: Path) -> TeamPolicy:
-    """The expert, trained in ``folder`` or from elsewhere, ready to act.
+    """The expert, trained in ``folder`` or external, ready to act.
 
     Raises:
-        KdmarlError: there is none, it was trained otherwise, its training is not finished, or it does not fit.
+        KdmarlError: it is missing, was trained with other settings, is not fully trained, or does not fit.
     """
     how = experiment.expert
     if isinstance(how, ForeignConfig):
@@ -72,9 +72,9 @@ def load_policy(experiment: Experiment, env: BatchedEnv, folder: Path) -> TeamPo
 
 
 def load_expert(experiment: Experiment, env: BatchedEnv, folder: Path) -> tuple[TeamPolicy, nn.ModuleDict]:
-    """As :func:`load_policy`, and its critics, which are fitted to an expert from elsewhere if that is not done.
+    """As :func:`load_policy`, and its critics; those of an external expert are fitted if necessary.
 
-    Where such an expert's students are not polished, it has none.
+    If its students are not polished, an external expert has no critics.
     """
     how = experiment.expert
     if not isinstance(how, ForeignConfig):
@@ -84,14 +84,14 @@ def load_expert(experiment: Experiment, env: BatchedEnv, folder: Path) -> tuple[
 
 
 def seconds(folder: Path) -> float:
-    """How long the work in ``folder`` took, of training or of fitting critics [s]."""
+    """Time that training or fitting critics in ``folder`` took [s]."""
     return stage_1.seconds(folder) if (folder / METRICS).exists() else 0.0
 
 
 def _critics(
     experiment: Experiment, how: ForeignConfig, expert: TeamPolicy, env: BatchedEnv, folder: Path
 ) -> nn.ModuleDict:
-    """The critics of an expert from elsewhere: its own, those in ``folder``, or new ones that are kept there."""
+    """The critics of an external expert: its own, those in ``folder``, or new ones that are saved there."""
     check_features(experiment.distill, expert)
     if isinstance(own := getattr(expert, "critics", None), nn.ModuleDict):
         return own.eval()
@@ -104,13 +104,13 @@ def _critics(
         return critics.eval()
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print(
-        f"expert {how.named}: not trained by kdmarl; critics, which distill.polish needs, are fitted to its returns in "
-        f"{how.env_steps:,} steps of environments"
+        f"expert {how.named}: not trained by kdmarl; fitting the critics that distill.polish needs to its returns, "
+        f"{how.env_steps:,} environment steps"
     )
     critics = fitting.fit_critics(experiment.env, expert, how.critics, experiment.seed, folder)
     explained = fitting.explained_variance(experiment.env, expert, critics, how.critics, experiment.seed + 1)
     checkpoint.save(path, {"critics": critics}, None, facts, {"explained_variance": json.dumps(explained)})
     for name, share in explained.items():
-        little = "; that is little, raise expert.critics.iterations or leave distill.polish out" * (share < ENOUGH)
+        little = "; that is low, raise expert.critics.iterations or set distill.polish.rounds to 0" * (share < ENOUGH)
         console.print(f"{name}: its critic explains {share:.2f} of the variance of the expert's returns{little}")
     return critics

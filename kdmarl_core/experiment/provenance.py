@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 RESULTS = "docs/results"
-"""Where results are, from the top of the work tree."""
+"""Folder of results, relative to the top of the work tree."""
 
 
 def commit(folder: Path) -> str:
-    """The commit of the work tree around ``folder``, with ``-dirty`` when something but results is not committed."""
+    """The commit of the work tree of ``folder``, with ``-dirty`` if there are uncommitted changes besides results."""
     changed = ["status", "--porcelain", "--untracked-files=no", "--", ":(top)", f":(top,exclude){RESULTS}"]
     try:
         head, changes = (_git(folder, *command) for command in (["rev-parse", "HEAD"], changed))
@@ -22,7 +22,7 @@ def commit(folder: Path) -> str:
 
 
 def _git(folder: Path, *command: str) -> str:
-    # Without that option, git writes what it has learnt of the files into its index.
+    # Without this option, git refreshes its index file.
     whole = ["git", "--no-optional-locks", "-C", str(folder), *command]
     return subprocess.run(whole, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 

@@ -1,4 +1,4 @@
-"""An experiment's stages as functions: train, distil, export; :mod:`kdmarl_core.experiment.evaluation` measures."""
+"""An experiment's stages as functions: train, distil, export; see also :mod:`kdmarl_core.experiment.evaluation`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EXPERT_FOLDER, STUDENTS_FOLDER = "expert", "students"
 
 
 def train(experiment: Experiment, output: Path | None = None, resume: bool = True) -> TeamPolicy:
-    """Train the expert into ``<run>/expert``, or go on from the checkpoint there.
+    """Train the expert in ``<run>/expert``, or resume from the checkpoint there.
 
-    To an expert from elsewhere critics are fitted there instead, if its students are to be polished and it has none.
+    For an external expert, critics are fitted there instead, if its students are to be polished and it has none.
 
     Args:
-        experiment: of the team.
+        experiment: the experiment.
         output: folder of the run; None: ``runs/<name of the experiment's file>``.
-        resume: False: begin from the start.
+        resume: False: start from scratch.
 
     Returns:
         The expert, ready to act.
@@ -60,18 +60,18 @@ def distill(
     """Distil an expert into students, which are written to ``<run>/students``.
 
     Args:
-        experiment: of the team.
+        experiment: the experiment.
         output: folder of the run, as for :func:`train`.
-        expert: None: the one in ``<run>/expert``, or the experiment's from elsewhere, whose critics are fitted if that
-            is not done. Or anything that :func:`kdmarl_core.expert.foreign.wrap` takes; the students' origin is then
-            still what the experiment says of its expert.
-        critics: group → critic of the ``expert``; needed with it if the students are polished.
+        expert: None: the one in ``<run>/expert``, or the experiment's external one, whose critics are fitted if
+            necessary. Or anything that :func:`kdmarl_core.expert.foreign.wrap` accepts; the students' recorded origin
+            is then still the experiment's expert.
+        critics: group → critic of the given ``expert``; needed if the students are polished.
 
     Returns:
         The students, ready to act.
 
     Raises:
-        KdmarlError: the expert is missing or another one, or as :func:`kdmarl_core.distill.distill.distill`.
+        KdmarlError: the expert is missing or does not match, or as :func:`kdmarl_core.distill.distill.distill`.
     """
     run = experiment.run_folder(output)
     if expert is None:
@@ -82,7 +82,7 @@ def distill(
 
 
 def distilled(experiment: Experiment, expert_folder: Path, folder: Path) -> DecentralizedPolicy:
-    """The students of the expert in ``expert_folder``, which are written to ``folder``; errors as :func:`distill`."""
+    """Distil the expert in ``expert_folder`` into students in ``folder``; errors as :func:`distill`."""
     expert, critics = experts.load_expert(experiment, experiment.env(1), expert_folder)
     return _distil(experiment, expert, critics, folder)
 
@@ -105,20 +105,20 @@ def export(experiment: Experiment, models: Path, output: Path | None = None, int
     """Write ``<run>/students`` as policy files and compare them with the networks over whole episodes.
 
     Args:
-        experiment: of the team.
+        experiment: the experiment.
         models: folder of the policy files.
         output: folder of the run, as for :func:`train`.
-        int8: quantise students that were distilled in float32 first.
+        int8: first quantise students that were distilled in float32.
 
     Returns:
         Robot type → its policy file.
 
     Raises:
-        KdmarlError: there are no such students, one of them has memory and ``int8`` is asked for, or as
+        KdmarlError: the students are missing or do not match, one has memory and ``int8`` is requested, or as
             :func:`kdmarl_core.export.policies.write_policies`.
     """
     if int8 and any(network.memory for network in experiment.distill.students.values()):
-        raise KdmarlError("--int8: students with memory stay in float32; leave it out, or set their memory to 0")
+        raise KdmarlError("--int8: students with memory stay in float32; leave out --int8, or set their memory to 0")
     env = experiment.env(4)
     folder = experiment.run_folder(output) / STUDENTS_FOLDER
     students = stage_2.load_students(experiment.distill, env, folder, experiment.students_origin)
@@ -129,10 +129,9 @@ def export(experiment: Experiment, models: Path, output: Path | None = None, int
 
 
 def manifests(experiment: Experiment, env: BatchedEnv) -> dict[str, Manifest]:
-    """Robot type → what its policy file says of itself.
+    """Robot type → manifest of its policy file.
 
-    They are made before any file is written: to git, a policy file that was written again is a change that is not
-    committed.
+    Make them before writing any file: a rewritten policy file makes the work tree dirty, which the commit would record.
     """
     provenance = Provenance(
         kdmarl_version=__version__,

@@ -15,7 +15,7 @@ from kdmarl_core.expert.fingerprint import Facts, differences, encode
 
 FACTS = "facts"
 AGAIN = {"train": "train again with --fresh or another --output", "distill": "distill again"}
-"""Command that makes a checkpoint → how to start anew."""
+"""Command that makes a checkpoint → how to start from scratch."""
 
 
 def save(
@@ -25,9 +25,7 @@ def save(
     facts: Facts,
     notes: dict[str, str],
 ) -> None:
-    """Write modules, optimiser state, what they depend on, and short notes.
-
-    A reader sees the old file or the new one, never a part.
+    """Write modules, optimiser state, what they depend on, and short notes, atomically.
 
     Raises:
         KdmarlError: the file cannot be written.

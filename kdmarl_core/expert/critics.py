@@ -1,4 +1,4 @@
-"""Critics for an expert that brings none: fitted to the returns of its own rollouts."""
+"""Critics for an expert without any: fitted to the returns of its own rollouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.errors import naming
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian
-from kdmarl_core.expert.log import Rows, progress_bar
+from kdmarl_core.expert.log import MetricsLog, progress_bar
 from kdmarl_core.expert.networks import UNAVAILABLE, Critic, NetworkConfig, make_critics
 from kdmarl_core.expert.policies import TeamPolicy
 from kdmarl_core.expert.ppo import Batch, PPOConfig, Rollout, advantages
@@ -48,7 +48,7 @@ class CriticsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     minibatches: Count = 8
     wander: Unit = 0.5
     """share of the environments in which agents first act at random, for at most half of a rollout: critics then also
-    know what the expert makes of states that it would not come to, and students do"""
+    know the expert's returns from states that only students reach"""
 
     def __post_init__(self) -> None:
         if self.network.memory:
@@ -56,7 +56,7 @@ class CriticsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def env_steps(self) -> int:
-        """How many steps of environments this takes."""
+        """Environment steps in total."""
         return self.envs * self.steps * self.iterations
 
     @property
@@ -68,19 +68,19 @@ class CriticsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 def fit_critics(
     make_env: Callable[[int], BatchedEnv],
     expert: TeamPolicy,
-    config: CriticsConfig = CriticsConfig(),  # noqa: B008 - it cannot change
+    config: CriticsConfig = CriticsConfig(),  # noqa: B008 - immutable
     seed: int = 0,
     folder: Path | None = None,
 ) -> nn.ModuleDict:
-    """Group → critic of ``expert``, which stays as it is.
+    """Fit critics to ``expert``, which is not changed; returns group → critic.
 
     The expert drives, and each critic learns lambda-returns (Sutton and Barto, "Reinforcement Learning", 2018, section
-    12.1) on what the expert sees and the central state. Moments at which agents ``wander`` are left out.
+    12.1) from the expert's observation and the central state. Steps in which agents ``wander`` are left out.
 
     Args:
         make_env: number of environments → environment.
-        expert: whose returns these are.
-        config: how.
+        expert: whose returns are fitted.
+        config: hyperparameters.
         seed: of environments and networks.
         folder: for ``metrics.jsonl``, one line an iteration; None: nothing is written.
 
@@ -94,7 +94,7 @@ def fit_critics(
     critics = make_critics(env, config.network, expert.view)
     optimizer = torch.optim.Adam(critics.parameters(), lr=config.learning_rate, eps=1e-5)
     rollout, driver = Rollout(env, expert.view), _Wandering(expert)
-    log = Rows(folder, 0) if folder else None
+    log = MetricsLog(folder, 0) if folder else None
     with progress_bar() as progress:
         bar = progress.add_task("critics", total=config.iterations, figures="")
         for iteration in range(config.iterations):
@@ -129,10 +129,10 @@ def explained_variance(
     config: CriticsConfig,
     seed: int,
 ) -> dict[str, float]:
-    """Group → share of the variance of the expert's returns that its critic tells, 1 at best.
+    """Group → explained variance of the expert's returns under its critic, 1 at best.
 
-    Returns are discounted sums of rewards of a rollout that the critics have not seen; what comes after its end, or
-    after an episode that is cut off by time, is the critics' own guess. Moments of the rollout's first half count.
+    Returns are discounted sums of rewards of a held-out rollout, bootstrapped by the critics at its end and where an
+    episode is truncated. Only steps of the rollout's first half count.
     """
     torch.manual_seed(seed)
     env = make_env(config.envs)
@@ -149,7 +149,7 @@ def explained_variance(
 
 
 def _wandering_steps(config: CriticsConfig) -> Tensor:
-    """(B,) how many steps of a rollout agents act at random."""
+    """(B,) number of steps at the start of a rollout in which agents act at random."""
     wanders = torch.rand(config.envs) < config.wander
     return torch.where(wanders, torch.randint(config.steps // 2 + 1, (config.envs,)), 0)
 
@@ -157,7 +157,7 @@ def _wandering_steps(config: CriticsConfig) -> Tensor:
 def _update(
     critics: nn.ModuleDict, optimizer: torch.optim.Optimizer, batch: Batch, kept: Tensor, config: CriticsConfig
 ) -> float:
-    """Gradient steps on the ``kept`` (T · B) bool moments; returns the mean loss in units of normalised values."""
+    """Gradient steps on the ``kept`` (T · B) bool steps; returns the mean loss in units of normalised values."""
     states, targets = {}, {}
     for name, module in critics.items():
         critic = cast(Critic, module)
@@ -182,7 +182,7 @@ def _update(
 
 
 class _Wandering(TeamPolicy):
-    """An expert whose agents act at random in the first steps of a rollout, where they are to."""
+    """An expert whose agents act at random in the first steps of a rollout, in some environments."""
 
     def __init__(self, expert: TeamPolicy) -> None:
         super().__init__(expert.view)
@@ -190,7 +190,7 @@ class _Wandering(TeamPolicy):
         self._held: dict[str, Tensor] = {}
 
     def start(self, until: Tensor) -> None:
-        """Begin a rollout; ``until`` is how many steps agents wander in each environment, (B,)."""
+        """Begin a rollout; ``until`` (B,) is the number of steps that agents wander in each environment."""
         self._until, self._step, self._held = until, 0, {}
 
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
@@ -202,6 +202,6 @@ class _Wandering(TeamPolicy):
     def _wander(self, name: str, decided: Distribution, wanders: Tensor) -> Distribution:
         if isinstance(decided, Categorical):
             return Categorical(torch.where(wanders & (decided.logits > UNAVAILABLE / 2), 0.0, decided.logits))
-        # One command for all of the steps leads farther away than many.
+        # The same command in all steps leads farther away than a new one in each.
         held = self._held.setdefault(name, torch.randn_like(decided.mean))
         return SquashedGaussian(torch.where(wanders, held, decided.mean), torch.where(wanders, -1.0, decided.log_std))

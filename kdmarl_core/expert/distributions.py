@@ -64,7 +64,7 @@ class Categorical(NamedTuple):
         """
         flat = self.logits.softmax(-1).flatten(0, -2)
         if flat.isnan().any():
-            raise KdmarlError("a probability is nan; lower the learning rate and train or distill anew")
+            raise KdmarlError("a probability is nan; lower the learning rate and train or distill again")
         return torch.multinomial(flat, 1).reshape(*self.logits.shape[:-1], 1)
 
     def mode(self) -> Tensor:
@@ -91,5 +91,5 @@ Distribution = SquashedGaussian | Categorical
 
 
 def apply(function: Callable[..., Tensor], *distributions: Distribution) -> Distribution:
-    """The distribution whose parameters are ``function`` of those of ``distributions``, all of one kind."""
+    """Apply ``function`` to each parameter of ``distributions``, all of the same kind; returns a new distribution."""
     return type(distributions[0])(*map(function, *distributions))

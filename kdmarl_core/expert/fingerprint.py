@@ -1,4 +1,4 @@
-"""What a run depends on, kept as JSON in its checkpoint, so that another run can say where it differs."""
+"""What a run depends on, stored as JSON in its checkpoint, so that a differing run can name the differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 Facts = Mapping[str, Any]
 """Plain data such as ``{"expert": {"ppo": {"gamma": 0.99}}, "seed": 1}``"""
 SHOWN = 3
-"""How many differences are named."""
+"""Number of differences that are named."""
 LATER: Mapping[str, Any] = {
     "actor.memory": 0,
     "actors.*.memory": 0,
@@ -25,34 +25,34 @@ LATER: Mapping[str, Any] = {
     "observations.*.*.others": False,
     "expert.critic_view": None,
 }
-"""Ends of the paths of keys that came later → what runs without them did; ``*`` is any key, and lists have none."""
+"""Last keys of the path of a later addition → the value that reproduces earlier runs; ``*`` matches any key."""
 
 
 def encode(facts: Facts) -> str:
-    """Facts as they are kept: keys that came later are left out where they change nothing."""
+    """Facts as they are stored: later additions are left out if they have the value of earlier runs."""
     return msgspec.json.encode(_lasting(facts), order="sorted").decode()
 
 
 def sha256(facts: Facts) -> str:
-    """Hash of facts as they are kept, hex."""
+    """Hash of facts as they are stored, hex."""
     return hashlib.sha256(encode(facts).encode()).hexdigest()
 
 
 def differences(kept: str, facts: Facts) -> str:
-    """The first keys that differ, with both values, such as ``seed = 1 (now 2)``; empty when none does.
+    """The first keys that differ, with both values, such as ``seed = 1 (now 2)``; empty if none does.
 
     Raises:
         ValueError: ``kept`` is not from :func:`encode`.
     """
     before, now = (dict(_leaves("", _lasting(json.loads(text)))) for text in (kept, encode(facts)))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    told = [f"{key} = {before.get(key, 'nothing')} (now {now.get(key, 'nothing')})" for key in changed[:SHOWN]]
+    shown = [f"{key} = {before.get(key, 'nothing')} (now {now.get(key, 'nothing')})" for key in changed[:SHOWN]]
     more = [f"{len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
-    return ", ".join(told + more)
+    return ", ".join(shown + more)
 
 
 def _lasting(value: Any, path: tuple[str, ...] = ()) -> Any:
-    """The same without keys that came later and have the value that runs before them had."""
+    """The same without later additions that have the value of earlier runs."""
     if isinstance(value, Mapping):
         return {key: _lasting(inner, (*path, key)) for key, inner in value.items() if not _neutral((*path, key), inner)}
     return [_lasting(inner, path) for inner in value] if isinstance(value, list | tuple) else value
@@ -63,7 +63,7 @@ def _neutral(path: tuple[str, ...], value: Any) -> bool:
 
 
 def _ends(path: tuple[str, ...], end: list[str]) -> bool:
-    """Whether the last keys of ``path`` are those of ``end``."""
+    """Whether ``path`` ends with the keys ``end``."""
     last = path[-len(end) :]
     return len(last) == len(end) and all(wanted in ("*", key) for wanted, key in zip(end, last, strict=True))
 

@@ -1,4 +1,4 @@
-"""Experts that kdmarl did not train: an ONNX file, or anything that a dotted name leads to."""
+"""Experts that kdmarl did not train: an ONNX file, or any Python object given by a dotted name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kdmarl_core.envs.dotted import load_object
 from kdmarl_core.errors import naming
 from kdmarl_core.expert.critics import CriticsConfig
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.foreign_models import Model, Rows, as_model
+from kdmarl_core.expert.foreign_models import ArrayFunction, Model, as_model
 from kdmarl_core.expert.foreign_onnx import MAX_BYTES, OnnxModel
 from kdmarl_core.expert.foreign_policy import Ask, Controller, EachAgent, ForeignExpert, WholeTeam
 from kdmarl_core.expert.policies import TeamPolicy, observe
@@ -29,28 +29,28 @@ from kdmarl_core.expert.ppo import PPOConfig
 from kdmarl_core.expert.train import ExpertConfig
 
 GROUPS = "groups"
-"""Name of the parameter to which the team's groups are given, of whoever has it."""
+"""A class or function with a parameter of this name receives the team's groups in it."""
 
 
 class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where an expert is that kdmarl did not train; ``from`` tells it from one that is trained."""
+    """Where to find an expert that kdmarl did not train; recognised by the key ``from``."""
 
     from_: str | dict[str, str] = msgspec.field(name="from")
-    """an ONNX file, or what ``package.module:name`` is; or robot type → that of each type"""
+    """an ONNX file or ``package.module:name``; or robot type → one of these for each type"""
     view: Literal["expert", "student"] = EXPERT  # type: ignore[assignment]
-    """what it sees"""
+    """which observations it receives"""
     joint: bool = False
-    """it sees all observations of the team at once, one agent after the other, and gives all actions so"""
+    """its input concatenates the observations of all agents of the team, and its output all their actions"""
     arguments: dict[str, Any] = {}
-    """keyword → value that what is named is called with; a text that is the path of a file, seen from the experiment
-    file, becomes that file's full path"""
+    """keyword arguments of the named class or function; a string that is the path of a file, relative to the experiment
+    file, becomes that file's absolute path"""
     output: str | None = None
-    """name of the ONNX output that acts, where there are several"""
+    """name of the ONNX output that is the action, where there are several"""
     spread: Annotated[float, msgspec.Meta(ge=0.01, lt=0.5)] = 0.05
-    """what it tries around a command of which it gives no distribution: standard deviation as a share of the command's
-    range, or probability of all other actions together"""
+    """exploration around a command without a distribution: standard deviation as a share of the command's range, or
+    probability of all other actions together"""
     critics: CriticsConfig = CriticsConfig()
-    """how critics are fitted to it, which ``distill.polish`` needs"""
+    """how the critics that ``distill.polish`` needs are fitted"""
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -70,12 +70,12 @@ class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def sources(self) -> dict[str, str]:
-        """Robot type → where its expert is; of one expert for all, under no name."""
+        """Robot type → its expert; a single expert for all types is under the empty name."""
         return self.from_ if isinstance(self.from_, dict) else {"": self.from_}
 
     @property
     def views(self) -> tuple[str, ...]:
-        """All that is seen through."""
+        """All views that are used."""
         return (self.view,)
 
     @property
@@ -85,12 +85,12 @@ class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def env_steps(self) -> int:
-        """How many steps of environments its critics take."""
+        """Environment steps for fitting its critics."""
         return self.critics.env_steps
 
     @property
     def named(self) -> str:
-        """All that it is from."""
+        """All its sources, in words."""
         return ", ".join(dict.fromkeys(self.sources.values()))
 
     def described(self, group: str) -> str:
@@ -103,7 +103,7 @@ class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return self.from_ if isinstance(self.from_, dict) else ()
 
     def facts(self, folder: Path) -> Facts:
-        """What the expert is: contents of files, and the names, arguments and sources of what is called.
+        """The expert's identity: hashes of files, and names, arguments and source hashes of Python objects.
 
         Raises:
             KdmarlError: a file or module is missing.
@@ -121,7 +121,7 @@ class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         }
 
     def _resolved(self, folder: Path) -> dict[str, Any]:
-        """The arguments with full paths of files."""
+        """The arguments with absolute paths of files."""
         return {
             key: str((folder / value).resolve()) if isinstance(value, str) and _is_file(folder / value) else value
             for key, value in self.arguments.items()
@@ -129,12 +129,12 @@ class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 def load_foreign(config: ForeignConfig, env: BatchedEnv, folder: Path) -> TeamPolicy:
-    """The expert that ``config`` names, which has acted once in ``env``.
+    """Load the expert that ``config`` names, and try it once in ``env``.
 
     Args:
         config: where it is.
         env: of its task.
-        folder: that its paths are relative to; a module there is found, too.
+        folder: its paths are relative to this; modules in it can be imported, too.
 
     Raises:
         KdmarlError: it is missing, fails, or does not fit the team's observations or actions.
@@ -144,14 +144,14 @@ def load_foreign(config: ForeignConfig, env: BatchedEnv, folder: Path) -> TeamPo
 
 
 def wrap(made: Any, env: BatchedEnv, config: ForeignConfig, where: str = "") -> TeamPolicy:
-    """What was brought, or group → that of each type, as a team policy that has acted once in ``env``.
+    """Wrap an object, or group → object, as a team policy, and try it once in ``env``.
 
     Args:
-        made: a team policy, a ``torch.nn.Module``, a model of Stable-Baselines3, or a function: group → observations
-            (B, n, O) in, group → commands (B, n, A) out; of one type alone, (M, O) in and (M, A) out.
+        made: a team policy, a ``torch.nn.Module``, a Stable-Baselines3 model, or a function: group → observations
+            (B, n, O) in, group → commands (B, n, A) out; for a single type, (M, O) in and (M, A) out.
         env: of its task.
-        config: how it sees and tries.
-        where: begins the sentence of an error; by default what ``config`` names.
+        config: its view and exploration.
+        where: prefix of error messages; by default what ``config`` names.
 
     Raises:
         KdmarlError: it fails, or does not fit the team's observations or actions.
@@ -170,12 +170,12 @@ def wrap(made: Any, env: BatchedEnv, config: ForeignConfig, where: str = "") -> 
         raise
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KdmarlError(f"{where}: fails on what the team sees ({why}); give one that was made for it") from error
+        raise KdmarlError(f"{where}: fails on the team's observations ({why}); give one made for them") from error
     return expert.eval()
 
 
 def given(made: Any, env: BatchedEnv, like: ForeignConfig | ExpertConfig) -> TeamPolicy:
-    """As :func:`wrap` for an object from Python; ``like`` is the experiment's ``expert``, whose ``view`` it has.
+    """As :func:`wrap` for an object given in Python; its ``view`` is that of ``like``, the experiment's ``expert``.
 
     Raises:
         KdmarlError: as :func:`wrap`.
@@ -187,7 +187,7 @@ def given(made: Any, env: BatchedEnv, like: ForeignConfig | ExpertConfig) -> Tea
 
 
 def _found(config: ForeignConfig, source: str, groups: tuple[Group, ...], folder: Path) -> Any:
-    """The ONNX model, or what the name leads to, called if that makes it."""
+    """The ONNX model, or the named object (the result of calling it, if it is a class or factory)."""
     where = "expert.from"
     if source.endswith(".onnx"):
         with naming(where):
@@ -196,14 +196,14 @@ def _found(config: ForeignConfig, source: str, groups: tuple[Group, ...], folder
 
 
 def _made(found: Any, arguments: Mapping[str, Any], groups: tuple[Group, ...], where: str) -> Any:
-    """What a class or function makes; a function that lacks observations only is a controller itself.
+    """Call a class or factory function; a function that lacks only the observations is itself the controller.
 
     Raises:
         KdmarlError: it cannot be called with ``arguments``, or fails.
     """
     if not (isinstance(found, type) or inspect.isroutine(found)):
         if arguments:
-            raise KdmarlError(f"{where}: is a {type(found).__name__}, which is not called; remove expert.arguments")
+            raise KdmarlError(f"{where}: is a {type(found).__name__}, not callable; remove expert.arguments")
         return found
     shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     try:
@@ -218,7 +218,7 @@ def _made(found: Any, arguments: Mapping[str, Any], groups: tuple[Group, ...], w
         raise KdmarlError(f"{where}: {error}") from error
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KdmarlError(f"{where}: called with ({shown}) it fails ({why}); mend it, or expert.arguments") from error
+        raise KdmarlError(f"{where}: called with ({shown}) it fails ({why}); fix it, or expert.arguments") from error
 
 
 def _binds(signature: inspect.Signature, keywords: Mapping[str, Any], *observations: None) -> bool:
@@ -230,17 +230,17 @@ def _binds(signature: inspect.Signature, keywords: Mapping[str, Any], *observati
 
 
 def _asking(made: Any, groups: tuple[Group, ...], config: ForeignConfig) -> tuple[Ask, dict[str, int | None]]:
-    """How to ask what was brought, and what each type's decision costs."""
+    """How to query the given object, and the MACs of each type's decision."""
     if isinstance(made, Mapping) and not isinstance(made, nn.Module):
         for group in groups:
             if group.name not in made:
-                raise KdmarlError(f"names no expert for '{group.name}'; give one for each type")
-        models = {group.name: _model(made[group.name]) or Rows(made[group.name]) for group in groups}
+                raise KdmarlError(f"has no expert for '{group.name}'; give one for each type")
+        models = {group.name: _model(made[group.name]) or ArrayFunction(made[group.name]) for group in groups}
     else:
         model = _model(made)
         if model is None:
             if config.joint:
-                raise KdmarlError("is a function, which sees the whole team in any case; leave expert.joint out")
+                raise KdmarlError("is a function, which always sees the whole team; remove expert.joint")
             return Controller(made, groups), {group.name: None for group in groups}
         if config.joint:
             return WholeTeam(model, groups, config.view), {group.name: model.macs for group in groups}
@@ -253,7 +253,7 @@ def _model(made: Any) -> Model | None:
 
 
 def _origin(source: str, folder: Path) -> dict[str, str]:
-    """What a source is, wherever it lies."""
+    """Identity of a source, independent of its location."""
     if source.endswith(".onnx"):
         with naming("expert.from"):
             return {"sha256": _file_hash(folder / source)}

@@ -1,4 +1,4 @@
-"""Models of any origin behind one call: vectors of observations in, commands or values of actions out."""
+"""Models of any origin behind one interface: observation vectors in, commands or action scores out."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ UNCOUNTED = (nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAt
 
 
 class Answer(NamedTuple):
-    """What a model says of M observations."""
+    """A model's output for M observations."""
 
     values: Tensor
-    """(M, W): commands, numbers of actions, or a value of each action"""
+    """(M, W): commands, action indices, or a score for each action"""
     std: Tensor | None = None
-    """(M, W) standard deviations of commands; None where it gives commands alone"""
+    """(M, W) standard deviations of commands; None if the model gives only commands"""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Answer:
-        """Answers whose tensors are ``function`` of these."""
+        """Apply ``function`` to the tensors."""
         return Answer(function(self.values), None if self.std is None else function(self.std))
 
 
@@ -34,26 +34,26 @@ class Model(Protocol):
     """Observations in, answers out."""
 
     inputs: int | None
-    """length of one observation; None where that is not known"""
+    """length of one observation; None if unknown"""
     macs: int | None
-    """multiply-accumulates of one observation; None where that is not known"""
+    """multiply-accumulates of one observation; None if unknown"""
 
     def __call__(self, observation: Tensor) -> Answer:
         """(M, I) float32 → answers on M observations."""
 
 
 def as_model(made: Any) -> Model | None:
-    """What was brought as a model; None if it is a function and nothing else.
+    """Wrap an object as a model; None if it is just a function.
 
-    By what it can do: ``policy.get_distribution`` and ``predict`` (as models of Stable-Baselines3 have), or the call of
-    a ``torch.nn.Module``.
+    Recognised by its methods: ``policy.get_distribution`` and ``predict`` (as Stable-Baselines3 models have), or as a
+    ``torch.nn.Module``.
 
     Raises:
-        KdmarlError: it has memory, or is nothing that can be asked.
+        KdmarlError: it is recurrent, or not callable.
     """
     policy = getattr(made, "policy", made)
     if hasattr(policy, "lstm_actor"):
-        raise KdmarlError("has memory, and an expert decides by its present observation; give one without")
+        raise KdmarlError("has memory, but an expert sees the current observation only; give one without")
     if callable(getattr(policy, "get_distribution", None)) and not getattr(policy, "squash_output", False):
         return _ActorCritic(policy)
     if callable(getattr(made, "predict", None)) and hasattr(made, "observation_space"):
@@ -63,13 +63,13 @@ def as_model(made: Any) -> Model | None:
     if callable(made):
         return None
     raise KdmarlError(
-        f"is a {type(made).__name__}, and cannot be asked for actions; give a torch.nn.Module, a model of "
-        "Stable-Baselines3, or what is called with observations"
+        f"is a {type(made).__name__}, which gives no actions; give a torch.nn.Module, a Stable-Baselines3 model, or a "
+        "function of observations"
     )
 
 
-class Rows:
-    """A function of one type: numpy (M, O) in, (M, A) out."""
+class ArrayFunction:
+    """A function for one type: numpy (M, O) in, (M, A) out."""
 
     inputs: int | None = None
     macs: int | None = None
@@ -83,7 +83,7 @@ class Rows:
 
 
 class _Network:
-    """A torch module that gives commands, values of actions, or a distribution of ``torch.distributions``."""
+    """A torch module that returns commands, action scores, or a ``torch.distributions`` object."""
 
     inputs: int | None = None
 
@@ -97,11 +97,11 @@ class _Network:
     def __call__(self, observation: Tensor) -> Answer:
         """See :class:`Model`."""
         given = self._module(observation.to(self._device))
-        return Answer(tensor(given)) if isinstance(given, Tensor) else told(given)
+        return Answer(tensor(given)) if isinstance(given, Tensor) else from_distribution(given)
 
 
 class _ActorCritic:
-    """A policy that gives its distribution, as those of Stable-Baselines3's on-policy algorithms do."""
+    """A policy with a distribution, as in Stable-Baselines3's on-policy algorithms."""
 
     def __init__(self, policy: Any) -> None:
         self._policy = policy
@@ -116,11 +116,11 @@ class _ActorCritic:
     def __call__(self, observation: Tensor) -> Answer:
         """See :class:`Model`."""
         given = self._policy.get_distribution(observation.to(getattr(self._policy, "device", "cpu")))
-        return told(getattr(given, "distribution", given))
+        return from_distribution(getattr(given, "distribution", given))
 
 
 class _Predicting:
-    """A model that gives its greedy actions, as all of Stable-Baselines3 do."""
+    """A model that predicts greedy actions, as all Stable-Baselines3 models do."""
 
     macs: int | None = None
 
@@ -133,11 +133,11 @@ class _Predicting:
         return Answer(tensor(self._model.predict(observation.numpy(), deterministic=True)[0]))
 
 
-def told(distribution: Any) -> Answer:
-    """A distribution of ``torch.distributions``, or a list of categorical ones of an agent each.
+def from_distribution(distribution: Any) -> Answer:
+    """The answer for a ``torch.distributions`` object, or for a list of categorical ones, one per agent.
 
     Raises:
-        KdmarlError: it is none.
+        KdmarlError: it is something else.
     """
     if isinstance(distribution, list) and all(hasattr(each, "logits") for each in distribution):
         return Answer(torch.cat([tensor(each.logits) for each in distribution], -1))
@@ -152,10 +152,10 @@ def told(distribution: Any) -> Answer:
 
 
 def tensor(given: Any) -> Tensor:
-    """Numbers on the CPU, with two dimensions or more.
+    """A tensor on the CPU with two dimensions or more.
 
     Raises:
-        KdmarlError: they are none.
+        KdmarlError: the values are not numbers.
     """
     if isinstance(given, Tensor):
         found = given.detach().cpu()

@@ -21,19 +21,19 @@ UNCOUNTED = frozenset(
     {"Attention", "Conv", "ConvInteger", "ConvTranspose", "Einsum", "GRU", "GroupQueryAttention", "If", "LSTM", "Loop"}
     | {"MultiHeadAttention", "RNN", "Scan"}
 )
-"""Operators whose multiply-accumulates are not known from their weights alone."""
+"""Operators whose multiply-accumulates cannot be derived from their weights alone."""
 PASSING = frozenset({"Cast", "DequantizeLinear", "Identity", "Transpose"})
-"""Operators that give as many values as they take."""
+"""Operators with the same number of output values as input values."""
 
 
 class OnnxModel:
-    """One ONNX graph: vectors of observations in, commands or values of actions out.
+    """One ONNX graph: observation vectors in, commands or action scores out.
 
-    A graph for one observation at a time is run with many, if it then gives the same.
+    A graph for one observation at a time is run with a batch if that gives the same results.
 
     Args:
         path: the file.
-        output: which output is meant; None: the only one.
+        output: name of the output to use; None: the only one.
 
     Raises:
         KdmarlError: the file is missing or cannot be run, or has other inputs or outputs.
@@ -46,8 +46,8 @@ class OnnxModel:
         taken = self._session.get_inputs()
         if len(taken) != 1:
             raise KdmarlError(
-                f"{path}: takes {len(taken)} inputs ({', '.join(each.name for each in taken)}), and an expert takes "
-                "its observation alone, without memory; export it with one input"
+                f"{path}: takes {len(taken)} inputs ({', '.join(each.name for each in taken)}), but an expert takes "
+                "only its observation, without memory; export it with one input"
             )
         self._name, self._shape, kind = taken[0].name, taken[0].shape, taken[0].type
         if kind not in TYPES or len(self._shape) not in (1, 2):
@@ -66,16 +66,16 @@ class OnnxModel:
     def _chosen(self, output: str | None) -> str:
         names = [each.name for each in self._session.get_outputs()]
         if output is None and len(names) > 1:
-            raise KdmarlError(f"{self.path}: gives {', '.join(names)}; say by expert.output which of them acts")
+            raise KdmarlError(f"{self.path}: has outputs {', '.join(names)}; choose the action with expert.output")
         if output is not None and output not in names:
             raise KdmarlError(f"{self.path}: has no output '{output}' (expert.output); give one of {', '.join(names)}")
         return output or names[0]
 
     def _try_many(self, data: bytes, inputs: int) -> None:
-        """Take the batch's fixed size out of the graph, unless that changes what it gives."""
+        """Make the batch dimension of the graph dynamic, unless that changes its outputs."""
         if self._shape[0] != 1 and len(self._shape) == 2:
             raise KdmarlError(
-                f"{self.path}: takes {self._shape[0]} observations at a time; export it for any number of them, or one"
+                f"{self.path}: has a batch of {self._shape[0]}; export it with a batch of 1 or of any size"
             )
         if len(self._shape) == 1:
             return
@@ -89,7 +89,7 @@ class OnnxModel:
         try:
             freed = open_session(model.SerializeToString(), quiet_options(), str(self.path))
             found = freed.run([self._output], {self._name: rows})[0]
-        except Exception:  # it was made for one observation, and is run so
+        except Exception:  # it only works for one observation at a time, and is run that way
             return
         if np.shape(found)[0] == 3 and np.allclose(np.reshape(found, (3, -1)), expected, atol=1e-5):
             self._session, self._many = freed, True
@@ -98,7 +98,7 @@ class OnnxModel:
         """(M, I) → answers.
 
         Raises:
-            KdmarlError: the engine fails.
+            KdmarlError: ONNX Runtime fails.
         """
         return Answer(torch.from_numpy(self._run(observation.numpy().astype(self._dtype))))
 
@@ -110,7 +110,7 @@ class OnnxModel:
             else:
                 each = [row.reshape(1, -1) if len(self._shape) == 2 else row for row in rows]
                 found = np.concatenate([self._session.run([self._output], {self._name: row})[0] for row in each])
-        except Exception as error:  # the engine has many error types of its own
+        except Exception as error:  # ONNX Runtime has many error types of its own
             raise KdmarlError(f"{self.path}: fails ({first_line(error)}); export it again") from None
         if np.size(found) % len(rows):
             raise KdmarlError(f"{self.path}: gives {np.shape(found)} for {len(rows)} observations; export it again")
@@ -118,7 +118,7 @@ class OnnxModel:
 
 
 def _macs(data: bytes) -> int | None:
-    """Multiply-accumulates of one pass, those of its matrix products with constants; None where there is more."""
+    """Multiply-accumulates of one pass, from matrix products with constants; None if it has other costly operators."""
     graph = onnx.load_from_string(data).graph
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""An expert that kdmarl did not train, as a team policy: whatever it gives becomes a distribution for each agent."""
+"""An expert that kdmarl did not train, as a team policy: its outputs become a distribution for each agent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from kdmarl_core.expert.networks import UNAVAILABLE, Head, NetworkConfig
 from kdmarl_core.expert.policies import TeamPolicy
 
 LIMIT = 0.995
-"""Commands at a limit become this share of the way to it: the limit itself lies at infinity before squashing."""
+"""Commands are clipped to this share of the limits: the limit itself lies at infinity before squashing."""
 SMALLEST = 1e-8
-"""Of a probability that is turned into a logit."""
+"""Lower bound of a probability that is turned into a logit."""
 T = TypeVar("T")
 Ask = Callable[[dict[str, Tensor]], dict[str, Answer]]
 """Group → (B, n, O) to group → answers on B · n agents, (B, n, W)."""
@@ -30,18 +30,18 @@ Ask = Callable[[dict[str, Tensor]], dict[str, Answer]]
 class ForeignExpert(TeamPolicy):
     """See :class:`TeamPolicy`; it has no features, and is not trained.
 
-    Where a model gives a distribution, that is taken. Else there is a narrow one around its command: a Gaussian whose
-    mode is the command, or ``1 - spread`` for the action and the rest for the others. Commands beyond the limits are
-    taken for the limits. An action mask in the observation holds for values of actions as for kdmarl's own policies.
+    A distribution of the model is used as it is. Otherwise a narrow one is built around its command: a Gaussian with
+    the command as its mode, or probability ``1 - spread`` for the action and the rest for the others. Commands are
+    clipped to the limits. An action mask in the observation applies to action scores as in kdmarl's own policies.
 
     Args:
-        groups: of the team.
-        view: what it sees through.
+        groups: the team's groups.
+        view: which observations it receives.
         ask: the model.
-        name: begins the sentence of errors.
+        name: prefix of error messages.
         spread: standard deviation around a command as a share of its range, or probability of all other actions.
         macs: group → multiply-accumulates of one decision, or None.
-        critics: group → critic, if it brings them.
+        critics: group → critic, if it has its own.
     """
 
     has_features = False
@@ -66,7 +66,7 @@ class ForeignExpert(TeamPolicy):
         """Group → (..., n, O) to group → distribution over (..., n) agents.
 
         Raises:
-            KdmarlError: it fails, or what it gives is not finite or does not fit the agents' actions.
+            KdmarlError: the model fails, or its output is not finite or does not fit the agents' actions.
         """
         lead = next(iter(observation.values())).shape[:-2]
         rows = {group.name: observation[group.name].flatten(0, -3) for group in self._groups}
@@ -82,9 +82,7 @@ class ForeignExpert(TeamPolicy):
             raise KdmarlError(f"{self.name}: {error}") from error.__cause__
 
     def macs(self, group: str) -> int | None:
-        """Multiply-accumulates of one decision of one agent, for which a model of the team is run once; None if that is
-        not known.
-        """
+        """Multiply-accumulates of one decision of one agent (one run of a joint model); None if unknown."""
         return self._macs[group]
 
     def _distribution(self, group: Group, answer: Answer, observation: Tensor) -> Distribution:
@@ -92,7 +90,7 @@ class ForeignExpert(TeamPolicy):
         values, std = answer
         if not values.isfinite().all() or (std is not None and not std.isfinite().all()):
             number = values[~values.isfinite()][:1].tolist() or ["nan"]
-            raise KdmarlError(f"gives {number[0]} for '{group.name}'; only finite numbers can be learned")
+            raise KdmarlError(f"gives {number[0]} for '{group.name}'; give an expert whose outputs are finite")
         if isinstance(group.action, Continuous):
             if values.shape[-1] != group.action.size:
                 raise KdmarlError(_unfit(group, values.shape[-1], f"its command has {group.action.size}"))
@@ -102,7 +100,7 @@ class ForeignExpert(TeamPolicy):
         if values.shape[-1] == 1:
             return self._chosen(group.name, values, group.action, observation)
         raise KdmarlError(
-            _unfit(group, values.shape[-1], f"it has {group.action.n} actions: give the number of one, or a value each")
+            _unfit(group, values.shape[-1], f"it has {group.action.n} actions: give an index, or a score for each")
         )
 
     def _gaussian(self, name: str, command: Tensor, std: Tensor | None) -> SquashedGaussian:
@@ -111,12 +109,12 @@ class ForeignExpert(TeamPolicy):
         mean = torch.atanh(unit)
         if std is None:
             return SquashedGaussian(mean, torch.full_like(mean, math.log(2 * self.spread)))
-        # As wide as it is where the mean lies: squashing narrows it by 1 − unit² there.
+        # Standard deviation before squashing: at the mean, squashing narrows it by 1 − unit².
         before = 2 * std.float() / (head.high - head.low) / (1 - unit**2)
         return SquashedGaussian(mean, before.clamp(min=SMALLEST).log().clamp(-4, 1))
 
     def _chosen(self, name: str, values: Tensor, action: Discrete, observation: Tensor) -> Categorical:
-        """Around the numbers of actions, (B, n, 1)."""
+        """A narrow distribution around action indices, (B, n, 1)."""
         number = values.round().long()
         wrong = (number != values) | (number < 0) | (number >= action.n)
         if wrong.any():
@@ -127,8 +125,8 @@ class ForeignExpert(TeamPolicy):
         closed = open_.gather(-1, number) < 0
         if closed.any():
             raise KdmarlError(
-                f"chooses action {number[closed][0].item()} of '{name}' where its action mask forbids it; give "
-                "available ones"
+                f"chooses action {number[closed][0].item()} of '{name}', which its action mask forbids; choose "
+                "available actions"
             )
         others = ((open_ == 0).sum(-1, keepdim=True) - 1).clamp(min=1)
         logit = torch.log(others * (1 - self.spread) / self.spread)
@@ -140,7 +138,7 @@ class ForeignExpert(TeamPolicy):
 
 
 class EachAgent:
-    """An :data:`Ask` of a model for each type, which sees one agent's observation.
+    """An :data:`Ask` for one model per type, each of which sees one agent's observation.
 
     Raises:
         KdmarlError: a model takes observations of another length.
@@ -153,9 +151,9 @@ class EachAgent:
             taken, seen = models[group.name].inputs, observation_size(group.observation[view])
             if taken not in (None, seen):
                 remedy = "set expert.joint: true" if taken == team else "give it the observation that it was made for"
-                what = " (the whole team's have as many)" if taken == team else ""
+                what = " (as many as the whole team observes)" if taken == team else ""
                 raise KdmarlError(
-                    f"takes {taken} values{what}, and '{group.name}' observes {seen} as the {view} (expert.view); "
+                    f"takes {taken} values{what}, but '{group.name}' observes {seen} in the {view} view (expert.view); "
                     f"{remedy}"
                 )
 
@@ -175,7 +173,7 @@ class EachAgent:
 
 
 class WholeTeam:
-    """An :data:`Ask` of a model that sees all agents' observations, one after the other, and gives all their actions.
+    """An :data:`Ask` for a joint model: all agents' observations concatenated in, all their actions out.
 
     Raises:
         KdmarlError: it takes observations of another length.
@@ -188,8 +186,8 @@ class WholeTeam:
         if model.inputs not in (None, team):
             parts = ", ".join(f"{g.count} times {sizes[g.name]} of '{g.name}'" for g in groups)
             raise KdmarlError(
-                f"takes {model.inputs} values, and the team observes {team} as the {view} (expert.view): {parts}; give "
-                "it the observations that it was made for, or leave expert.joint out"
+                f"takes {model.inputs} values, but the team observes {team} in the {view} view (expert.view): {parts}; "
+                "give it the observations that it was made for, or remove expert.joint"
             )
         numbered = [g.action.size for g in groups]
         valued = [g.action.n if isinstance(g.action, Discrete) else g.action.size for g in groups]
@@ -210,10 +208,10 @@ class WholeTeam:
             f"{group.count} times {' or '.join(map(str, dict.fromkeys(sizes)))} for '{group.name}'"
             for group, *sizes in zip(self._groups, *self._per_agent, strict=True)
         )
-        raise KdmarlError(f"gives {answer.values.shape[-1]} values for a whole team, and its actions are {shown}")
+        raise KdmarlError(f"gives {answer.values.shape[-1]} values for the whole team, but its actions are {shown}")
 
     def _split(self, answer: Answer, per_agent: list[int]) -> dict[str, Answer]:
-        """Answers (B, W), one agent after the other, as those of each type, (B, n, w)."""
+        """Split concatenated answers (B, W) into those of each type, (B, n, w)."""
         answers, start = {}, 0
         for width, group in zip(per_agent, self._groups, strict=True):
             place, shape = slice(start, start := start + width * group.count), (group.count, width)
@@ -222,7 +220,7 @@ class WholeTeam:
 
 
 class Controller:
-    """An :data:`Ask` of a function: group → observations (B, n, O) numpy in, group → commands (B, n, A) out."""
+    """An :data:`Ask` for a function: group → observations (B, n, O) numpy in, group → commands (B, n, A) out."""
 
     def __init__(
         self, function: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]], groups: tuple[Group, ...]
@@ -258,28 +256,28 @@ class Controller:
 
 
 def _asked(function: Callable[..., T], observation: object, what: str) -> T:
-    """What a function of others gives; whatever it raises is told in one sentence."""
+    """Call user code; whatever it raises becomes one sentence."""
     try:
         return function(observation)
     except KdmarlError:
         raise
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KdmarlError(f"fails on {what} ({why}); mend it") from error
+        raise KdmarlError(f"fails on {what} ({why}); fix it") from error
 
 
 def _read_only(seen: Tensor) -> np.ndarray:
-    """The observation as it is kept, which nobody may write into."""
+    """A read-only view of the observation."""
     array = seen.numpy().view()
     array.flags.writeable = False
     return array
 
 
 def _logits(values: Tensor) -> Tensor:
-    """The same, but of probabilities their logarithms."""
+    """The values as logits: probabilities are replaced by their logarithms."""
     probabilities = (values >= 0).all() and ((values.sum(-1) - 1).abs() < 1e-3).all()
     return values.clamp(min=SMALLEST).log() if probabilities else values
 
 
 def _unfit(group: Group, found: int, wanted: str) -> str:
-    return f"gives {found} value{'s' * (found != 1)} for an agent of '{group.name}', and {wanted}"
+    return f"gives {found} value{'s' * (found != 1)} for an agent of '{group.name}', but {wanted}"

@@ -19,7 +19,7 @@ METRICS = "metrics.jsonl"
 
 
 def progress_bar() -> Progress:
-    """A progress bar whose tasks have a field ``figures`` for a few words on how it goes."""
+    """A progress bar whose tasks have a field ``figures`` for a short status text."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,8 +29,8 @@ def progress_bar() -> Progress:
     )
 
 
-class Rows:
-    """``metrics.jsonl`` in ``folder``: one line of JSON each, of which the first ``kept`` stay from an earlier run.
+class MetricsLog:
+    """``metrics.jsonl`` in ``folder``, one JSON object per line; the first ``kept`` lines of an earlier run are kept.
 
     Raises:
         KdmarlError: the folder or the file cannot be written.
@@ -42,7 +42,7 @@ class Rows:
             folder.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab+") as file:
                 file.seek(0)
-                # Cut in place: a full disk has no room for a copy.
+                # Truncated in place: a full disk has no room for a copy.
                 file.truncate(sum(len(line) for line in file.readlines()[:kept]))
 
     def append(self, row: dict[str, float]) -> None:
@@ -55,10 +55,10 @@ class Rows:
             file.write(json.dumps(row) + "\n")
 
 
-class Events:
-    """A new TensorBoard file in ``folder`` that takes the place of what earlier ones hold from step ``start`` on.
+class TensorBoardLog:
+    """A new TensorBoard file in ``folder`` that supersedes the data of earlier ones from step ``start`` on.
 
-    The usual writers work in a thread of their own, which tells of a full disk by a traceback.
+    The usual writers run in their own thread, where a full disk ends in a traceback.
 
     Raises:
         KdmarlError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What recurrent agents remember from one moment to the next while they drive."""
+"""Recurrent states of agents while they drive."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kdmarl_core.expert.policies import States, TeamPolicy
 
 
 class Memory:
-    """Runs a team policy step by step with a state of its own for every agent of every environment.
+    """Runs a team policy step by step with a separate recurrent state for every agent of every environment.
 
-    Policies without memory have no states, and run as they always do.
+    Policies without memory have no states, and run as usual.
 
     Attributes:
-        starts: (B,) bool, the next moment of the environment is the first of an episode (or of this memory).
-        states: before the next moment.
+        starts: (B,) bool, the next step of the environment is the first of an episode (or of this memory).
+        states: before the next step.
     """
 
     def __init__(self, policy: TeamPolicy, env: BatchedEnv) -> None:
@@ -30,12 +30,12 @@ class Memory:
         }
 
     def step(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
-        """Group → (B, n, O) to group → distribution over (B, n) agents; remembers what was seen."""
+        """Group → (B, n, O) to group → distribution over (B, n) agents; advances the states."""
         distributions, self.states = self.policy.step(observation, self.states)
         self.starts = torch.zeros_like(self.starts)
         return distributions
 
     def forget(self, ended: Tensor) -> None:
-        """Begin anew where an episode has ``ended``, (B,) bool."""
+        """Reset the states where an episode has ``ended``, (B,) bool."""
         self.starts = ended
         self.states = {name: state.masked_fill(ended[:, None, None], 0) for name, state in self.states.items()}

@@ -1,4 +1,4 @@
-"""Networks of one type: normalisation, actor and critic, and the layers that they are made of.
+"""Networks of one type: normalisation, actor and critic, and their layers.
 
 Orthogonal initialisation and the small last layer follow Andrychowicz et al., "What Matters In On-Policy
 Reinforcement Learning?" (arXiv 2006.05990); agent-specific central states follow Yu et al., "The
@@ -27,7 +27,7 @@ Width = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shape of a multilayer perceptron policy."""
+    """Architecture of a multilayer perceptron policy."""
 
     hidden: tuple[Width, ...] = (256, 256)
     activation: Activation = "tanh"
@@ -53,7 +53,7 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Fold in a batch (..., size) (Chan et al.'s parallel variance)."""
+        """Update with a batch (..., size) (Chan et al.'s parallel variance)."""
         x = x.reshape(-1, x.shape[-1])
         mean, var, n = x.mean(0), x.var(0, unbiased=False), x.shape[0]
         total = self.count + n
@@ -87,7 +87,7 @@ def mlp(sizes: list[int], activation: str, last_gain: float) -> nn.Sequential:
 class Head(nn.Module):
     """Turns network outputs into a distribution, and its samples into commands.
 
-    ``mask`` is where the observation says which actions are available; the others get no probability.
+    ``mask`` is the slice of the observation that says which actions are available; the others get probability 0.
     """
 
     low: Tensor
@@ -109,7 +109,7 @@ class Head(nn.Module):
             self.outputs = action.n
 
     def distribution(self, outputs: Tensor, observation: Tensor) -> Distribution:
-        """(..., outputs) and the raw observation (..., O) they were made from → distribution."""
+        """(..., outputs) and the raw observation (..., O) they were computed from → distribution."""
         if not self.continuous:
             if self.mask is not None:
                 outputs = torch.where(observation[..., self.mask] > 0.5, outputs, UNAVAILABLE)
@@ -120,7 +120,7 @@ class Head(nn.Module):
         return SquashedGaussian(mean, (spread + self.initial_log_std).clamp(-4, 1))
 
     def command(self, sample: Tensor) -> Tensor:
-        """Samples (..., A) → commands in the action space's units (indices stay as they are)."""
+        """Samples (..., A) → commands in the action space's units (indices are returned unchanged)."""
         if not self.continuous:
             return sample
         return self.low + (torch.tanh(sample) + 1) * 0.5 * (self.high - self.low)
@@ -129,8 +129,8 @@ class Head(nn.Module):
 class Actor(nn.Module):
     """Decentralised policy of one type: normaliser, multilayer perceptron, head.
 
-    With ``config.memory`` a gated recurrent unit (Cho et al., arXiv 1406.1078) stands before the last layer. What it
-    gives is both the features of a moment and the state that the next moment begins with; all zero is no memory.
+    With ``config.memory`` a gated recurrent unit (Cho et al., arXiv 1406.1078) precedes the last layer. Its output is
+    both the features of a step and the state before the next step; the initial state is zero.
     """
 
     def __init__(self, observation: int, action: ActionSpace, config: NetworkConfig, mask: slice | None = None) -> None:
@@ -144,20 +144,20 @@ class Actor(nn.Module):
             self.net[-1] = mlp([self.memory, self.head.outputs], config.activation, 0.01)[0]
 
     def features(self, observation: Tensor, state: Tensor | None = None) -> Tensor:
-        """(..., O) → what the last layer decides on, (..., F).
+        """(..., O) → inputs of the last layer, (..., F).
 
-        With memory that is the next state, (..., H); ``state`` is the one before, None where an episode begins.
+        With memory these are the next state, (..., H); ``state`` is the previous one, None at the start of an episode.
         """
         hidden: Tensor = self.net[:-1](self.normalizer(observation))
         return self._remember(hidden, state) if self.memory else hidden
 
     def sequence(self, observation: Tensor, state: Tensor, starts: Tensor) -> Tensor:
-        """Features of T moments in a row, (T, B, n, F); without memory each stands for itself.
+        """Features of T consecutive steps, (T, B, n, F); without memory the steps are independent.
 
         Args:
             observation: (T, B, n, O).
-            state: (B, n, H) before the first moment.
-            starts: (T, B) bool, an episode begins: what was remembered until then is forgotten.
+            state: (B, n, H) before the first step.
+            starts: (T, B) bool, an episode begins: the state is reset.
         """
         if not self.memory:
             return self.features(observation)
@@ -174,7 +174,7 @@ class Actor(nn.Module):
         return following.reshape(*hidden.shape[:-1], self.memory)
 
     def decide(self, features: Tensor, observation: Tensor) -> Distribution:
-        """Last hidden layer and the observation it was made from → distribution over this type's actions."""
+        """Features and the observation they were computed from → distribution over this type's actions."""
         return self.head.distribution(self.net[-1](features), observation)
 
     def forward(self, observation: Tensor) -> Distribution:

@@ -1,6 +1,7 @@
-"""Policies of a team: an actor for each type, one for all, or attention over everybody.
+"""Policies of a team: one actor per type, one for all types, or attention over all agents.
 
-A team policy takes what all agents observe and gives what all may do, whoever sees what within it.
+A team policy maps the observations of all agents to action distributions for all agents; subclasses decide which agent
+sees which observations.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from kdmarl_core.expert.networks import Actor, Head, NetworkConfig, Normalizer, 
 ATTENTION_HEADS = 4
 """of a centralized policy"""
 States = dict[str, Tensor]
-"""Group → recurrent states (B, n, H), of the types that have memory"""
+"""Group → recurrent states (B, n, H); only types with memory"""
 
 
 def observe(env: BatchedEnv, view: str) -> dict[str, Tensor]:
-    """What a team policy is called with: group → (B, n, O) as ``view`` sees it now; shares the environment's memory."""
+    """Input of a team policy: group → (B, n, O), the current observations of ``view``; shares the env's arrays."""
     return {name: torch.from_numpy(x) for name, x in env.observe(view).items()}
 
 
 def greedy(policy: TeamPolicy) -> Callable[[BatchedEnv], dict[str, np.ndarray]]:
-    """The most likely commands of a policy in what it sees of an environment now: group → (B, n, A)."""
+    """A function of the environment that returns the policy's most likely commands: group → (B, n, A)."""
 
     @torch.no_grad()
     def act(env: BatchedEnv) -> dict[str, np.ndarray]:
@@ -51,19 +52,19 @@ class TeamPolicy(nn.Module):
     one_space: bool = True
     """whether the features of all types come from one network, so that they can be compared"""
     memories: Mapping[str, int] = MappingProxyType({})
-    """widths of the recurrent states, of the types that have memory"""
+    """widths of the recurrent states; only types with memory"""
 
     def __init__(self, view: str) -> None:
         super().__init__()
         self.view = view
-        """what it sees through"""
+        """which observations it receives"""
 
     def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Group → (..., n, O) to group → what the last layer decides on, (..., n, F)."""
+        """Group → (..., n, O) to group → inputs of the last layer, (..., n, F)."""
         raise NotImplementedError
 
     def decide(self, features: dict[str, Tensor], observation: dict[str, Tensor]) -> dict[str, Distribution]:
-        """Features of all groups, and what they were made from, to distributions over (..., n) agents."""
+        """Features of all groups, and the observations they come from, to distributions over (..., n) agents."""
         raise NotImplementedError
 
     def forward(self, observation: dict[str, Tensor]) -> dict[str, Distribution]:
@@ -71,15 +72,15 @@ class TeamPolicy(nn.Module):
         return self.decide(self.features(observation), observation)
 
     def step(self, observation: dict[str, Tensor], states: States) -> tuple[dict[str, Distribution], States]:
-        """As :meth:`forward` for agents with memory: also their states before and after (without memory: empty)."""
+        """As :meth:`forward` for agents with memory: takes and returns their states (empty without memory)."""
         return self(observation), states
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
-        """Fold observations into the running statistics."""
+        """Update the running statistics with observations."""
         raise NotImplementedError
 
     def macs(self, group: str) -> int | None:
-        """Multiply-accumulates of one decision of one agent of ``group``; None where they are not known."""
+        """Multiply-accumulates of one decision of one agent of ``group``; None if unknown."""
         raise NotImplementedError
 
     def command(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -88,7 +89,7 @@ class TeamPolicy(nn.Module):
 
 
 class DecentralizedPolicy(TeamPolicy):
-    """One actor for each type, each of its own size; an agent sees its own observation only."""
+    """One actor per type, possibly of different sizes; an agent sees only its own observation."""
 
     def __init__(self, groups: tuple[Group, ...], view: str, configs: dict[str, NetworkConfig]) -> None:
         super().__init__(view)
@@ -120,7 +121,7 @@ class DecentralizedPolicy(TeamPolicy):
         return self.decide(features, observation), {name: features[name] for name in states}
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
-        """Fold observations into every actor's running statistics."""
+        """Update every actor's running statistics with observations."""
         for name in self.actors:
             self.actor(name).normalizer.update(observation[name])
 
@@ -130,10 +131,10 @@ class DecentralizedPolicy(TeamPolicy):
 
 
 class SharedPolicy(TeamPolicy):
-    """One actor for all types: what one type finds out serves the others too.
+    """One actor for all types, which learn from each other's experience.
 
-    It is told by a one-hot vector which type it acts for; an agent sees its own observation only. Every type
-    needs the same observation terms and as many network outputs.
+    A one-hot vector of the type is part of its input; an agent sees only its own observation. All types need the same
+    observation terms and the same number of network outputs.
 
     Raises:
         KdmarlError: the types' observations or actions differ.
@@ -149,7 +150,7 @@ class SharedPolicy(TeamPolicy):
         for group in groups:
             if group.observation[view] != groups[0].observation[view] or self.heads[group.name].outputs != outputs:
                 raise KdmarlError(
-                    f"expert.policy: shared needs equal observations and actions, '{group.name}' has others than "
+                    f"expert.policy: shared needs equal observations and actions, those of '{group.name}' differ from "
                     f"'{groups[0].name}'; use decentralized"
                 )
         size = observation_size(groups[0].observation[view])
@@ -172,7 +173,7 @@ class SharedPolicy(TeamPolicy):
         }
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
-        """Fold all types' observations into the running statistics."""
+        """Update the running statistics with all types' observations."""
         self.normalizer.update(torch.cat([observation[name] for name in self.counts], -2))
 
     def macs(self, group: str) -> int:
@@ -225,7 +226,7 @@ class CentralizedPolicy(TeamPolicy):
         }
 
     def update_normalizers(self, observation: dict[str, Tensor]) -> None:
-        """Fold observations into every type's running statistics."""
+        """Update every type's running statistics with observations."""
         for name, normalizer in self.normalizers.items():
             normalizer.update(observation[name])  # type: ignore[operator]
 
@@ -244,9 +245,9 @@ def make_policy(
     view: str = EXPERT,
     own: dict[str, NetworkConfig] | None = None,
 ) -> TeamPolicy:
-    """A ``decentralized``, ``shared`` or ``centralized`` policy for a team that sees through ``view``.
+    """A ``decentralized``, ``shared`` or ``centralized`` policy for a team with the observations of ``view``.
 
-    ``own`` are the networks of types that do not get the one of ``config`` (``decentralized`` only).
+    ``own`` overrides ``config`` for single types (``decentralized`` only).
     """
     if kind == "centralized":
         return CentralizedPolicy(groups, view, config)

@@ -26,11 +26,11 @@ Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class PPOConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hyperparameters of one update; see docs/training.md for where the defaults come from."""
+    """Hyperparameters of one update."""
 
     learning_rate: Positive = 1e-3
     final_learning_rate: NonNegative = 0.1
-    """share of it that is left at the end of the linear decay"""
+    """share of the learning rate that is left at the end of its linear decay"""
     gamma: Unit = 0.99
     gae_lambda: Unit = 0.95
     clip: Positive = 0.2
@@ -100,23 +100,23 @@ def advantages(batch: Batch, name: str, gamma: float, lam: float) -> Tensor:
 
 
 def standardized(advantage: Tensor) -> Tensor:
-    """The same with zero mean and unit variance."""
+    """Scaled to zero mean and unit variance."""
     return (advantage - advantage.mean()) / (advantage.std() + 1e-6)
 
 
 class Rollout:
-    """Collects batches from an environment with a team policy, keeping finished episodes' figures.
+    """Collects batches from an environment with a team policy, and the figures of finished episodes.
 
-    The policy sees through ``view``, the critics through ``critic_view``, which is the same unless given.
+    The policy receives the observations of ``view``, the critics those of ``critic_view`` (default: the same).
     """
 
     def __init__(self, env: BatchedEnv, view: str, critic_view: str | None = None) -> None:
         self.env, self.view, self.critic_view = env, view, critic_view or view
         self._is_checked = False
-        """whether the environment has been seen to keep its hands off the arrays that it gave"""
+        """whether it has been checked that the environment does not modify arrays it has returned"""
 
     def tensors(self, kept: Kept | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The present observations and critic inputs, group → (B, n, ·); observations are checked to be ``kept``."""
+        """Current observations and critic inputs, group → (B, n, ·); ``kept`` checks that the env leaves them alone."""
         observation = observe(self.env, self.view)
         if kept:
             kept.keep(f"observe('{self.view}')", {name: seen.numpy() for name, seen in observation.items()})
@@ -130,7 +130,7 @@ class Rollout:
     ) -> tuple[Batch, list[dict[str, Tensor]]]:
         """Run ``steps`` steps; returns the batch and the figures of episodes that ended, each (K, N).
 
-        ``memory`` is that of ``policy`` in this environment; without it, agents begin as if they had just started.
+        ``memory`` holds the recurrent states of ``policy`` in this environment; by default they start from zero.
         """
         memory = memory or Memory(policy, self.env)
         rows: list[dict[str, Any]] = []
@@ -177,7 +177,7 @@ def _values(
 
     Args:
         critics: of each group.
-        states: T + 1 critic inputs in a row, (B, n, O + S), after resets.
+        states: T + 1 consecutive critic inputs, (B, n, O + S), after resets.
         last: step → critic inputs of the episodes that ``ended`` with it, before their reset, (K, n, O + S).
         ended: (B,) bool for each of T steps.
     """
@@ -284,7 +284,7 @@ class PPO:
             kl = kl + share * ((ratio - 1) - log_ratio).detach().mean()
         loss = policy_loss + value_loss - config.entropy * entropy
         if not torch.isfinite(loss):
-            raise KdmarlError(f"the loss is {loss.item()}; lower expert.ppo.learning_rate and train anew")
+            raise KdmarlError(f"the loss is {loss.item()}; lower expert.ppo.learning_rate and train again")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for network in (self.policy, self.critics):

@@ -19,7 +19,7 @@ from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.errors import naming
 from kdmarl_core.expert import checkpoint
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.log import METRICS, Events, Rows, progress_bar
+from kdmarl_core.expert.log import METRICS, MetricsLog, TensorBoardLog, progress_bar
 from kdmarl_core.expert.networks import NetworkConfig, make_critics
 from kdmarl_core.expert.policies import ATTENTION_HEADS, TeamPolicy, make_policy
 from kdmarl_core.expert.ppo import PPO, PPOConfig, Rollout
@@ -32,11 +32,11 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """How the expert is trained."""
 
     policy: Literal["decentralized", "shared", "centralized"] = "decentralized"
-    """one actor for each type, one for all types, or attention over the whole team's observations"""
+    """one actor per type, one for all types, or attention over the whole team's observations"""
     view: Literal["expert", "student"] = EXPERT  # type: ignore[assignment]
-    """what its actors see; ``student`` trains the best policy of the robots' own sensors"""
+    """what its actors see; ``student`` trains a policy on the robots' own sensors"""
     critic_view: Literal["expert", "student"] | None = None
-    """what its critics see beside the central state; None: what the actors see"""
+    """what its critics see in addition to the central state; None: what the actors see"""
     actor: NetworkConfig = NetworkConfig()
     actors: dict[str, NetworkConfig] = {}
     """robot type → its actor instead of ``actor``"""
@@ -47,20 +47,20 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """of each environment in one rollout"""
     iterations: Count = 400
     checkpoint_every: Count = 20
-    """iterations; environments and random numbers restart there, so that a resumed run is the same run"""
+    """iterations; environments and random generators are reset there, so that a resumed run is the same run"""
 
     @property
     def env_steps(self) -> int:
-        """How many steps of environments this takes."""
+        """Environment steps in total."""
         return self.envs * self.steps * self.iterations
 
     @property
     def views(self) -> tuple[str, ...]:
-        """All that is seen through in training."""
+        """All views that training uses."""
         return tuple(dict.fromkeys((self.view, self.critics_see)))
 
     def described(self, group: str) -> str:
-        """A few words for manifests."""
+        """Short description for manifests."""
         return f"{self.policy} MAPPO {list(self.actors.get(group, self.actor).hidden)}"
 
     @property
@@ -75,9 +75,9 @@ class ExpertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     def __post_init__(self) -> None:
         if self.envs * self.steps == 1:
-            raise ValueError("envs and steps are 1, and one moment has no better and worse; raise one of them")
+            raise ValueError("envs and steps are 1, and advantages need more than one step; raise one of them")
         if self.actors and self.policy != "decentralized":
-            raise ValueError(f"actors are given, but a {self.policy} policy is one network; remove them")
+            raise ValueError(f"actors are given, but a {self.policy} policy is a single network; remove them")
         if any(network.memory for network in (self.actor, self.critic, *self.actors.values())):
             raise ValueError("memory is for students only; set it to 0 in actor, actors and critic")
         if self.policy == "centralized" and (not self.actor.hidden or self.actor.hidden[-1] % ATTENTION_HEADS):
@@ -95,15 +95,15 @@ def train(
     resume: bool = True,
     task: Facts | None = None,
 ) -> TeamPolicy:
-    """Train, or go on from the checkpoint in ``folder``; returns the trained policy.
+    """Train, or resume from the checkpoint in ``folder``; returns the trained policy.
 
-    ``task`` says what ``make_env`` makes as ``config.views`` see it, so that a run is not resumed with another task.
+    ``task`` describes the task of ``make_env`` as seen in ``config.views``; a run with another task is not resumed.
 
-    Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line an iteration) and TensorBoard events.
+    Writes ``checkpoint.safetensors``, ``metrics.jsonl`` (one line per iteration) and TensorBoard events.
 
     Raises:
         KdmarlError: the checkpoint is damaged or belongs to another configuration, a loss is not finite, or a file
-            cannot be written (the last checkpoint stays).
+            cannot be written (the last checkpoint is kept).
     """
     env = make_env(config.envs)
     torch.manual_seed(seed)
@@ -116,7 +116,7 @@ def train(
     start = 0
     if resume and path.exists():
         start = int(checkpoint.load(path, modules, facts, "train", learner.optimizer)["iteration"])
-    rows, events = Rows(folder, start), Events(folder, start)
+    rows, events = MetricsLog(folder, start), TensorBoardLog(folder, start)
     if not resume:
         with writing(path):
             path.unlink(missing_ok=True)
@@ -141,7 +141,7 @@ def train(
 
 
 def untrained(config: ExpertConfig, groups: tuple[Group, ...]) -> TeamPolicy:
-    """The policy that ``config`` describes, as it is before its training."""
+    """The policy that ``config`` describes, before training."""
     return make_policy(config.policy, groups, config.actor, config.view, config.actors)
 
 
@@ -157,7 +157,7 @@ def load_policy(
     """The trained policy in ``folder``, ready to act; ``seed`` and ``task`` as in :func:`train`.
 
     Raises:
-        KdmarlError: there is none, it was trained otherwise, or its training is not finished.
+        KdmarlError: it is missing, was trained with other settings, or its training is not finished.
     """
     policy = untrained(config, env.groups)
     _load({"policy": policy}, config, folder, expert_facts(config, seed, task))
@@ -167,15 +167,15 @@ def load_policy(
 def load_expert(
     config: ExpertConfig, env: BatchedEnv, folder: Path, seed: int, task: Facts | None = None
 ) -> tuple[TeamPolicy, nn.ModuleDict]:
-    """The trained policy and its critics, which need the team of the training; as :func:`load_policy`.
+    """The trained policy and its critics, which only fit the team of the training; as :func:`load_policy`.
 
     Raises:
-        KdmarlError: as :func:`load_policy`, or the critics see otherwise than the actors.
+        KdmarlError: as :func:`load_policy`, or the critics have another view than the actors.
     """
     if len(config.views) > 1:
         raise KdmarlError(
             f"expert.critic_view is {config.critic_view} and expert.view {config.view}, but students learn from "
-            "critics that see what their expert sees; remove critic_view and train the expert anew"
+            "critics that see what their expert sees; remove critic_view and train the expert again"
         )
     policy = untrained(config, env.groups)
     critics = make_critics(env, config.critic, config.view)
@@ -193,7 +193,7 @@ def _load(modules: dict[str, nn.Module], config: ExpertConfig, folder: Path, fac
 
 
 def expert_facts(config: ExpertConfig, seed: int, task: Facts | None) -> Facts:
-    """What must be equal for a run to be the same run."""
+    """Everything that must be equal to resume or use a run."""
     return {"expert": msgspec.to_builtins(config), "seed": seed, "task": task or {}}
 
 
@@ -215,7 +215,7 @@ def _iterate(rollout: Rollout, learner: PPO, config: ExpertConfig) -> dict[str, 
 
 
 def _restart(env: BatchedEnv, seed: int, iteration: int) -> None:
-    """Fresh episodes and random numbers that depend on seed and iteration only."""
+    """Reset environments and random generators, depending on seed and iteration only."""
     torch.manual_seed(seed * 1_000_003 + iteration)
     env.reset(seed * 1_000_003 + iteration)
     env.desynchronize()
@@ -223,7 +223,7 @@ def _restart(env: BatchedEnv, seed: int, iteration: int) -> None:
 
 @torch.no_grad()
 def _warm_up(rollout: Rollout, policy: TeamPolicy, config: ExpertConfig) -> None:
-    """Give the normalisers a first idea of the observations."""
+    """Initialise the normalisers with observations of random actions."""
     for _ in range(config.steps):
         observation, _ = rollout.tensors()
         policy.update_normalizers(observation)

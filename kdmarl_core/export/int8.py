@@ -25,7 +25,7 @@ WEIGHT_ZERO = 128
 
 
 class _Once(CalibrationDataReader):  # type: ignore[misc]
-    """One observation: all scales are given, and the tool runs the graph nevertheless."""
+    """One observation: all scales are given, but the quantiser runs the graph nevertheless."""
 
     def __init__(self, size: int) -> None:
         self._left = [{"observation": np.zeros((1, size), np.float32)}]
@@ -36,7 +36,7 @@ class _Once(CalibrationDataReader):  # type: ignore[misc]
 
 
 def write_int8_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
-    """Export a student whose layers are :class:`Int8Linear`, with the scales that they hold, atomically.
+    """Export a student whose layers are :class:`Int8Linear`, with their scales, atomically.
 
     Raises:
         KdmarlError: the file cannot be written.
@@ -58,7 +58,7 @@ def write_int8_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QUInt8,
-                # A layer's sums go to its activation as they are, and only then into eight bits for the next layer.
+                # A layer's sums go to its activation unquantised, and only then into 8 bits for the next layer.
                 extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"], "TensorQuantOverrides": overrides},
             )
         model = onnx.load(str(target))
@@ -69,7 +69,7 @@ def write_int8_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
 
 
 def _scales(layer: Int8Linear, inputs: str, weight: str) -> dict[str, list[dict[str, Any]]]:
-    """The layer's scales by the names of its tensors, as the tool wants them."""
+    """The layer's scales by the names of its tensors, in the quantiser's format."""
     step, zero, weight_steps = layer.scales()
     channels = [{"axis": 0, "scale": each, "zero_point": np.array(WEIGHT_ZERO, np.uint8)} for each in weight_steps]
     return {
@@ -80,7 +80,7 @@ def _scales(layer: Int8Linear, inputs: str, weight: str) -> dict[str, list[dict[
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The tool advises a preparation that changes nothing in these graphs."""
+    """The quantiser recommends a preprocessing that changes nothing in these graphs."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

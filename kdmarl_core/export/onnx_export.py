@@ -34,11 +34,11 @@ OPSET = 18
 STATE = "memory"
 """Graph input that holds the recurrent state."""
 TIE = 1e-4
-"""Two logits so close may change places by rounding."""
+"""Two logits this close may swap places by rounding."""
 
 
 class _Deployed(nn.Module):
-    """What the file computes: one observation (1, O) to the greedy command; with memory, also state to next state."""
+    """The graph of a policy file: observation (1, O) to greedy command; with memory, also state to next state."""
 
     def __init__(self, actor: Actor) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _Deployed(nn.Module):
 
 
 def write_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
-    """Export ``actor`` with ``manifest`` to ``path``, atomically; recurrent states are filled in.
+    """Export ``actor`` with ``manifest`` to ``path``, atomically; the manifest's recurrent states are filled in.
 
     Raises:
         KdmarlError: the file cannot be written.
@@ -86,15 +86,15 @@ def write_policy(actor: Actor, manifest: Manifest, path: Path) -> None:
 def differences(
     actor: Actor, observations: np.ndarray, commands: np.ndarray, state: Tensor | None = None
 ) -> np.ndarray:
-    """Absolute differences between the file's commands and the network's, (M, A); 1 for another choice of actions.
+    """Absolute differences between the file's commands and the network's, (M, A); 1 for another discrete action.
 
-    Of actions whose logits lie within ``TIE`` of the highest, each is the network's choice.
+    All actions whose logits lie within ``TIE`` of the highest count as the network's choice.
 
     Args:
         actor: the network that was exported.
         observations: (M, O).
-        commands: (M, A) what the policy file gave for them.
-        state: (M, H) what the network remembers, if it has memory.
+        commands: (M, A) of the policy file.
+        state: (M, H) recurrent state of the network, if it has memory.
     """
     seen = torch.from_numpy(observations)
     with torch.no_grad():
@@ -107,7 +107,7 @@ def differences(
 
 @contextlib.contextmanager
 def _quiet():  # type: ignore[no-untyped-def]
-    """The exporter reports its steps at length; only its errors matter."""
+    """Silence the exporter's progress messages; its errors are still raised."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What is done to the ONNX model of a policy file, without torch: its manifest, its size, and how it is saved."""
+"""Operations on the ONNX model of a policy file, without torch: manifest, size, saving."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from kdmarl_core.contract.writing import replacing
 
 
 def set_manifest(model: onnx.ModelProto, manifest: Manifest) -> None:
-    """Put the manifest into the model's metadata in place of whatever stood there."""
+    """Put the manifest into the model's metadata, replacing all of it."""
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, manifest.to_json().decode()
 
 
 def record_results(path: Path, manifest: Manifest) -> None:
-    """Replace the manifest of the policy file at ``path``, leaving its graph as it is."""
+    """Replace the manifest of the policy file at ``path``; the graph is not changed."""
     model = onnx.load(str(path), load_external_data=False)
     set_manifest(model, manifest)
     save_model(model, path)
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model; a reader sees the old file or the new one, never a part. A list of checksums beside it is kept.
+    """Write a model atomically, and update the list of checksums in its folder, if any.
 
     Raises:
         KdmarlError: the file cannot be written.
@@ -43,7 +43,7 @@ def macs(path: Path) -> int:
     graph = onnx.load(str(path), load_external_data=False).graph
     weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "DequantizeLinear":  # an int8 weight becomes one here
+        if node.op_type == "DequantizeLinear":  # of an int8 weight
             weights[node.output[0]] = weights.get(node.input[0], 0)
     products = (node for node in graph.node if node.op_type in ("Gemm", "MatMul"))
     return sum(weights.get(node.input[1], 0) for node in products)
@@ -56,7 +56,7 @@ def weight_bytes(path: Path) -> int:
 
 
 def parameters(path: Path) -> int:
-    """Number of a policy file's constants; how int8 ones are scaled is not counted."""
+    """Number of a policy file's constants; scales and zero points of int8 constants are not counted."""
     graph = onnx.load(str(path), load_external_data=False).graph
     quantising = (node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear"))
     scaling = {name for node in quantising for name in node.input[1:]}
@@ -64,7 +64,7 @@ def parameters(path: Path) -> int:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Drop the exporter's traces: documentation strings and per-node metadata, which hold paths of this machine."""
+    """Drop the exporter's documentation strings and per-node metadata, which contain paths of this machine."""
     model.producer_name, model.producer_version, model.doc_string = "kdmarl", "", ""
     del model.functions[:]
     for item in (model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):

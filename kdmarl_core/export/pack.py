@@ -1,4 +1,4 @@
-"""Make a policy file of another project's ONNX network: see that it fits a robot type, run it, and write it."""
+"""Make a policy file from another project's ONNX network: check that it fits a robot type, run it, and write it."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from kdmarl_core.export.foreign.adapter import adapted
 from kdmarl_core.export.foreign.description import Fitting, limits, read_description
 from kdmarl_core.export.foreign.network import Network
 from kdmarl_core.export.foreign.samples import random_observations
-from kdmarl_core.export.foreign.wiring import Reference, Wiring, wire
+from kdmarl_core.export.foreign.wiring import Reference, Wiring, match
 from kdmarl_core.runtime import Policy
 from kdmarl_core.runtime.controller import ROUNDING
 from kdmarl_core.runtime.cost import first_line
 
 MODELS = Path("models")
-"""Folder of a policy file that is given no other place."""
+"""Default folder of policy files."""
 
 RANDOM_OBSERVATIONS = 1000
 EPISODE = 50
-"""Observations from one forgetting of the recurrent state to the next."""
+"""Observations between two resets of the recurrent state."""
 
 TOLERANCE = 1e-5
-"""Largest difference allowed between a policy file and its network, of values up to 1 [m/s, rad/s]; of larger ones, as
-a share of them."""
+"""Largest difference allowed between a policy file and its network, for values up to 1 [m/s, rad/s]; relative for
+larger ones."""
 
 UNDECIDED = 0.001
-"""Share of choices between numbered actions that may differ: of two scores as good as equal, rounding picks one."""
+"""Share of discrete actions that may differ: between two almost equal scores, rounding picks one."""
 
 
 class Tried(NamedTuple):
-    """What a network gave for zeros and then for random observations."""
+    """A network's outputs for zeros and then for random observations."""
 
     observations: np.ndarray
     """(M, O)"""
     commands: np.ndarray
-    """(M, A) in the action space's units, before they are held within limits"""
+    """(M, A) in the action space's units, before clipping"""
     clipped: float
     """share of the random observations whose command lies beyond the limits"""
 
 
 class PackedPolicy(NamedTuple):
-    """A policy file that was written, and what was found on the way."""
+    """A policy file that was written, and the results of its checks."""
 
     path: Path
     manifest: Manifest
@@ -61,24 +61,24 @@ class PackedPolicy(NamedTuple):
     opset: int
     """of the policy file"""
     tried: int
-    """observations, zeros among them"""
+    """number of observations, including zeros"""
     difference: float
-    """largest from the network [m/s, rad/s]; of numbered actions, share of choices that differ"""
+    """largest from the network [m/s, rad/s]; of discrete actions, share of choices that differ"""
     clipped: float
-    """share of the random observations whose command was held within the limits"""
+    """share of the random observations whose command was clipped"""
 
 
 def pack(path: Path, description: Path, robots: Path, output: Path | None = None) -> PackedPolicy:
     """Write the network at ``path`` as a policy file, to ``models/<name>.onnx`` unless ``output`` is given.
 
     Raises:
-        KdmarlError: network, description and robot type do not fit each other, the network gives no sound commands,
-            or the file cannot be written; then nothing is.
+        KdmarlError: network, description and robot type do not fit each other, the network's commands are invalid, or
+            the file cannot be written; then nothing is written.
     """
     fitting = read_description(description, robots)
     network = Network(path)
     session = network.session()
-    wiring = wire(network, session, fitting)
+    wiring = match(network, session, fitting)
     model = network.plain(wiring.shapes, [wiring.output.name, *(state.output for state in wiring.states)])
     manifest = _manifest(network, wiring, fitting, description)
     model = adapted(model, wiring, fitting, manifest)
@@ -111,10 +111,10 @@ def _manifest(network: Network, wiring: Wiring, fitting: Fitting, description: P
 
 
 def _tried(reference: Reference, wiring: Wiring, fitting: Fitting, source: str) -> Tried:
-    """Run the network, and see that it gives commands within the limits.
+    """Run the network, and check that its commands are within the limits.
 
     Raises:
-        KdmarlError: it gives something that is not finite, beyond the limits, or no action's number.
+        KdmarlError: an output is not finite, beyond the limits, or not the index of an action.
     """
     random = np.random.default_rng(0)
     terms = fitting.description.observation
@@ -137,15 +137,15 @@ def _tried(reference: Reference, wiring: Wiring, fitting: Fitting, source: str) 
         low, high = commands.min(0), commands.max(0)
         raise KdmarlError(
             f"{source}: commands {low[0]:.3g} to {high[0]:.3g} m/s, {low[1]:.3g} to {high[1]:.3g} rad/s for readings "
-            f"within the sensors' ranges, the limits are {limits(fitting.action)}; say 'clip: true' in "
-            f"{fitting.source} if its training held actions within limits too, as Stable-Baselines3's does, else "
-            "correct its output"
+            f"within the sensors' ranges, the limits are {limits(fitting.action)}; set 'clip: true' in "
+            f"{fitting.source} if its training clipped actions too, as Stable-Baselines3's does, else correct its "
+            "output"
         )
     return Tried(observations, commands, float(beyond.mean()))
 
 
 def _commands(outputs: np.ndarray, wiring: Wiring, fitting: Fitting, source: str) -> np.ndarray:
-    """What outputs (M, values) command, (M, A)."""
+    """Convert outputs (M, values) to commands, (M, A)."""
     if wiring.meaning == "command":
         scale, offset = fitting.scaling() or (1, 0)
         return outputs * scale + offset
@@ -154,29 +154,31 @@ def _commands(outputs: np.ndarray, wiring: Wiring, fitting: Fitting, source: str
     if wrong.any():
         raise KdmarlError(
             f"{source}: chooses action {indices[wrong][0]}, {fitting.source} has actions 0 to {fitting.choices() - 1}; "
-            "list as many as the network has"
+            "list all that the network has"
         )
     listed = fitting.commands()
     return indices[:, None] if listed is None else listed[indices]
 
 
 def _require_other(target: Path, sources: list[Path]) -> None:
-    """See that the policy file takes the place of nothing that it is made from."""
+    """Check that the policy file does not overwrite one of its sources."""
     for each in sources:
         if target.exists() and target.samefile(each):
-            raise KdmarlError(f"{target}: is what the policy file is made from; give another --output")
+            raise KdmarlError(
+                f"{target}: is a source of the policy file and would be overwritten; give another --output"
+            )
 
 
 def _checked_bytes(model: onnx.ModelProto, source: str) -> bytes:
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker has many error types of its own
-        raise KdmarlError(f"{source}: cannot be made a policy file ({first_line(error)}); export it again") from None
+        raise KdmarlError(f"{source}: cannot be packed ({first_line(error)}); export it again") from None
     return model.SerializeToString(deterministic=True)
 
 
 def _loaded(scratch: Path, source: str) -> Policy:
-    """The file by the loader of the robots' nodes, whose errors name the network."""
+    """Load the file as robots' nodes do; errors name the network."""
     try:
         return Policy.load(scratch)
     except KdmarlError as error:
@@ -184,10 +186,10 @@ def _loaded(scratch: Path, source: str) -> Policy:
 
 
 def _difference(policy: Policy, tried: Tried, fitting: Fitting, source: str) -> float:
-    """How far the policy file's commands lie from the network's.
+    """Largest difference between the policy file's commands and the network's.
 
     Raises:
-        KdmarlError: too far.
+        KdmarlError: it is too large.
     """
     given = []
     for index, row in enumerate(tried.observations):
@@ -202,8 +204,10 @@ def _difference(policy: Policy, tried: Tried, fitting: Fitting, source: str) -> 
     if fitting.choices():
         share = float((differences > TOLERANCE).any(-1).mean())
         if share > UNDECIDED:
-            raise KdmarlError(f"{source}: the policy file decides otherwise in {share:.1%} of all cases; report it")
+            raise KdmarlError(
+                f"{source}: the policy file's actions differ in {share:.1%} of all cases; report this bug"
+            )
         return share
     if not (differences <= TOLERANCE * np.maximum(1, np.abs(expected))).all():
-        raise KdmarlError(f"{source}: the policy file's commands differ by {differences.max():.2g}; report it")
+        raise KdmarlError(f"{source}: the policy file's commands differ by {differences.max():.2g}; report this bug")
     return float(differences.max())

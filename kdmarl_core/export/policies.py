@@ -24,7 +24,7 @@ PARITY = 1e-4
 """Largest difference allowed between a policy file and its network [m/s, rad/s]."""
 PARITY_EPISODES = 20
 CALIBRATION_EPISODES = 40
-"""That give int8 its ranges, of the training's seed."""
+"""From which int8 ranges are taken; their seed is that of training."""
 
 
 class Written(NamedTuple):
@@ -32,7 +32,7 @@ class Written(NamedTuple):
 
     path: Path
     difference: float
-    """largest from its network in whole episodes [m/s, rad/s]; 1 for another choice of actions"""
+    """largest difference from its network in whole episodes [m/s, rad/s]; 1 for another discrete action"""
     mean: float
     """of the differences"""
 
@@ -47,15 +47,15 @@ def write_policies(
 ) -> dict[str, Written]:
     """Write ``<folder>/<name in the manifest>.onnx`` for every type, and compare them with their networks in ``env``.
 
-    Quantised students become int8 files. These are compared with ``distilled``, what they were before quantisation,
-    and may differ.
+    Quantised students become int8 files. These are compared with ``distilled``, the students before quantisation, and
+    may differ.
 
     Args:
         students: the team's networks.
-        manifests: type → what its file says of itself.
+        manifests: type → manifest of its file.
         folder: for the files.
-        env: to play in.
-        seed: of the episodes that are played.
+        env: for the comparison.
+        seed: of the episodes of the comparison.
         distilled: see above.
 
     Returns:
@@ -82,12 +82,14 @@ def write_policies(
         written[name] = Written(policies[name].path, difference, float(found.mean()))
         if difference > PARITY and policies[name].manifest.quantization == "none":
             written[name].path.unlink()
-            raise KdmarlError(f"{written[name].path}: differs from its network by {difference:.2g}; removed, report it")
+            raise KdmarlError(
+                f"{written[name].path}: differs from its network by {difference:.2g} and was removed; report this bug"
+            )
     return written
 
 
 class _Parity:
-    """Drives with policy files, and compares them with networks that should act alike; each remembers for itself.
+    """Drives with policy files, and compares them with networks that should act alike; each has its own states.
 
     Attributes:
         found: differences of each type's commands so far, a list of (M, A).
@@ -111,13 +113,13 @@ class _Parity:
         return commands
 
     def forget(self, ended: np.ndarray) -> None:
-        """Begin anew in the environments that have ``ended``, (B,) bool."""
+        """Reset recurrent states in the environments that have ``ended``, (B,) bool."""
         self._files.forget(ended)
         self._memory.forget(torch.from_numpy(ended))
 
 
 def quantize(students: DecentralizedPolicy, env: BatchedEnv, seed: int) -> None:
-    """Turn students without memory into int8 ones, with ranges of what they see in whole episodes that they drive."""
+    """Quantise students without memory to int8, with ranges from whole episodes that they drive."""
     seen: dict[str, list[torch.Tensor]] = {group.name: [] for group in env.groups}
 
     @torch.no_grad()

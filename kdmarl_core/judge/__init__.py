@@ -1,1 +1,1 @@
-"""Judges a run from where its robots were: goals or targets, collisions, clearance, and their picture."""
+"""Judges a run from its robots' tracks: goals or targets, collisions, clearance, and a picture."""

@@ -1,17 +1,17 @@
-"""What contact, collision, arrival and coverage mean: the one definition, of training and of judged runs.
+"""Definitions of contact, collision, arrival and coverage, shared by training and judged runs.
 
-A run is looked at again and again, first one period after its start and last at its end. The training simulator looks
-in every control period, the judge every 0.05 s. At every look:
+A run is sampled periodically, first one period after its start and last at its end: by the training simulator in every
+control period, by the judge every 0.05 s. At every sample:
 
 - A robot's *gap* is the distance from its body, a disc, to the nearest wall, pillar or other robot. In training it is
-  the least since the last look.
+  the minimum since the previous sample.
 - A robot is *in contact* while its gap is below ``CONTACT``. When that begins, it has a *collision*; the next one can
-  begin only after a gap of at least ``REARM``. Which things it touches meanwhile does not matter: a robot that another
-  one pushes along a wall has one collision, and the other one has its own.
-- A robot has *arrived* while it is within the tolerance of its goal. Its *time to goal* is that of the first look of
-  those since which it has been there, up to the end; it has none if it is elsewhere at the end.
-- Where robots share places out among themselves, a robot's goal is the place that :func:`share_out` gives it by where
-  all robots were at the look before. A place is *covered* while any robot is within the tolerance of it.
+  begin only after a gap of at least ``REARM``, whatever it touches in between: a robot that another one pushes along a
+  wall has one collision, and the other one has its own.
+- A robot has *arrived* while it is within the tolerance of its goal. Its *time to goal* is the first sample from which
+  it stays there until the end; it has none if it is elsewhere at the end.
+- Where robots divide places among themselves, a robot's goal is the place that :func:`share_out` assigns to it from all
+  robots' positions at the previous sample. A place is *covered* while any robot is within the tolerance of it.
 
 Pure functions of numpy arrays. Leading dimensions, written (...), may be environments, times, or none.
 """
@@ -25,19 +25,19 @@ from kdmarl_core.contract import World
 CONTACT = 0.01
 """Gap below which a robot is in contact [m]."""
 REARM = 0.05
-"""Gap from which on the next contact is a new collision [m]."""
+"""Gap after which the next contact is a new collision [m]."""
 
 
 def gaps(xy: np.ndarray, radius: np.ndarray, world: World | None) -> np.ndarray:
-    """Distance from every robot's body to the nearest thing that it can hit; negative where they overlap.
+    """Distance from every robot's body to the nearest obstacle or other robot; negative where they overlap.
 
-    Things are the sides of the arena, beyond which everything is hit, pillars and inner walls, which are lines, and the
-    other robots. The training simulator finds the same in compiled code (``envs/robots/kernels.py``).
+    Obstacles are the sides of the arena (outside of it everything is in contact), pillars, and inner walls, which are
+    lines. The training simulator computes the same in compiled code (``envs/robots/kernels.py``).
 
     Args:
-        xy: (T, N, 2) where the robots are [m].
+        xy: (T, N, 2) positions of the robots [m].
         radius: (N,) of their bodies [m].
-        world: arena and obstacles; None where there are robots only.
+        world: arena and obstacles; None if there are only robots.
 
     Returns:
         (T, N) [m]; inf where there is nothing to hit.
@@ -57,19 +57,19 @@ def gaps(xy: np.ndarray, radius: np.ndarray, world: World | None) -> np.ndarray:
 
 
 def in_contact(gap: np.ndarray) -> np.ndarray:
-    """(...) bool: which robots touch something, by their gaps (...) [m]."""
+    """(...) bool: which robots are in contact, by their gaps (...) [m]."""
     return gap < CONTACT
 
 
 def collisions(gap: np.ndarray, touching: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which robots begin a collision at this look.
+    """Which robots begin a collision at this sample.
 
     Args:
-        gap: (...) at this look [m].
-        touching: (...) bool, what this function returned second at the look before; all False at the start.
+        gap: (...) at this sample [m].
+        touching: (...) bool, this function's second result for the previous sample; all False at the start.
 
     Returns:
-        (...) bool, a collision begins; and (...) bool, a contact that began now or earlier is not over yet.
+        (...) bool, a collision begins; and (...) bool, a contact has begun and is not over yet.
     """
     contact = in_contact(gap)
     return contact & ~touching, contact | (touching & (gap < REARM))
@@ -84,35 +84,35 @@ def arrival_times(there: np.ndarray, since: np.ndarray, now: np.ndarray | float)
     """Since when robots have been at their goals, (...) [s]; NaN for those that are elsewhere.
 
     Args:
-        there: (...) bool, who has arrived at this look.
-        since: (...) what this function returned at the look before [s]; all NaN at the start.
-        now: time of this look since the start [s].
+        there: (...) bool, which robots are there at this sample.
+        since: (...) this function's result for the previous sample [s]; all NaN at the start.
+        now: time of this sample since the start [s].
     """
     return np.where(there, np.where(np.isnan(since), now, since), np.nan)
 
 
 def distances(xy: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """From every robot (..., N, 2) to every place (..., M, 2), (..., N, M) [m]."""
+    """Distances from every robot (..., N, 2) to every place (..., M, 2), (..., N, M) [m]."""
     return _length(places[..., None, :, :] - xy[..., :, None, :])
 
 
 def share_out(distances: np.ndarray) -> np.ndarray:
-    """Give every robot a place of its own: again and again, of the pairs that are left, the nearest.
+    """Assign places to robots greedily: always the nearest of the remaining pairs of robot and place.
 
     Args:
         distances: (B, N, M) from each of N robots to each of M places [m].
 
     Returns:
-        (B, N) int, the place of each robot; −1 for robots that are left when all places are taken.
+        (B, N) int, the place of each robot; −1 for robots without a place, if there are too few.
     """
     left = distances.copy()
-    looks, places = np.arange(left.shape[0]), left.shape[2]
+    batch, places = np.arange(left.shape[0]), left.shape[2]
     own = np.full(left.shape[:2], -1)
     for _ in range(min(left.shape[1:])):
         robot, place = np.divmod(left.reshape(len(left), -1).argmin(1), places)
-        own[looks, robot] = place
-        left[looks, robot] = np.inf
-        left[looks, :, place] = np.inf
+        own[batch, robot] = place
+        left[batch, robot] = np.inf
+        left[batch, :, place] = np.inf
     return own
 
 
@@ -122,12 +122,12 @@ def covered(distances: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _length(offset: np.ndarray) -> np.ndarray:
-    """(...) of vectors (..., 2)."""
+    """(...) lengths of vectors (..., 2)."""
     return np.hypot(offset[..., 0], offset[..., 1])
 
 
 def _segment_distance(xy: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(...) from points (..., 2) to a wall [m]."""
+    """(...) distances from points (..., 2) to a wall [m]."""
     along = end - start
     length2 = float(along @ along)
     share = np.clip((xy - start) @ along / length2, 0, 1) if length2 else np.zeros(xy.shape[:-1])

@@ -1,6 +1,6 @@
-"""Judging a run from where its robots were: goals or targets, collisions, clearance, stops.
+"""Judging a run from its robots' tracks: goals or targets, collisions, clearance, stops.
 
-What collides, arrives and covers is as in training: see :mod:`kdmarl_core.judge.definitions`.
+Collisions, arrivals and coverage are defined as in training: see :mod:`kdmarl_core.judge.definitions`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from kdmarl_core.judge import definitions
 
 SCHEMA_VERSION = 1
 SAMPLE_PERIOD = 0.05
-"""Tracks are interpolated to this common period [s]; the training simulator measures gaps as often by default."""
+"""Tracks are interpolated to this period [s], at which the training simulator measures gaps by default."""
 CHUNK = 256
-"""Samples that places are shared out for at once, for the sake of memory."""
+"""Samples for which places are assigned at once, to bound memory."""
 HALTED_SPEED = 0.02
 """[m/s]"""
 HALTED_YAW_RATE = 0.05
 """[rad/s]"""
 LONGEST_SILENCE = 2.0
-"""Odometry that ends earlier than this before the end of the run says nothing of its end [s]."""
+"""Odometry that ends earlier than this before the end of the run does not cover its end [s]."""
 SHORTEST_STOP = 1.0
 """[s]"""
 
 
 class Track(NamedTuple):
-    """Where a robot was, in the swarm's frame."""
+    """A robot's trajectory, in the swarm's frame."""
 
     times: np.ndarray
     """(T,) increasing [s]"""
@@ -41,44 +41,44 @@ class Track(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """How the robots fare with their goals, or with the targets, at every sample after the start."""
+    """The robots' arrivals at their goals, or at the targets, at every sample after the start."""
 
     distance: np.ndarray
-    """(T − 1, N) to the goal, the target shared out to it, or the nearest target if it has none [m]"""
+    """(T − 1, N) to the goal, the assigned target, or the nearest target if it has none [m]"""
     there: np.ndarray
-    """(T − 1, N) bool: it is at its goal, or at the target shared out to it"""
+    """(T − 1, N) bool: it is at its goal, or at its assigned target"""
     covered: int
     """targets that are covered at the end"""
 
 
 class RobotResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one robot did."""
+    """Results of one robot."""
 
     name: str
     type: str
     goal_reached: bool
-    """it is at its goal, or at the target shared out to it, at the end"""
+    """it is at its goal, or at its assigned target, at the end"""
     goal_distance: float
-    """to its goal, or the target shared out to it, at the end [m]; to the nearest target where all are others'"""
+    """to its goal, or its assigned target, at the end [m]; to the nearest target if it has none"""
     time_to_goal: float | None
-    """from the start of the run until it is there to stay [s]; None if it is not there at the end"""
+    """from the start of the run until its last arrival [s]; None if it is not there at the end"""
     collisions: int
-    """times its gap to the nearest thing fell below 0.01 m, having been at least 0.05 m since the last time; a touch of
-    two robots counts for both, and what it touches meanwhile does not count again"""
+    """times its smallest gap fell below 0.01 m after having been at least 0.05 m since the last time; contact of two
+    robots counts for both, and further contacts in between are not counted"""
     minimum_clearance: float | None
-    """smallest gap to a wall, pillar or other robot [m]; None where there is nothing to hit"""
+    """smallest gap to a wall, pillar or other robot [m]; None if there are none"""
     path_length: float
     """[m]"""
     stops: int
-    """times it stood for over a second, having moved before, while it was not at its goal or target"""
+    """times it stood still for over a second, after having moved, while it was not at its goal or target"""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """How the swarm did."""
+    """Results of the swarm."""
 
     robots: int
     targets: int
-    """places that the swarm is to cover; 0 where each robot has a goal of its own"""
+    """places that the swarm has to cover; 0 if each robot has its own goal"""
     goals_reached: int
     """robots at their goal, or targets with any robot within the tolerance, at the end"""
     goals_reached_share: float
@@ -95,17 +95,17 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def goals(self) -> int:
-        """How many there are to reach: targets, or one goal a robot."""
+        """Number of targets, or of goals (one per robot)."""
         return self.targets or self.robots
 
     @property
     def outcome(self) -> str:
-        """How many were reached, in words."""
+        """Goals or targets reached, in words."""
         return f"{self.goals_reached} of {self.goals} {'targets covered' if self.targets else 'robots at their goal'}"
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """The summary of a run; field for field what ``summary.json`` holds."""
+    """The summary of a run; its fields are those of ``summary.json``."""
 
     schema_version: int = SCHEMA_VERSION
     swarm: str
@@ -115,7 +115,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     bars: Bars
     passed: bool
     missed: list[str]
-    """what kept the run from passing, each a sentence"""
+    """why the run did not pass, one sentence each"""
     totals: Totals
     robots: list[RobotResult]
 
@@ -144,7 +144,7 @@ def judge(swarm: Swarm, tracks: dict[str, Track], start: float, end: float) -> J
 
 
 def resample(tracks: dict[str, Track], start: float, end: float) -> dict[str, Track]:
-    """All tracks at the same times, from 0 at ``start``; a track that ends early stays where it ended."""
+    """All tracks at the same times, from 0 at ``start``; a track that ends early keeps its last position."""
     count = max(round((end - start) / SAMPLE_PERIOD), 1) + 1
     times = np.linspace(start, end, count)
     return {
@@ -164,7 +164,7 @@ def gaps(swarm: Swarm, tracks: dict[str, Track]) -> np.ndarray:
 
 
 def collision_starts(gap: np.ndarray) -> np.ndarray:
-    """At which samples a collision begins, (T, N) bool, by the gaps (T, N) [m]; at the first, the start, none does."""
+    """At which samples a collision begins, (T, N) bool, by the gaps (T, N) [m]; never at the first, the start."""
     begins = np.zeros(gap.shape, bool)
     touching = np.zeros(gap.shape[1], bool)
     for sample in 1 + _changes(np.hstack([gap < definitions.CONTACT, gap < definitions.REARM])[1:]):
@@ -173,17 +173,17 @@ def collision_starts(gap: np.ndarray) -> np.ndarray:
 
 
 def _changes(states: np.ndarray) -> np.ndarray:
-    """Where ``states`` (T, n) differ from those before, and 0: looking again at the same would change nothing."""
+    """Indices at which ``states`` (T, n) differ from the previous ones, and 0: equal samples change nothing."""
     return np.flatnonzero(np.concatenate([[True], (states[1:] != states[:-1]).any(axis=1)]))
 
 
 def _places(swarm: Swarm, tracks: dict[str, Track]) -> np.ndarray:
-    """(T, N, 2) where the robots are [m]."""
+    """(T, N, 2) positions of the robots [m]."""
     return np.stack([tracks[robot.name].xy for robot in swarm.robots], axis=1)
 
 
 def _at_goals(swarm: Swarm, tracks: dict[str, Track]) -> Arrivals:
-    """When robots are at their own goals."""
+    """Arrivals of robots at their own goals."""
     goals = np.array([robot.goal for robot in swarm.robots], float)
     offset = goals - _places(swarm, tracks)[1:]
     distance = np.hypot(offset[..., 0], offset[..., 1])
@@ -191,7 +191,7 @@ def _at_goals(swarm: Swarm, tracks: dict[str, Track]) -> Arrivals:
 
 
 def _at_targets(swarm: Swarm, tracks: dict[str, Track]) -> Arrivals:
-    """When robots are at the targets shared out to them by where all were one sample before."""
+    """Arrivals of robots at the targets assigned from all positions one sample before."""
     xy, targets = _places(swarm, tracks), np.array(swarm.targets)
     parts, there = [], []
     for first in range(0, len(xy) - 1, CHUNK):
@@ -209,8 +209,8 @@ def _robot_results(swarm: Swarm, tracks: dict[str, Track], arrivals: Arrivals) -
     gap = gaps(swarm, tracks)
     collisions, clearance = collision_starts(gap).sum(axis=0), gap[1:].min(axis=0)
     since = np.full(len(swarm.robots), np.nan)
-    for look in _changes(arrivals.there):
-        since = definitions.arrival_times(arrivals.there[look], since, times[1 + look])
+    for sample in _changes(arrivals.there):
+        since = definitions.arrival_times(arrivals.there[sample], since, times[1 + sample])
     return [
         RobotResult(
             name=robot.name,
@@ -228,7 +228,7 @@ def _robot_results(swarm: Swarm, tracks: dict[str, Track], arrivals: Arrivals) -
 
 
 def _count_stops(track: Track, away: np.ndarray) -> int:
-    """Stretches of over ``SHORTEST_STOP`` without motion, while ``away`` (T − 1,), once the robot has moved."""
+    """Number of intervals over ``SHORTEST_STOP`` without motion while ``away`` (T − 1,), after a first motion."""
     period = np.diff(track.times)
     speed = np.linalg.norm(np.diff(track.xy, axis=0), axis=1) / period
     yaw_rate = np.abs(np.diff(track.yaw)) / period

@@ -1,4 +1,4 @@
-"""One colour per robot type, told apart by colour-blind people too (Okabe and Ito, 2008)."""
+"""One colour-blind-safe colour per robot type (Okabe and Ito, 2008)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a run: arena, obstacles, goals or targets, and the way of every robot, seen from above."""
+"""The picture of a run: arena, obstacles, goals or targets, and the path of every robot, seen from above."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _draw_goal(axes: Axes, place: tuple[float, float], tolerance: float, colour:
 
 
 def _draw_robot(axes: Axes, name: str, track: Track, radius: float, colour: Colour) -> None:
-    """The body hollow at the start and filled at the end, the way between fading in."""
+    """The body hollow at the start and filled at the end, with the path between fading in."""
     points = track.xy[:, None]
     fading = np.ones((len(track.xy) - 1, 4))
     fading[:, :3] = colour

@@ -1,1 +1,1 @@
-"""From the budget of a robot type to the size of its student."""
+"""Choose the size of a robot type's student from its budget."""

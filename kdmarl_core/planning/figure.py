@@ -1,4 +1,4 @@
-"""The picture of ``kdmarl plan --search``: what each candidate costs and what it returns."""
+"""The picture of ``kdmarl plan --search``: return against cost of each candidate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 STUDENT, CHOSEN, EXPERT, RANDOM = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
-"""Colours that colour-blind people tell apart (Okabe and Ito, 2008)."""
+"""Colour-blind-safe colours (Okabe and Ito, 2008)."""
 
 
 def save_front(report: dict[str, Any], path: Path) -> None:
@@ -40,7 +40,7 @@ def _draw(axes: Axes, report: dict[str, Any], name: str) -> None:
                   label=f"after {description['rounds']} round{'s' * (description['rounds'] > 1)}")  # fmt: skip
         if rung == 1:
             _draw_front(axes, rows)
-    axes.plot([], [], "o", ms=2 + 2 * rungs, color=CHOSEN, mew=0, label=f"taken: {report['chosen'][name]}")
+    axes.plot([], [], "o", ms=2 + 2 * rungs, color=CHOSEN, mew=0, label=f"chosen: {report['chosen'][name]}")
     axes.set(xscale="log", xlabel="MACs of one inference", title=name)
     axes.set_ylabel(f"return, mean of {report['episodes']} episodes")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -53,7 +53,7 @@ def _draw(axes: Axes, report: dict[str, Any], name: str) -> None:
 
 
 def _draw_front(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    """The line through those of the first rung, where all had the same rounds, that no cheaper one equals."""
+    """The Pareto front of the first rung, in which all candidates had the same rounds."""
     best: list[dict[str, Any]] = []
     first = [row for row in rows if row["rung"] == 1]
     for row in sorted(first, key=lambda row: (row["macs"], -row["return"]["mean"])):
@@ -64,7 +64,7 @@ def _draw_front(axes: Axes, rows: list[dict[str, Any]]) -> None:
     named = 0.0
     for row in best:
         if row["macs"] < 1.2 * named:
-            continue  # its name would cover the last one
+            continue  # its label would overlap the previous one
         named = row["macs"]
         axes.annotate(
             "-".join(map(str, row["hidden"])), (row["macs"], row["return"]["low"]), (0, -4), textcoords="offset points",

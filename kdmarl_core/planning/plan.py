@@ -1,4 +1,4 @@
-"""What ``kdmarl plan`` does: from each robot type's budget and observations to the size of its student."""
+"""What ``kdmarl plan`` does: choose the size of each robot type's student from its budget and observations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from kdmarl_core.export.onnx_export import write_policy
 from kdmarl_core.runtime import Policy
 
 DEFAULT_EXPERIMENT = "navigation.yaml"
-"""Beside the file of the robot types."""
+"""In the folder of the file of robot types."""
 
 
 class Planned(NamedTuple):
@@ -51,11 +51,11 @@ def plan(
     search: bool,
     episodes: int,
 ) -> None:
-    """Print the candidates of every type and the one to take; with ``search``, after short distillations.
+    """Print the candidates of every type and the recommended one; with ``search``, after short distillations.
 
     Raises:
-        KdmarlError: a file or a budget does not fit, a type has no budget, or nothing fits it; with ``search``, there
-            is no trained expert.
+        KdmarlError: a file or a budget does not fit, a type has no budget, or nothing fits it; with ``search``, the
+            trained expert is missing.
     """
     path = _experiment_path(robots, experiment_path)
     experiment = Experiment.load(path, [*overrides, *_other_robots(robots, path)])
@@ -64,7 +64,7 @@ def plan(
     planned = [_planned(experiment, env, group, limits[group.name]) for group in env.groups]
     _print_candidates(planned)
     if search:
-        from kdmarl_core.planning.search import Search  # matplotlib is for the picture alone
+        from kdmarl_core.planning.search import Search  # only its picture needs matplotlib
 
         chosen = Search(experiment, output, planned, episodes).run()
     else:
@@ -79,26 +79,26 @@ def _experiment_path(robots: Path | None, experiment: Path | None) -> Path:
         return experiment
     if robots is None:
         raise KdmarlError("plan: give the robot types' file, e.g. config/robots.yaml, or an --experiment")
-    beside = robots.parent / DEFAULT_EXPERIMENT
-    if robots.exists() and not beside.exists():
+    default = robots.parent / DEFAULT_EXPERIMENT
+    if robots.exists() and not default.exists():
         raise KdmarlError(
-            f"{robots}: has no {DEFAULT_EXPERIMENT} beside it to say what they observe; --experiment does"
+            f"{robots}: its folder has no {DEFAULT_EXPERIMENT} that says what they observe; give --experiment"
         )
-    return beside
+    return default
 
 
 def _other_robots(robots: Path | None, experiment: Path) -> list[str]:
     """The override that makes the experiment take its robot types from ``robots``."""
     if robots is None:
         return []
-    load_robot_types(robots)  # its mistakes are told before those of the experiment
+    load_robot_types(robots)  # its errors come before those of the experiment
     if Experiment.load(experiment).task.robots_file(experiment.parent) is None:
-        raise KdmarlError(f"{experiment}: its agents are not of {robots}; leave that out and give --budget")
+        raise KdmarlError(f"{experiment}: its agents are not types of {robots}; leave that out and give --budget")
     return [f"task.robot_types={yaml.safe_dump(str(robots.resolve())).splitlines()[0]}"]
 
 
 def _limits(env: BatchedEnv, given: list[str]) -> dict[str, Budget]:
-    """Type → its budget, in the robots' file or, before that, as in ``--budget TYPE=BUDGET``."""
+    """Type → its budget, from the robots' file or, with precedence, from ``--budget TYPE=BUDGET``."""
     known = env.robot_types
     limits = {group.name: known[group.name].budget if known else Budget() for group in env.groups}
     for text in given:
@@ -124,7 +124,7 @@ def _planned(experiment: Experiment, env: BatchedEnv, group: Group, budget: Budg
 
 
 def _time(env: BatchedEnv, group: Group, network: NetworkConfig, int8: bool) -> float:
-    """Latency of a policy file with random weights, by the engine that runs it on the robot [s]."""
+    """Latency of a policy file with random weights, as it runs on the robot [s]."""
     observation = group.observation[STUDENT]
     manifest = Manifest(
         name=group.name,
@@ -145,7 +145,7 @@ def _time(env: BatchedEnv, group: Group, network: NetworkConfig, int8: bool) -> 
     students = DecentralizedPolicy((group,), STUDENT, {group.name: network})
     actor = students.actor(group.name)
     for parameter in actor.net.parameters():
-        nn.init.normal_(parameter)  # the exporter leaves out biases that are 0
+        nn.init.normal_(parameter)  # the exporter drops biases that are 0
     if int8:
         calibrate(students, {group.name: torch.randn(1, observation_size(observation))})
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +181,7 @@ def _explanation(planned: Planned, taken: Candidate) -> str:
     wider = limit_of_growth(planned.student, taken, budget)
     why = f"one unit more in each layer would take {wider}" if wider else "wider layers were measured to be slower"
     if not wider and budget.latency is None:
-        why = "wider layers make no small student"
+        why = "wider layers are not considered"
     return (
         f"{planned.student.robot_type}: \\[{', '.join(map(str, taken.network.hidden))}], {taken.shape}, takes {spent} "
         f"of at most {limits}; {why}"

@@ -26,29 +26,29 @@ from kdmarl_core.planning.figure import save_front
 from kdmarl_core.planning.plan import Planned
 
 ENVS = 100
-"""Environments that candidates are measured in, at most."""
+"""Maximum number of environments for evaluating candidates."""
 
 
 class Search:
     """Finds each type's best candidate.
 
-    Types are distilled together, the k-th candidates of all types as one team: each learns from a loss of its own type
-    alone, though in states that all have driven to, so one distillation serves them all. They are measured one type at
-    a time, with the expert driving the others, so that a type's return does not depend on which candidates happen to be
-    its team mates.
+    Types are distilled together, the k-th candidates of all types as one team: each learns from the loss of its own
+    type alone, though in states that all have driven to, so one distillation serves them all. They are evaluated one
+    type at a time, with the expert driving the others, so that a type's return does not depend on which candidates
+    happen to be its teammates.
 
     Args:
         experiment: of the expert.
-        output: run folder, or None for the usual one.
+        output: run folder, or None for the default.
         planned: the candidates of every type of the team.
-        count: episodes that each candidate is measured in.
+        count: episodes for evaluating each candidate.
     """
 
     def __init__(self, experiment: Experiment, output: Path | None, planned: list[Planned], count: int) -> None:
         self.experiment, self.run_folder = experiment, experiment.run_folder(output)
         self.planned = {each.student.robot_type: each for each in planned}
         self.count = count
-        # Of the training's side: the evaluation must find nothing that was chosen on its own episodes.
+        # Not the evaluation seed: nothing may be selected on the held-out episodes.
         self.seed = experiment.seed + (2 if experiment.seed + 1 == experiment.evaluate.seed else 1)
         self.env = experiment.env(min(count, ENVS))
         self.expert, self.critics = experts.load_expert(experiment, self.env, self.run_folder / "expert")
@@ -92,9 +92,9 @@ class Search:
             f"{rung.entrants} teams for {rung.rounds} round{'s' * (rung.rounds > 1)}" for rung in self.rungs
         )
         return (
-            f"search: {teams or 'one candidate, nothing to compare'}; {steps:,} steps of environments and {updates:,} "
-            f"gradient steps, about {share:.1f} times a whole distillation; each candidate is measured in {self.count} "
-            f"episodes of seed {self.seed}; what is finished is kept in {self._folder}"
+            f"search: {teams or 'one candidate, nothing to compare'}; {steps:,} environment steps and {updates:,} "
+            f"gradient steps, about {share:.1f} times a whole distillation; each candidate plays {self.count} "
+            f"episodes of seed {self.seed}; finished distillations are kept in {self._folder}"
         )
 
     @property
@@ -114,12 +114,12 @@ class Search:
         )
 
     def _distilled(self, number: int, rung: Rung, place: int, team: dict[str, Candidate]) -> DecentralizedPolicy:
-        """A team's students, from an earlier search where they are the same ones."""
+        """A team's students, reused from an earlier search if they are the same."""
         config, folder = self._shortened(rung, team), self._folder / f"rung_{number + 1}" / f"team_{place + 1}"
         origin = self.experiment.students_origin
         try:
             return stage_2.load_students(config, self.env, folder, origin)
-        except KdmarlError:  # there are none yet, or others
+        except KdmarlError:  # missing, or different ones
             students = stage_2.distill(
                 config,
                 self.expert,
@@ -135,7 +135,7 @@ class Search:
     def _measure(
         self, students: DecentralizedPolicy, name: str, candidate: Candidate, number: int, rung: Rung
     ) -> dict[str, Any]:
-        """A candidate's return and retention; kept for the report."""
+        """Evaluate a candidate's return and retention, and add them to the report."""
         returns = self._play(students, name)
         agents = next(group.agents for group in self.env.groups if group.name == name)
         own, expert, random = (r[:, agents] for r in (returns, self._references["expert"], self._references["random"]))
@@ -153,7 +153,7 @@ class Search:
         return row
 
     def _play(self, students: DecentralizedPolicy | None, name: str = "") -> np.ndarray:
-        """Returns (episodes, N) with ``name`` driven by its student and everybody else by the expert."""
+        """Returns (episodes, N) with type ``name`` driven by its student and all others by the expert."""
 
         def act(env: BatchedEnv) -> dict[str, np.ndarray]:
             commands = greedy(self.expert)(env)

@@ -17,14 +17,14 @@ from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
 from kdmarl_core.runtime.scan_guard import ScanGuard
 
 ROUNDING = 1e-3
-"""How far a policy's output may lie outside its action space, as a share of that: more is no rounding error."""
+"""How far a policy's output may lie outside its action space, as a share of its range: more is not rounding error."""
 
 SENSOR_SPACING = 1.4
-"""Longest regular time from one cycle to the next where a sensor starts them [periods]."""
+"""Longest regular time between two cycles that are triggered by a sensor [periods]."""
 
 
 class Controller:
-    """A policy on one robot, with everything that one cycle hands to the next.
+    """A policy on one robot, with the state from one cycle to the next.
 
     Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``guard``, None when it is off.
     """
@@ -32,12 +32,12 @@ class Controller:
     def __init__(
         self, policy: Policy, robot_type: str, robot: RobotType, scan_guard: bool = False, spacing: float = 1.0
     ) -> None:
-        """Put ``policy`` on a ``robot`` of type ``robot_type``, under a :class:`ScanGuard` if asked.
+        """Put ``policy`` on a ``robot`` of type ``robot_type``, with a :class:`ScanGuard` if requested.
 
-        ``spacing`` is the longest regular time from one cycle to the next [periods].
+        ``spacing`` is the longest regular time between two cycles [periods].
 
         Raises:
-            KdmarlError: the policy is not for this robot, or sees nothing to guard by; says all that does not fit.
+            KdmarlError: the policy does not fit this robot (all mismatches are listed), or has no sensor for the guard.
         """
         action = require_diff_drive(policy.manifest.action, str(policy.path))
         require_sensed(policy.manifest.observation, str(policy.path))
@@ -58,14 +58,14 @@ class Controller:
             if not any(isinstance(term, Lidar | RangeSensors) for term in self.terms):
                 raise KdmarlError(f"{policy.path}: observes no lidar and no range sensors; turn scan_guard off")
             self.guard = ScanGuard(limits, robot, self.period, spacing)
-        # What the policy wanted, not what the filter made of it: that is what it saw in training.
+        # The policy's own output, not the filtered command: that is what it observes in training.
         self._previous_action = np.zeros(action.size, np.float32)
 
     def __call__(self, readings: Readings) -> np.ndarray:
         """The command for one set of readings (``previous_action`` is filled in here), (2,) [m/s, rad/s].
 
         Raises:
-            UnsafeCommandError: the policy gave something that is not finite, or outside its own action space.
+            UnsafeCommandError: the policy's output is not finite, or outside its own action space.
             KdmarlError: the readings do not fit the policy's terms, or are not finite.
         """
         history = tuple(self._history)
@@ -83,7 +83,7 @@ class Controller:
         return command
 
     def _check_bounds(self, wanted: np.ndarray) -> None:
-        """A policy scales its output itself: one that leaves its action space is broken, not daring."""
+        """A policy scales its output itself, so an output outside its action space means that it is broken."""
         if (wanted < self._lowest).any() or (wanted > self._highest).any():
             raise UnsafeCommandError(
                 f"the policy commands {wanted.tolist()} m/s, rad/s, outside its action space "
@@ -91,24 +91,24 @@ class Controller:
             )
 
     def reset(self) -> None:
-        """The robot stands: forget the recurrent state, earlier readings and the last command."""
+        """The robot stands: reset the recurrent state, earlier readings and the last command."""
         self.policy.reset()
         self._history.clear()
         self._filter.reset()
         self._previous_action = np.zeros_like(self._previous_action)
 
     def braking_time(self, linear: float, angular: float) -> float:
-        """How long the robot takes to stop from a speed [m/s] and a yaw rate [rad/s], at its type's limits [s]."""
+        """Time that the robot takes to stop from a speed [m/s] and a yaw rate [rad/s], at its type's limits [s]."""
         return float((np.abs((linear, angular)) / self._braking).max())
 
     def guards_like(self, other: Controller) -> bool:
-        """Whether the robot can still stop in time, under this guard, from what that of ``other`` has let through."""
+        """Whether the robot can still stop in time, under this guard, from what the guard of ``other`` has passed."""
         return self.guard is None or other.guard is None or self.guard.covers(other.guard)
 
     def take_over(self, other: Controller) -> None:
-        """Go on from the last command of ``other``, so that a swap of policies does not jerk the robot."""
+        """Continue from the last command of ``other``, so that a swap of policies does not jerk the robot."""
         self._filter.last = other._filter.last.copy()
-        if self.period == other.period:  # else earlier readings are not as far apart as the policy knows them
+        if self.period == other.period:  # otherwise earlier readings have another spacing than in training
             self._history.extend(islice(other._history, self._history.maxlen))
         if self.guard and other.guard:
             self.guard.take_over(other.guard)
@@ -116,7 +116,7 @@ class Controller:
 
 
 def _tightest(policy: DiffDrive, robot: DiffDrive) -> DiffDrive:
-    """The policy's limits (which lie within the robot's), with the smaller of both accelerations."""
+    """The policy's limits (which are within the robot's), with the smaller of both accelerations."""
     return msgspec.structs.replace(
         policy,
         linear_acceleration=min(policy.linear_acceleration, robot.linear_acceleration),

@@ -1,4 +1,4 @@
-"""Why a robot stands: the causes that stop it, and how they are told."""
+"""Why a robot stands: the causes that stop it, and how they are reported."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from kdmarl_core.errors import printable
 
 
 class Cause(Enum):
-    """What stopped the robot; each is counted on its own in the diagnostics, but for ``WAITS``."""
+    """What stopped the robot; each has its own counter in the diagnostics, except ``WAITS``."""
 
     WAITING = "waiting"
-    """activated, or given a policy with other inputs: they are still coming up"""
+    """just activated, or swapped to a policy with other inputs: the inputs are still coming up"""
     NO_GOAL = "no_goal"
-    """nobody has said yet where to go, be it a goal or targets"""
+    """no goal or targets received yet"""
     MISSING = "missing_input"
     STALE = "stale_input"
     MALFORMED = "malformed_input"
     MIXED = "mixed_input"
-    """several devices or publishers speak on one topic in turn"""
+    """several devices or publishers alternate on one topic"""
     FUTURE = "future_input"
     CLOCK_INVALID = "clock_invalid"
     CLOCK_STOPPED = "clock_stopped"
@@ -30,10 +30,10 @@ class Cause(Enum):
 
 
 WAITS = frozenset({Cause.WAITING, Cause.NO_GOAL})
-"""Causes that are no trouble: the robot stands because it has nothing to do yet."""
+"""Causes that are not faults: the robot stands because it has nothing to do yet."""
 
 
-class Fault(Exception):  # noqa: N818 - what the field calls it
+class Fault(Exception):  # noqa: N818 - the usual term
     """A reason to stop: a cause, and a sentence with the thing, its value and the remedy."""
 
     def __init__(self, cause: Cause, reason: str) -> None:

@@ -1,8 +1,7 @@
-"""Say what an ONNX file is that was not made by kdmarl.
+"""Describe an ONNX file that was not made by kdmarl.
 
-Networks of other projects are refused, and the first rule that they break, such as an opset, says little to whoever
-brought one. All is read from untrusted bytes: bounded as in :mod:`~kdmarl_core.runtime.protobuf`, and shown in short
-pieces.
+Networks of other projects are refused; naming the first broken rule, such as an opset, would not help users. The bytes
+are untrusted: parsing is bounded as in :mod:`~kdmarl_core.runtime.protobuf`, and shown texts are short.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from kdmarl_core.runtime.onnx_file import DTYPES
 from kdmarl_core.runtime.protobuf import Budget, WireError, split
 
 MAX_LETTERS = 40
-"""Shown of a name."""
+"""Longest shown name."""
 
 MAX_VALUES = 6
-"""Inputs or outputs that are shown."""
+"""Largest number of shown inputs or outputs."""
 
 MAX_DIMS = 8
-"""Shown of a shape."""
+"""Largest number of shown dimensions of a shape."""
 
 Fields = dict[int, list[int | memoryview]]
 """Field number → its values, in order."""
@@ -28,7 +27,7 @@ def describe_foreign(data: bytes) -> str | None:
     """What an ONNX file without a kdmarl manifest is, and what to do about it, as the rest of a sentence.
 
     Returns:
-        None if it has a manifest, or is no ONNX file that can be told anything of.
+        None if it has a manifest, or is not a readable ONNX file.
     """
     budget = Budget()
     try:
@@ -48,7 +47,7 @@ def describe_foreign(data: bytes) -> str | None:
         return None
     maker = _text(model, 2)
     return (
-        f"holds no kdmarl manifest, so it is not a policy file but another ONNX model{maker and f' (made by {maker})'}"
+        f"has no kdmarl manifest, so it is not a policy file but another ONNX model{maker and f' (made by {maker})'}"
         f"; it takes {inputs} and gives {outputs}, and does not say which sensors and commands "
         f"these are{place}; say so in a manifest.yaml and make a policy file with 'kdmarl pack' (docs/pack.md)"
     )
@@ -75,15 +74,15 @@ def _type(value: Fields, budget: Budget) -> str:
 
 
 def _size(dimension: Fields) -> str:
-    """A fixed size, or the name of one that is free."""
+    """A fixed size, or the name of a dynamic one."""
     return str(_number(dimension, 1)) if 1 in dimension else _text(dimension, 2) or "?"
 
 
 def _location(tensor: Fields, budget: Budget) -> str:
-    """Where the weights are that are not in the file."""
+    """Location of external weights, as the rest of a sentence."""
     entries = [_fields(entry, budget) for entry in _blobs(tensor, 13)]
     place = next((_text(entry, 2) for entry in entries if _text(entry, 1) == "location"), "")
-    return f"; its weights lie in another file{place and f', {place!r}'}"
+    return f"; its weights are in another file{place and f', {place!r}'}"
 
 
 def _fields(data: memoryview, budget: Budget) -> Fields:
@@ -103,7 +102,7 @@ def _blobs(fields: Fields, number: int) -> list[memoryview]:
 
 
 def _text(fields: Fields, number: int) -> str:
-    """The first text of a field, shortened."""
+    """The first string of a field, shortened."""
     blob = next(iter(_blobs(fields, number)), memoryview(b""))
     text = bytes(blob[: 4 * MAX_LETTERS]).decode(errors="replace")
     return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}…"

@@ -1,4 +1,4 @@
-"""The gate between a controller and its robot: time and outcome of a control cycle in; drive, stop or silence out."""
+"""The gate between a controller and its robot: decides after each control cycle whether to drive, stop or be silent."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from kdmarl_core.runtime.safety import UnsafeCommandError
 from kdmarl_core.runtime.scan_guard import TooOldError
 
 RESUME_CYCLES = 3
-"""Good control cycles in a row after which a stopped robot moves again, at the soonest."""
+"""Minimum number of consecutive good control cycles before a stopped robot moves again."""
 
 LATE_CYCLES = 3
-"""Late control cycles in a row that stop the robot."""
+"""Consecutive late control cycles that stop the robot."""
 
 CLOCK_STEP = 200_000_000
-"""By which wall time and the steady clock may differ between two looks at them [ns]; more is a clock that was set."""
+"""Largest difference of elapsed wall time and steady time between two readings [ns]; more means the clock was set."""
 
 Command = tuple[float, float]
 """A forward speed [m/s] and a yaw rate [rad/s]."""
 
 
 class Moment(NamedTuple):
-    """What the clocks say at one moment."""
+    """A reading of the clocks."""
 
     ros: int
-    """ROS time: wall time, or that of a simulator, which is zero until it comes up [ns]"""
+    """ROS time: wall time, or simulated time, which is zero before the first ``/clock`` [ns]"""
     steady: int
-    """a clock that nobody can set [ns]"""
+    """monotonic clock [ns]"""
     is_simulated: bool
 
     @property
     def arrival(self) -> int:
-        """On the clock that ages are measured on: a simulator may run at any speed [ns]."""
+        """On the clock for measuring ages: ROS time if simulated, since a simulator may run at any speed [ns]."""
         return self.ros if self.is_simulated else self.steady
 
 
@@ -44,32 +44,32 @@ class Act(Enum):
     """What to do now."""
 
     DRIVE = "drive"
-    """give the command"""
+    """publish the command"""
     STOP = "stop"
-    """give one zero command"""
+    """publish one zero command"""
     SILENT = "silent"
-    """give none"""
+    """publish nothing"""
 
 
 class Verdict(NamedTuple):
-    """What to do now, and what to say of it."""
+    """What to do now, and what to report."""
 
     act: Act
     command: Command = (0.0, 0.0)
-    """to give, if ``act`` is ``DRIVE``"""
+    """to publish, if ``act`` is ``DRIVE``"""
     fault: Fault | None = None
-    """why the robot stands; None if it drives, or there is nothing to add to what was said"""
+    """why the robot stands; None if it drives, or there is nothing new to report"""
     is_new: bool = False
-    """it drives after it stood, or stands for another cause than before"""
+    """it starts to drive, or stands for another cause than before"""
 
 
 class Gate:
-    """Lets a robot drive while everything can be trusted, else stop and stand.
+    """Lets a robot drive while everything can be trusted, otherwise stops it and keeps it standing.
 
-    Any fault is one ``STOP``, then silence, until ``RESUME_CYCLES`` cycles in a row found nothing wrong, or as many as
-    the braking takes: a command starts from zero, and so has the body to. A ``STOP`` counts as given once
-    :meth:`stop_given` says so. Threads and clocks are the caller's: times are passed in, and steady ones never go back.
-    A gate is closed at first.
+    Any fault is one ``STOP``, then silence, until there were no faults in ``RESUME_CYCLES`` consecutive cycles, or in
+    all that braking takes: commands start from zero again, so the body must have stopped. A ``STOP`` counts as
+    published once :meth:`stop_given` is called. Threads and clocks are the caller's: times are passed in, and steady
+    ones never decrease. A gate is closed at first.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class Gate:
         forget: Callable[[], None],
         shortest: float = 1.0,
     ) -> None:
-        """Make one for a robot.
+        """Make a gate for a robot.
 
         Args:
             period: of the control cycles [s].
-            timeout: for inputs, the clock and the cycles themselves to come [s].
+            timeout: for inputs, the clock and the control cycles [s].
             braking_time: forward speed [m/s], yaw rate [rad/s] → how long the robot takes to stop from them [s].
-            forget: called when nothing that has been received so far has an age, since the clock was set.
-            shortest: regular time from one cycle to the next [periods].
+            forget: called when the ages of all received inputs are invalid, since the clock was set.
+            shortest: shortest regular time between two cycles [periods].
         """
         self._period = period
         self._timeout = timeout
@@ -99,7 +99,7 @@ class Gate:
         self._fault: Fault | None = None
         """why the robot stands; None while it drives"""
         self._last_command: Command = (0.0, 0.0)
-        """that was let through"""
+        """last command that passed"""
         self._braking_time = 0.0
         """of the last stop [s]"""
         self._good_cycles = 0
@@ -108,44 +108,44 @@ class Gate:
         """steady [ns]"""
         self._last_cycle = Moment(0, 0, False)
         self._clock_seen = (0, 0)
-        """ROS time, and the steady time at which it was new [ns]"""
+        """last ROS time, and the steady time at which it was first read [ns]"""
         self._clock_trouble = ""
         """what is wrong with ROS time"""
 
     @property
     def standing(self) -> bool:
-        """Whether a stop was the last that was given, if anything was."""
+        """Whether the last command, if any, was a stop."""
         return self._standing
 
     @property
     def last_cycle(self) -> int:
-        """When the last cycle ran, or the wait for inputs began, in ROS time [ns]."""
+        """ROS time at which the last cycle ran, or the wait for inputs began [ns]."""
         return self._last_cycle.ros
 
     def open(self, now: Moment) -> Verdict:
-        """Let the robot drive as soon as its inputs are there."""
+        """Let the robot drive as soon as its inputs are available."""
         self._is_open = True
         self._clock_trouble = ""
-        self._standing = False  # a command of whoever drove the robot before may still be in force
+        self._standing = False  # a command of a previous driver may still be in force
         self._clock_seen = (now.ros, now.steady)
         return self._wait(now, Act.SILENT, "waiting for the first inputs" if now.ros else "waiting for /clock")
 
     def close(self) -> Verdict:
-        """Stop, and let nothing pass any more."""
+        """Stop, and let no more commands pass."""
         self._is_open = False
         return Verdict(self._stand())
 
     def pause(self, now: Moment, reason: str) -> Verdict:
-        """Stop, and let the robot drive on once its inputs are seen to be good."""
+        """Stop, and let the robot drive on once its inputs are good."""
         return self._wait(now, self._stand(), reason) if self._is_open else Verdict(self._stand())
 
     def stop_given(self) -> None:
-        """The zero command of the last ``STOP`` has been given."""
+        """The zero command of the last ``STOP`` has been published."""
         self._standing = True
         self._braking_time = self._find_braking_time(*self._last_command)
 
     def change(self, period: float, timeout: float, braking_time: Callable[[float, float], float]) -> None:
-        """Go on with another controller; arguments as for the first."""
+        """Continue with another controller; arguments as for the constructor."""
         self._period, self._timeout, self._find_braking_time = period, timeout, braking_time
         self._good_cycles = 0
 
@@ -154,7 +154,7 @@ class Gate:
 
         Args:
             now: when it starts.
-            work: gives the command. It runs only if the clock can be trusted, and what it raises is a fault: a
+            work: returns the command. It runs only if the clock can be trusted; what it raises becomes a fault: a
                 :class:`Fault` itself, other errors by their type.
         """
         if not self._is_open:
@@ -163,18 +163,18 @@ class Gate:
         try:
             self._check_clock(now)
             command = work()
-            # After the work, which goes on while the robot stands: else it would seem to keep time by idling.
+            # After the work, which goes on while the robot stands: otherwise an idle cycle would seem to be on time.
             self._check_deadline()
-        except Exception as error:  # a robot stops on any fault, ours too
+        except Exception as error:  # a robot stops on any error, including bugs
             return self._halt(now, _to_fault(error))
         return self._pass(command)
 
     def watch(self, now: Moment, check: Callable[[], None]) -> Verdict | None:
-        """Catch what lets inputs run dry or keeps control cycles from running.
+        """Detect missing inputs and missing control cycles.
 
         Args:
-            now: when this happens.
-            check: looks at the inputs, and raises a :class:`Fault` if one cannot be trusted.
+            now: current time.
+            check: checks the inputs, and raises a :class:`Fault` if one cannot be trusted.
 
         Returns:
             None if nothing is wrong, or the gate is closed.
@@ -190,12 +190,12 @@ class Gate:
         return None
 
     def trust_clock(self, trouble: str) -> Verdict | None:
-        """Let nothing pass while ``trouble`` says what is wrong with ROS time, until it is empty.
+        """Keep the robot standing while ``trouble`` says what is wrong with ROS time, until it is empty.
 
-        At once: the next cycle may come when all is well again.
+        Takes effect at once: by the next cycle the trouble may be over.
 
         Returns:
-            None if there is no trouble, or the gate is closed.
+            None if nothing is wrong, or the gate is closed.
         """
         self._clock_trouble = trouble
         return self._stop_for(Fault(Cause.CLOCK_INVALID, trouble)) if trouble and self._is_open else None
@@ -203,7 +203,7 @@ class Gate:
     # Verdicts
 
     def _pass(self, command: Command) -> Verdict:
-        """Let a command through, unless the robot stands and has to be sure first."""
+        """Let a command pass, unless the robot stands and has not had enough good cycles yet."""
         resumes = self._fault is not None
         if resumes:
             self._good_cycles += 1
@@ -215,17 +215,17 @@ class Gate:
         return Verdict(Act.DRIVE, command, is_new=resumes)
 
     def _cycles_to_resume(self) -> int:
-        """Good cycles in a row before the next command: those of the braking, and more if the stop was for a reason."""
+        """Consecutive good cycles before the next command: enough for braking, and ``RESUME_CYCLES`` after a stop."""
         braking = math.ceil(self._braking_time / (self._shortest * self._period) - 1e-6)
         return max(braking, RESUME_CYCLES) if self._standing else braking
 
     def _halt(self, now: Moment, fault: Fault) -> Verdict:
-        """Make the robot stand because of ``fault``, unless it has not driven yet and inputs are only coming up."""
+        """Stop the robot because of ``fault``, unless it has not driven yet and its inputs are still coming up."""
         self._good_cycles = 0
         if self._fault is not None and fault.cause in (Cause.WAITING, Cause.MISSING):
             if now.steady - self._waiting_since < self._timeout * 1e9:
                 return Verdict(Act.SILENT)
-            if fault.cause is Cause.WAITING:  # in vain: a command of whoever drove before is not to last until it ends
+            if fault.cause is Cause.WAITING:  # for too long: a previous driver's command must not stay in force
                 return Verdict(self._stand())
         return self._stop_for(fault)
 
@@ -240,7 +240,7 @@ class Gate:
         return Act.SILENT if self._standing else Act.STOP
 
     def _wait(self, now: Moment, act: Act, reason: str) -> Verdict:
-        """Say that inputs are only coming up, and give them time."""
+        """Report that inputs are still coming up, and give them time."""
         self._good_cycles = 0
         self._fault = Fault(Cause.WAITING, reason)
         self._begin_waiting(now)
@@ -249,15 +249,15 @@ class Gate:
     # Checks
 
     def _check_clock(self, now: Moment) -> None:
-        """ROS time goes forward, and if it is simulated, it goes at all."""
+        """Check that ROS time does not jump, and that simulated time advances."""
         if self._clock_trouble:
             raise Fault(Cause.CLOCK_INVALID, self._clock_trouble)
         seen, seen_at = self._clock_seen
         if now.ros != seen:
             self._clock_seen = (now.ros, now.steady)
-        # Wall time goes as the steady clock does, unless somebody sets it.
+        # Wall time advances like the steady clock, unless it is set.
         stepped = 0 if now.is_simulated or not seen else (now.ros - seen) - (now.steady - seen_at)
-        if now.ros < seen or abs(stepped) > CLOCK_STEP:  # to zero, too
+        if now.ros < seen or abs(stepped) > CLOCK_STEP:  # also back to zero
             self._forget()
             self._begin_waiting(now)
             by = abs(stepped or now.ros - seen) / 1e9
@@ -266,7 +266,7 @@ class Gate:
             raise Fault(Cause.CLOCK_JUMPED_BACK, f"ROS time jumped back by {by:.2f} s; waiting for new inputs")
         if now.ros == 0:
             raise Fault(Cause.WAITING, "waiting for /clock")
-        if seen == 0:  # simulated time has come up: what arrived before has no time of arrival
+        if seen == 0:  # the first simulated time: earlier messages have no valid time of arrival
             self._forget()
             self._begin_waiting(now)
         if now.ros == seen and now.steady - seen_at > self._timeout * 1e9:
@@ -281,29 +281,29 @@ class Gate:
         self._last_cycle = now
 
     def _check_deadline(self) -> None:
-        """Control cycles follow each other at the policy's period."""
+        """Check that control cycles run at the policy's period."""
         if self._late_cycles >= LATE_CYCLES:
             raise Fault(
                 Cause.DEADLINE,
-                f"{self._late_cycles} control cycles in a row came later than the period of {self._period:g} s; "
-                "give the node more of the computer",
+                f"{self._late_cycles} control cycles in a row were later than the period of {self._period:g} s; "
+                "reduce the load on this computer",
             )
 
     def _check_silence(self, now: Moment) -> None:
-        """Control cycles come at all."""
+        """Check that control cycles run at all."""
         silent = now.arrival - self._last_cycle.arrival
         if silent > (self._timeout + self._period) * 1e9:
             raise Fault(Cause.DEADLINE, f"no control cycle has run for {silent / 1e9:.2f} s; check the clocks")
 
     def _begin_waiting(self, now: Moment) -> None:
-        """Inputs may be missing for one timeout from now on: they are only coming up."""
+        """Tolerate missing inputs for one timeout from now on: they are still coming up."""
         self._waiting_since = now.steady
         self._last_cycle = now
         self._late_cycles = 0
 
 
 def _to_fault(error: Exception) -> Fault:
-    """What an error in a control cycle stops the robot for; the error is its cause in Python's sense, too."""
+    """The fault for an error in a control cycle; the error is also its ``__cause__``."""
     if isinstance(error, Fault):
         return error
     if isinstance(error, TooOldError):

@@ -1,9 +1,9 @@
-"""Judge the bytes of an ONNX file before any engine sees them.
+"""Check the bytes of an ONNX file before ONNX Runtime loads them.
 
-Accepted is what a policy needs and nothing else: one flat graph of well-known operators over small dense
-tensors that lie in the file. Control flow, functions, custom domains, external data, sparse or string
-tensors and sequences are refused. Operators that loop inside (GRU, LSTM, RNN) are too: recurrent policies step once a
-run, by plain ones.
+Only what a policy needs is accepted: one flat graph of well-known operators over small dense tensors inside
+the file. Control flow, functions, custom domains, external data, sparse or string tensors and sequences are
+refused, and so are operators with internal loops (GRU, LSTM, RNN): recurrent policies advance one step per run, with
+plain operators.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from kdmarl_core.errors import KdmarlError
 from kdmarl_core.runtime.protobuf import Budget, Message, WireError
 
 OPSETS = range(13, 24)
-"""Versions of the default operator set that are accepted."""
+"""Accepted versions of the default operator set."""
 
 MAX_ELEMENTS = 4_194_304
 """Elements of one tensor."""
 
 MAX_DIMS = 8
-"""Of one tensor."""
+"""Dimensions of one tensor."""
 
 MAX_NODES = 1000
-"""Operations of a graph; a policy has some dozens."""
+"""Operators of a graph; a policy has some dozens."""
 
 _ELEMENTWISE = (
     "Abs Add And Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid "
@@ -52,8 +52,8 @@ DTYPES = {
 }  # fmt: skip
 """Names of element types by their numbers."""
 
-# Fields by number, as in onnx.proto; those left out are refused: training_info, functions and configuration of
-# a model, sparse initializers and claims about inner values (value_info) of a graph, subgraphs of an attribute,
+# Fields by number, as in onnx.proto; omitted ones are refused: training_info, functions and configuration of
+# a model, sparse initializers and declarations of inner values (value_info) of a graph, subgraphs of an attribute,
 # segments and strings of a tensor.
 _MODEL = {
     1: "ir_version",
@@ -131,7 +131,7 @@ class TensorType(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One operation and the names of its values; a bound of a Clip that is left out has an empty name."""
+    """One operator and the names of its values; an omitted bound of a Clip has an empty name."""
 
     operator: str
     inputs: list[str]
@@ -139,7 +139,7 @@ class Node(NamedTuple):
 
 
 class OnnxFile(NamedTuple):
-    """What was read of a file that may be run."""
+    """The interface and operators of an accepted file."""
 
     inputs: dict[str, TensorType]
     outputs: dict[str, TensorType]
@@ -153,7 +153,7 @@ def read_onnx(data: bytes, source: str) -> OnnxFile:
     """Check every part of an ONNX file and return its interface; ``source`` names it in errors.
 
     Raises:
-        KdmarlError: it is damaged, or holds something that a policy file may not.
+        KdmarlError: it is damaged, or contains something that is not allowed in a policy file.
     """
     try:
         return _read(Message(memoryview(data), "the model", _MODEL, Budget()))
@@ -202,7 +202,7 @@ def _check_node(node: Message) -> None:
     if operator not in OPERATORS:
         raise WireError(f"operator '{operator}' is not allowed in a policy")
     inputs, outputs = node.texts(1), node.texts(2)
-    # Engines crash where one is left out that they need; only Clip leaves out its lower bound and gives the upper.
+    # ONNX Runtime crashes if a required input is omitted; only Clip may omit its lower bound and have an upper one.
     if not all(outputs) or not all(inputs[:1] if operator == "Clip" else inputs):
         raise WireError(f"operator '{operator}' leaves out a value; give all its inputs and outputs names")
     for attribute in node.messages(5, _ATTRIBUTE):
@@ -211,7 +211,7 @@ def _check_node(node: Message) -> None:
 
 
 def _check_tensor(tensor: Message) -> None:
-    """Dense numbers that lie in the file, exactly as many as the shape says."""
+    """Check that a tensor has dense numbers inside the file, exactly as many as its shape requires."""
     name = f"tensor '{tensor.text(8)}'"
     if tensor.has(13) or tensor.integer(14) != 0:
         raise WireError(f"{name} has its data in another file; keep all data inside")
@@ -219,7 +219,7 @@ def _check_tensor(tensor: Message) -> None:
     if kind not in _ITEM_SIZES:
         raise WireError(f"{name} has element type {kind}, only numbers are allowed")
     dims = tensor.integers(1)
-    elements = math.prod(dims[:MAX_DIMS])  # that of thousands would take seconds, in which a driving robot waits
+    elements = math.prod(dims[:MAX_DIMS])  # thousands of dimensions would take seconds, and block a driving robot
     if len(dims) > MAX_DIMS or max(elements, *dims, 0) > MAX_ELEMENTS:
         raise WireError(
             f"{name} has shape {dims[:8]}, at most {MAX_DIMS} dimensions and {MAX_ELEMENTS} elements may be"
@@ -233,7 +233,7 @@ def _check_tensor(tensor: Message) -> None:
 
 
 def _stored_elements(tensor: Message, field: int, item_size: int) -> float:
-    """Number of elements in a data field; only ``raw_data`` and packed fields are understood."""
+    """Number of elements in a data field; only ``raw_data`` and packed fields are supported."""
     data = tensor.blob(field)
     if field in (5, 7, 11):
         return int(np.count_nonzero(np.frombuffer(data, np.uint8) < 0x80))

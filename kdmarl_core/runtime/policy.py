@@ -16,7 +16,7 @@ from kdmarl_core.runtime.foreign import describe_foreign
 from kdmarl_core.runtime.onnx_file import OnnxFile, TensorType, read_onnx
 
 MAX_BYTES = 16 * 2**20
-"""Largest policy file that is read [bytes]."""
+"""Largest accepted policy file [bytes]."""
 
 
 class Policy:
@@ -38,7 +38,7 @@ class Policy:
         )
         self._states = [np.zeros(state.shape, np.float32) for state in manifest.recurrent]
         self._next_states = [np.zeros_like(state) for state in self._states]
-        # The engine reads and writes these very arrays: half the time of session.run with a small network.
+        # ONNX Runtime reads and writes these arrays in place: half the time of session.run with a small network.
         self._binding = self._session.io_binding()
         names = [state.name for state in manifest.recurrent]
         for name, array in zip(["observation", *names], [self._observation, *self._states], strict=True):
@@ -51,10 +51,10 @@ class Policy:
 
     @classmethod
     def load(cls, path: Path | str, max_bytes: int = MAX_BYTES) -> Policy:
-        """Read a file once, judge it, and make it ready to run.
+        """Read a file once, check it, and make it ready to run.
 
         Raises:
-            KdmarlError: the file is missing, too large, damaged, or not a policy that may be run.
+            KdmarlError: the file is missing, too large, damaged, or not a valid policy.
         """
         path = Path(path)
         data = _read_bytes(path, max_bytes)
@@ -69,7 +69,7 @@ class Policy:
             observation: (O,) as from :func:`kdmarl_core.contract.observe`.
 
         Returns:
-            (A,) float32 command in the action space's units, a new array. May hold NaN if the weights or
+            (A,) float32 command in the action space's units, a new array. May contain NaN if the weights or
             the observation do; see :class:`~kdmarl_core.runtime.SafetyFilter`.
 
         Raises:
@@ -85,7 +85,7 @@ class Policy:
 
     @property
     def state(self) -> list[np.ndarray]:
-        """The recurrent state, a copy: set it later, so that one loaded file serves several robots."""
+        """A copy of the recurrent state: save and restore it to use one loaded file for several robots."""
         return [state.copy() for state in self._states]
 
     @state.setter
@@ -94,15 +94,15 @@ class Policy:
             state[...] = value
 
     def reset(self) -> None:
-        """Forget the recurrent state."""
+        """Reset the recurrent state."""
         for state in self._states:
             state.fill(0)
 
     def _warm_up(self) -> None:
-        """Run once, so that the first real cycle is as fast as the others, and see that the weights are sound."""
+        """Run once, so that the first real cycle is as fast as the others, and check that the weights are finite."""
         try:
             action = self(np.zeros(self.manifest.observation_size, np.float32))
-        except Exception as error:  # the engine has many error types of its own
+        except Exception as error:  # ONNX Runtime has many error types of its own
             raise KdmarlError(f"{self.path}: cannot be run ({first_line(error)}); export the policy again") from None
         if not all(np.isfinite(array).all() for array in (action, *self._states)):
             raise KdmarlError(f"{self.path}: gives {action} for an all-zero observation; its weights are damaged")
@@ -110,7 +110,7 @@ class Policy:
 
 
 def read_manifest(path: Path | str, max_bytes: int = MAX_BYTES) -> Manifest:
-    """The manifest of a policy file that has passed every check but running it.
+    """The manifest of a policy file that has passed every check except running it.
 
     Raises:
         KdmarlError: as in :meth:`Policy.load`.
@@ -133,20 +133,20 @@ def _check(data: bytes, source: str) -> tuple[Manifest, OnnxFile]:
         raise
     if METADATA_KEY not in file.metadata:
         _refuse_foreign(data, source)
-        raise KdmarlError(f"{source}: holds no kdmarl manifest; make it with 'kdmarl export' or 'kdmarl pack'")
+        raise KdmarlError(f"{source}: has no kdmarl manifest; make it with 'kdmarl export' or 'kdmarl pack'")
     manifest = Manifest.from_json(file.metadata[METADATA_KEY], f"{source}: manifest")
     _check_interface(file, manifest, source)
     return manifest, file
 
 
 def _refuse_foreign(data: bytes, source: str) -> None:
-    """Another project's network is refused as what it is, not for the first rule of ours that it breaks."""
+    """Refuse another project's network with a description of what it is, not with the first broken rule."""
     if description := describe_foreign(data):
         raise KdmarlError(f"{source}: {description}") from None
 
 
 def _check_interface(file: OnnxFile, manifest: Manifest, source: str) -> None:
-    """The graph's inputs and outputs are exactly those that the manifest promises."""
+    """Check that the graph's inputs and outputs are exactly those of the manifest."""
     inputs = {"observation": TensorType("float32", (1, manifest.observation_size))}
     if isinstance(manifest.action, Discrete):
         outputs = {"action": TensorType("int64", (1,))}

@@ -1,6 +1,6 @@
-"""A protobuf reader for untrusted bytes: flat, bounded, without any schema compiler.
+"""A protobuf reader for untrusted bytes: flat, bounded, without a schema compiler.
 
-A robot has no ``onnx`` package, and a policy file must be judged before any engine parses it. Messages are
+A robot has no ``onnx`` package, and a policy file must be checked before ONNX Runtime parses it. Messages are
 split into fields one level at a time, by the caller, so that nesting cannot exhaust the stack; the number of
 fields of a whole file is bounded, so that a small file cannot become a large structure.
 """
@@ -16,11 +16,11 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class WireError(Exception):
-    """The bytes are no well-formed message, or not the one that was asked for."""
+    """The bytes are not a well-formed message, or not of the expected type."""
 
 
 class Budget:
-    """How many more fields may be read from one file."""
+    """Limits the number of fields that are read from one file."""
 
     def __init__(self, fields: int = MAX_FIELDS) -> None:
         self._left = fields
@@ -39,8 +39,8 @@ class Budget:
 class Message:
     """One message: its fields by number, in order.
 
-    ``known`` maps the allowed field numbers to their names. Any other field is refused, and so is a field
-    that occurs twice where one is asked for: engines merge or override those, each in its own way.
+    ``known`` maps the allowed field numbers to their names. Any other field is refused, and so is a repeated
+    field where one is expected: parsers merge or override these, each in its own way.
     """
 
     def __init__(self, data: memoryview, name: str, known: dict[int, str], budget: Budget) -> None:
@@ -72,7 +72,7 @@ class Message:
         return found
 
     def integer(self, field: int, default: int = 0) -> int:
-        """The one integer of a field, as an unsigned 64-bit number."""
+        """The single integer of a field, as an unsigned 64-bit number."""
         self._at_most_once(field)
         found = self.integers(field)
         return found[0] if found else default
@@ -82,7 +82,7 @@ class Message:
         return [self._bytes(field, wire_type, value) for wire_type, value in self._fields.get(field, [])]
 
     def blob(self, field: int) -> memoryview:
-        """The one byte string of a field, empty when absent."""
+        """The single byte string of a field, empty if absent."""
         self._at_most_once(field)
         found = self.blobs(field)
         return found[0] if found else memoryview(b"")
@@ -95,7 +95,7 @@ class Message:
             raise WireError(f"{self._known[field]} of {self.name} is not text") from None
 
     def text(self, field: int) -> str:
-        """The one string of a field, empty when absent."""
+        """The single string of a field, empty if absent."""
         self._at_most_once(field)
         return "".join(self.texts(field))
 
@@ -105,7 +105,7 @@ class Message:
         return [Message(value, name, known, self._budget) for value in self.blobs(field)]
 
     def message(self, field: int, known: dict[int, str]) -> Message:
-        """The one message of a field, empty when absent."""
+        """The single message of a field, empty if absent."""
         return Message(self.blob(field), f"{self._known[field]} of {self.name}", known, self._budget)
 
     def _at_most_once(self, field: int) -> None:
@@ -146,7 +146,7 @@ def split(data: memoryview, budget: Budget) -> Iterator[tuple[int, int, int | me
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Read one unsigned 64-bit number; return it and the position behind it."""
+    """Read one unsigned 64-bit number; return it and the position after it."""
     result = 0
     for index in range(10):
         if position + index >= len(data):
@@ -159,7 +159,7 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def field(number: int, value: str | bytes) -> bytes:
-    """One field of text, bytes or an encoded message, as a message holds it."""
+    """Encode one field with a string, bytes or an encoded message."""
     data = value.encode() if isinstance(value, str) else value
     return _encode_varint(number << 3 | BYTES) + _encode_varint(len(data)) + data
 

@@ -1,4 +1,4 @@
-"""The filter between a policy and a robot: finite, within the limits, no faster change than allowed."""
+"""The filter between a policy and a robot: limits speed and acceleration, and refuses values that are not finite."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from kdmarl_core.contract import DiffDrive, KdmarlError
 
 
 class UnsafeCommandError(KdmarlError):
-    """A policy gave something that is no command at all."""
+    """A policy's output is not a valid command."""
 
 
 class SafetyFilter:
-    """Lets through only what the limits allow, starting from standstill.
+    """Limits commands, starting from standstill.
 
-    ``last`` is the command that was let through last, (2,) float32 [m/s, rad/s].
+    ``last`` is the previous filtered command, (2,) float32 [m/s, rad/s].
     """
 
     def __init__(self, action: DiffDrive, period: float) -> None:
-        """Hold commands within ``action``, given every ``period`` seconds."""
+        """Limit commands to ``action``; they are published every ``period`` seconds."""
         self._low, self._high = action.low, action.high
         self._step = action.acceleration * np.float32(period)
         self.last = np.zeros(action.size, np.float32)
@@ -30,10 +30,10 @@ class SafetyFilter:
             command: (2,) [m/s, rad/s].
 
         Returns:
-            (2,) float32, a new array, which counts as given.
+            (2,) float32, a new array; becomes ``last``.
 
         Raises:
-            UnsafeCommandError: it holds NaN or inf; nothing counts as given.
+            UnsafeCommandError: it contains NaN or inf; ``last`` is not changed.
         """
         if not np.isfinite(command).all():
             raise UnsafeCommandError(f"the policy commands {np.asarray(command).tolist()}, which is not finite")

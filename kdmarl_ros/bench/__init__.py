@@ -1,1 +1,1 @@
-"""What policy nodes cost: `kdmarl-swarm bench`."""
+"""Measure what policy nodes cost: ``kdmarl-swarm bench``."""

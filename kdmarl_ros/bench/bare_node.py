@@ -1,4 +1,4 @@
-"""The least that rclpy can do with a robot's messages, for ``kdmarl-swarm bench`` to compare with."""
+"""A minimal rclpy node with a robot's messages, as the baseline of ``kdmarl-swarm bench``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kdmarl_ros.node.signals import StopSignal
 
 
 class BareNode(Node):
-    """Subscribes to what a robot with a lidar and a goal does, and answers every scan with a command."""
+    """Subscribes to the topics of a robot with a lidar and a goal, and answers every scan with an empty command."""
 
     def __init__(self, robot: str, policy: str = "") -> None:
-        """Make the topics in the namespace ``robot``, and keep a session of the file ``policy`` open, if any."""
+        """Create the topics in the namespace ``robot``, and open a session of the file ``policy``, if any."""
         super().__init__("bare", namespace=f"/{robot}")
         self._latest: dict[type, Any] = {}
         self._command = Twist()
@@ -42,7 +42,7 @@ class BareNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run a bare node for the robot, and with the policy if there is one, that ``args`` name (as ``sys.argv``)."""
+    """Run a bare node; ``args`` (as ``sys.argv``) are the robot's name and optionally a policy file."""
     stop = StopSignal()
     initialise(args)
     stop.spin(BareNode(*remove_ros_args(args)[1:]), executor=SingleThreadedExecutor())

@@ -1,4 +1,4 @@
-"""The bodies of robots for ``kdmarl-swarm bench``: sensor messages out, commands in, and the time between."""
+"""Stand-ins for robot bases in ``kdmarl-swarm bench``: publish sensors, receive commands, record their times."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from kdmarl_ros.node.qos import SENSOR_QOS
 
 BEAMS = 360
 MISSED = "stops_missed_deadline"
-"""What a robot counts in its diagnostics when it stops for missed deadlines."""
+"""The diagnostics counter of stops for missed deadlines."""
 
 
 class Answers(NamedTuple):
-    """What came of the moments at which commands were due."""
+    """Commands, compared with the times at which they were due."""
 
     latencies: np.ndarray
-    """from each moment to the command, for those that had one [s]"""
+    """from each due time to its command, if there was one [s]"""
     due: int
-    """moments"""
+    """number of due times"""
 
     @property
     def lost(self) -> int:
-        """Moments without a command before the next."""
+        """Due times without a command before the next."""
         return self.due - len(self.latencies)
 
 
 def match(due: np.ndarray, commands: np.ndarray) -> Answers:
-    """To each moment but the last the first command before the next moment; both sorted, (n,) [ns]."""
+    """Match each due time but the last with the first command before the next one; both sorted, (n,) [ns]."""
     following = np.searchsorted(commands, due[:-1])
     padded = np.append(commands, np.iinfo(np.int64).max)
     answer = padded[following]
@@ -49,7 +49,7 @@ def match(due: np.ndarray, commands: np.ndarray) -> Answers:
 
 
 def spin(executor: Executor, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-    """Let nodes work for ``seconds``, or until something holds; whether it does."""
+    """Spin for ``seconds``, or until a condition holds; returns whether it does."""
     end = time.monotonic() + seconds
     while not until():
         if time.monotonic() > end:
@@ -59,14 +59,14 @@ def spin(executor: Executor, seconds: float, until: Callable[[], bool] = lambda:
 
 
 def stops_of(status: DiagnosticStatus) -> dict[str, int]:
-    """Counter → stops so far, as a robot says itself; empty for what is no robot's."""
+    """Counter → stops so far, from a robot's diagnostics; empty for other statuses."""
     return {pair.key: int(pair.value) for pair in status.values if pair.key.startswith("stops_")}
 
 
 class Bodies:
-    """Robots that stand in the open: every period an odometry and then a scan of each, one robot after the other.
+    """Robots that stand in the open: in every period each publishes odometry and then a scan, one after the other.
 
-    The robots' moments are spread over the period, as those of robots are that do not know of each other.
+    Their publications are spread over the period, as those of unsynchronised robots are.
     """
 
     def __init__(self, robots: list[str], period: float, context: Any = None) -> None:
@@ -75,11 +75,11 @@ class Bodies:
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
         self.sent: dict[str, list[int]] = {robot: [] for robot in robots}
-        """moment before each scan was published [ns, system clock]"""
+        """time just before each scan was published [ns, system clock]"""
         self.commands: dict[str, list[int]] = {robot: [] for robot in robots}
-        """moment at which each command was published, as the middleware says [ns, system clock]"""
+        """source timestamp of each command from the middleware [ns, system clock]"""
         self.missed_deadlines: dict[str, int] = {}
-        """robot → stops for missed deadlines so far, as it says itself"""
+        """robot → stops for missed deadlines so far, from its diagnostics"""
         self._robots, self._next = robots, 0
         self._odometry, self._scan = _odometry(), _scan()
         self._publishers = {
@@ -111,12 +111,12 @@ class Bodies:
                 self.missed_deadlines[status.hardware_id] = stops[MISSED]
 
     def clear(self) -> None:
-        """Forget what was sent and received."""
+        """Clear the recorded times."""
         for times in (*self.sent.values(), *self.commands.values()):
             times.clear()
 
     def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-        """Go on for ``seconds``, or until something holds; whether it does."""
+        """See :func:`spin`."""
         return spin(self._executor, seconds, until)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What ``kdmarl-swarm bench`` does: the cost of policy nodes, beside a node that does the least that rclpy can."""
+"""What ``kdmarl-swarm bench`` does: measure the cost of policy nodes, compared with a minimal rclpy node."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ SETTLE = 2.0
 """From the first command of the last robot to the measurement [s]."""
 START_TIMEOUT = 60.0
 IMPORTS = "import sys, rclpy, onnxruntime; print(flush=True); sys.stdin.read()"
-"""The process whose memory that of the nodes is compared with."""
+"""Program of the process whose memory is the baseline."""
 
 NAMES = {Processes.ROBOT: "policy node, a process each", Processes.HOST: "policy node, one process"}
 
 Commands = Callable[[list[str], Path], list[list[str]]]
-"""Command lines of some robots' processes; files that they need may be put in the folder."""
+"""Robots' names and a folder for files → command lines of their processes."""
 
 
 @dataclass
 class Case:
-    """A way to run some robots, and what was measured of it, one entry a round."""
+    """A way to run some robots, and its measurements, one entry per round."""
 
     name: str
     robots: int
     on_sensor: bool
-    """whether a scan calls for a command; else whole multiples of the period do"""
+    """whether commands are due at each scan; otherwise at whole multiples of the period"""
     commands: Commands
     answers: list[Answers] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -94,13 +94,13 @@ def measure(
     """Measure all cases of all sizes, one after the other, ``rounds`` times over.
 
     Args:
-        file: swarm file; its first robot with a lidar and a goal is the one that is multiplied.
+        file: swarm file; its first robot with a lidar and a goal is copied.
         sizes: numbers of robots.
         rounds: how often each case is measured.
         seconds: length of one measurement.
         swaps: how often a robot's policy is swapped in the end.
-        simulate: how long each number of robots drives in the simulator [s]; 0 leaves it out.
-        show: told of each one.
+        simulate: how long each number of robots drives in the simulator [s]; 0 skips it.
+        show: called with a line after each measurement.
 
     Raises:
         KdmarlError: the swarm has no such robot, or a process does not answer.
@@ -145,7 +145,7 @@ def _example(swarm: Swarm) -> Any:
     for robot in swarm.robots:
         if swarm.robot_type(robot).sensors.lidar and robot.goal:
             return robot
-    raise KdmarlError(f"{swarm.path}: has no robot with a lidar and a goal to measure; name another swarm file")
+    raise KdmarlError(f"{swarm.path}: has no robot with a lidar and a goal to measure; give another swarm file")
 
 
 def _cases(swarm: Swarm, size: int) -> list[Case]:
@@ -206,7 +206,7 @@ def _driving(case: Case, period: float) -> Iterator[tuple[Bodies, list[int]]]:
 
 
 def _simulate(swarm: Swarm, size: int, processes: Processes, seconds: float) -> dict[str, Any]:
-    """Let copies of a robot cross a circle in the simulator, in real time, and look on."""
+    """Let copies of a robot cross a circle in the simulator, in real time, and record how they do."""
     onlooker = Onlooker()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +223,7 @@ def _simulate(swarm: Swarm, size: int, processes: Processes, seconds: float) -> 
 
 
 def _swap(swarm: Swarm, policy: Path, period: float, count: int) -> dict[str, Any]:
-    """Swap the policy of one robot of four in one process ``count`` times, as fast as it goes, while all drive."""
+    """Swap the policy of one robot of four in one process ``count`` times, as fast as possible, while all drive."""
     case = Case("swaps", 4, False, _ours(swarm, Processes.HOST, "timer"))
     refused = 0
     with tempfile.TemporaryDirectory() as folder, _driving(case, period) as (bodies, _):
@@ -260,7 +260,7 @@ def _answers(case: Case, bodies: Bodies, robot: str, period: float) -> Answers:
 
 @contextmanager
 def _running(commands: list[list[str]]) -> Iterator[list[int]]:
-    """Run processes without their output; their numbers. They are ended in order, or else killed."""
+    """Run processes without output and yield their PIDs; stop them with SIGINT, and kill those that do not exit."""
     processes = [
         subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for line in commands
@@ -287,7 +287,7 @@ def _imports() -> Memory:
 
 
 def _session(policy: Path, period: float) -> Memory:
-    """Memory of a bare node that has opened the policy file, which is the least with these libraries."""
+    """Memory of a bare node that has opened the policy file: the minimum with these libraries."""
     case = Case("bare node with a session", 1, True, _bare(str(policy)))
     with _driving(case, period) as (_, pids):
         return memory(pids)

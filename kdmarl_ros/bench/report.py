@@ -1,4 +1,4 @@
-"""The page of ``kdmarl-swarm bench``: a section of a Markdown file, made anew from the results."""
+"""The page of ``kdmarl-swarm bench``: a section of a Markdown file, rewritten from the results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kdmarl_core.contract.pages import write_section
 
 
 def renew(page: Path, results: dict[str, Any]) -> None:
-    """Write the section between its marks in ``page``, at its end if there is none yet."""
+    """Write the section between its marks in ``page``, or append it if there are no marks."""
     write_section(page, "bench.json", section(results), "# Run time\n")
 
 

@@ -1,4 +1,4 @@
-"""Robots in the simulator for ``kdmarl-swarm bench``: whether simulated time and control cycles keep up."""
+"""Robots in the simulator for ``kdmarl-swarm bench``: do simulated time and control cycles keep up?"""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kdmarl_core.contract import Robot, Swarm
 from kdmarl_ros.bench.body import MISSED, spin, stops_of
 
 SPACING = 1.0
-"""Between robots at their start, at least [m]."""
+"""Minimum distance between robots at the start [m]."""
 
 
 def on_a_circle(swarm: Swarm, robot: Robot, names: list[str], folder: Path) -> Path:
-    """Write a swarm file of copies of ``robot`` that stand on a circle, each with its goal on the other side."""
+    """Write a swarm file of copies of ``robot`` on a circle, each with its goal on the opposite side."""
     radius = max(3.0, len(names) * SPACING / math.tau)
     robots = []
     for index, name in enumerate(names):
@@ -45,7 +45,7 @@ def on_a_circle(swarm: Swarm, robot: Robot, names: list[str], folder: Path) -> P
 
 
 class Onlooker:
-    """Hears ``/clock`` and ``/diagnostics``."""
+    """Subscribes to ``/clock`` and ``/diagnostics``."""
 
     def __init__(self) -> None:
         self._node = Node("onlooker", start_parameter_services=False, enable_rosout=False)
@@ -69,12 +69,12 @@ class Onlooker:
                     self._driving.add(status.hardware_id)
 
     def wait_for(self, robots: int, seconds: float) -> int:
-        """Wait until as many robots have begun to drive, but no longer than a time [s]; how many have."""
+        """Wait at most ``seconds`` until this number of robots drives; returns how many do."""
         spin(self._executor, seconds, lambda: len(self._driving) >= robots)
         return len(self._driving)
 
     def watch(self, seconds: float) -> dict[str, Any]:
-        """What happens in a time [s]: how fast simulated time goes, and how often robots stop."""
+        """Over ``seconds``, measure the real-time factor and count stops."""
         before, clock, began = self._totals(), self._clock, time.monotonic()
         spin(self._executor, seconds)
         simulated, real, after = self._clock - clock, time.monotonic() - began, self._totals()
@@ -86,7 +86,7 @@ class Onlooker:
         }
 
     def _totals(self) -> dict[str, int]:
-        """Cause → stops of all robots so far."""
+        """Counter → stops of all robots so far."""
         totals = {MISSED: 0}
         for stops in self._stops.values():
             for cause, count in stops.items():

@@ -1,4 +1,4 @@
-"""What processes take of the computer, as Linux counts it."""
+"""CPU time and memory of processes, from /proc."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Memory(NamedTuple):
     """Memory of some processes [MB]."""
 
     rss: float
-    """what each has mapped, added up; shared pages count once for each"""
+    """sum of resident set sizes; shared pages count once per process"""
     pss: float
-    """shared pages count in parts, so that this is what they take together"""
+    """sum of proportional set sizes: shared pages are divided, so this is the memory they use together"""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time that the threads of running processes have had so far [s]."""
+    """CPU time used so far by the threads of running processes [s]."""
     files = (path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return sum(int(path.read_text().split()[0]) for path in files) / 1e9
 

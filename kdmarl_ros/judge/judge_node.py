@@ -1,4 +1,4 @@
-"""Watches a swarm run by the robots' odometry and judges it: progress, table, ``summary.json``, ``tracks.png``."""
+"""Follows a run through the robots' odometry and judges it: progress, table, ``summary.json``, ``tracks.png``."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from kdmarl_ros.node.qos import type_name
 
 try:
     from kdmarl_core.judge.tracks_figure import save_tracks
-except ImportError as error:  # JudgeNode says so in one sentence
+except ImportError as error:  # JudgeNode reports it in one sentence
     save_tracks = None  # type: ignore[assignment]
     NO_FIGURE = str(error).partition("\n")[0]
 
 ODOMETRY_TIMEOUT = 30.0
 """Longest wait for odometry, at the start and later [s, steady clock]."""
 COMMAND_TIMEOUT = 60.0
-"""Longest wait for the first command once all robots give odometry [s, steady clock]."""
+"""Longest wait for the first command once all robots publish odometry [s, steady clock]."""
 STRAY = 30.0
-"""Stamps of a swarm's odometry that are further apart are not of one clock [s]."""
+"""Odometry stamps of a swarm that are further apart come from different clocks [s]."""
 REORDERED = 1.0
-"""Odometry of one robot that is older than what came before it by more was not just delivered late [s]."""
+"""Odometry of one robot that is older than an earlier message by more was not just delivered late [s]."""
 STRAY_TIMEOUT = 3.0
-"""Longest time with nothing but stray odometry of a robot [s, steady clock]."""
+"""Longest time with only stray odometry of a robot [s, steady clock]."""
 MOVED = 0.01
-"""A robot this far from where it was first seen has begun to move [m]."""
+"""A robot this far from its first position has moved [m]."""
 PROGRESS_PERIOD = 5.0
 """ROS time between two progress lines [s]."""
 
 
 class JudgeNode(Node):
-    """Records where every robot of a swarm is, from the first motion on.
+    """Records the tracks of all robots of a swarm, from the first motion on.
 
-    Times are those of the odometry's stamps, which is ROS time.
+    Times are the odometry's stamps, in ROS time.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class JudgeNode(Node):
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")
         if save_tracks is None:
             raise KdmarlError(f"matplotlib cannot be used ({NO_FIGURE}); pip install 'kdmarl_ros[sim]'")
-        swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
+        swarm = load_swarm(path, allow_outside=True)  # its policies are not run here; the plan was checked
         self._swarm = swarm.only(names) if names else swarm
         self._output = Path(output)
         _prepare(self._output)
@@ -88,7 +88,7 @@ class JudgeNode(Node):
         self._commanded = False
         self._command_subscriptions: dict[str, Subscription] = {}
         self._stray: dict[str, tuple[float, str]] = {}
-        """robot → since when there is nothing but stray odometry of it [s, steady clock], and what is wrong"""
+        """robot → since when its odometry is stray [s, steady clock], and what is wrong"""
         for robot in self._swarm.robots:
             self._subscribe(robot)
 
@@ -101,7 +101,7 @@ class JudgeNode(Node):
         )
 
     def _follow_commands(self) -> None:
-        """Listen to the robots' commands, as the type that each publishes."""
+        """Subscribe to the robots' commands, with the type that each publishes."""
         for robot in self._swarm.robots:
             topic = f"/{robot.name}/cmd_vel"
             types = {info.topic_type for info in self.get_publishers_info_by_topic(topic)}
@@ -132,16 +132,16 @@ class JudgeNode(Node):
         self._stray.pop(name, None)
         yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
         place = (pose.position.x, pose.position.y, yaw)
-        # Best-effort messages may come twice or out of order, and a broken localisation gives NaN.
+        # Best-effort messages may arrive twice or out of order, and a broken localisation publishes NaN.
         if (not rows or seconds > rows[-1][0]) and all(map(math.isfinite, place)):
             rows.append((seconds, *place))
             self._now = max(self._now, seconds)
 
     def watch(self) -> int:
-        """Watch a whole run, or until SIGINT; write what came of it and return the exit code.
+        """Follow a whole run, or until SIGINT; write the results and return the exit code.
 
         Raises:
-            KdmarlError: the robots give no odometry, that of several clocks, or no commands, or the results
+            KdmarlError: the robots publish no odometry, odometry from different clocks, or no commands, or the results
                 cannot be written.
         """
         start = None
@@ -149,7 +149,7 @@ class JudgeNode(Node):
             self._wait_for_odometry()
             self._wait(lambda: self._commanded, COMMAND_TIMEOUT, "no robot was given a command to move")
             start = self._first_motion()
-            _say(f"{len(self._swarm.robots)} robots are on their way")
+            _say(f"judging {len(self._swarm.robots)} robots")
             self._watch_from(start)
         except KeyboardInterrupt:
             if start is None or self._now <= start:
@@ -158,7 +158,7 @@ class JudgeNode(Node):
         return self._finish(start, end)
 
     def _first_motion(self) -> float:
-        """When the first robot left its place [s]: commands may have reached the robots long before they reach us."""
+        """Time of the first motion [s]: commands may have reached the robots long before they reached this node."""
         moved = [
             next((row[0] for row in rows if math.dist(row[1:3], rows[0][1:3]) > MOVED), math.inf)
             for rows in self._rows.values()
@@ -171,7 +171,7 @@ class JudgeNode(Node):
             if time.monotonic() > deadline:
                 topics = ", ".join(f"/{name}/odom" for name in silent)
                 raise KdmarlError(
-                    f"nothing came on {topics} within {ODOMETRY_TIMEOUT:.0f} s; check that the robots or the "
+                    f"nothing was received on {topics} within {ODOMETRY_TIMEOUT:.0f} s; check that the robots or the "
                     "simulator run in this ROS domain"
                 )
             self._pause()
@@ -189,8 +189,8 @@ class JudgeNode(Node):
         while not self._duration or self._now < start + self._duration:
             if time.monotonic() - self._heard > ODOMETRY_TIMEOUT:
                 raise KdmarlError(
-                    f"no odometry came for {ODOMETRY_TIMEOUT:.0f} s, after {self._now - start:.1f} s of the run; check "
-                    "that the robots or the simulator still run"
+                    f"no odometry was received for {ODOMETRY_TIMEOUT:.0f} s, after {self._now - start:.1f} s of the "
+                    "run; check that the robots or the simulator still run"
                 )
             if self._now >= start + next_line:
                 _say(_progress(start, self._now, judge(self._swarm, self._tracks(), start, self._now)))
@@ -198,14 +198,14 @@ class JudgeNode(Node):
             self._pause()
 
     def _pause(self) -> None:
-        """Let messages come in between two looks at them."""
+        """Wait for messages, and check for stray odometry."""
         time.sleep(0.02)
         if not self._commanded:
             self._follow_commands()
         for since, wrong in list(self._stray.values()):
             if time.monotonic() - since > STRAY_TIMEOUT:
                 raise KdmarlError(
-                    f"{wrong}; let all robots use one clock (use_sim_time), and judge anew after a simulator's reset"
+                    f"{wrong}; let all robots use one clock (use_sim_time), and judge again after a simulator's reset"
                 )
 
     def _finish(self, start: float, end: float) -> int:
@@ -222,7 +222,7 @@ class JudgeNode(Node):
     def _tracks(self) -> dict[str, Track]:
         tracks = {}
         for name, rows in self._rows.items():
-            table = np.array(rows.copy())  # it grows meanwhile
+            table = np.array(rows.copy())  # callbacks append to it concurrently
             tracks[name] = Track(table[:, 0], table[:, 1:3], table[:, 3])
         return tracks
 
@@ -263,7 +263,7 @@ def _table(result: Judgement) -> Table:
 
 
 def _columns(totals: Totals) -> list[tuple[Figure, str, float | None]]:
-    """Figures, their fields of a robot's result, and what they are of all robots."""
+    """Figures, their fields in a robot's result, and their values for all robots."""
     return [
         (figures.TIME_TO_GOAL, "time_to_goal", totals.mean_time_to_goal),
         (figures.COLLISIONS, "collisions", totals.collisions),
@@ -274,7 +274,7 @@ def _columns(totals: Totals) -> list[tuple[Figure, str, float | None]]:
 
 
 def _prepare(output: Path) -> None:
-    """Make the directory, see that it can be written to, and clear it of an earlier run's results."""
+    """Create the directory, check that it can be written to, and remove an earlier run's results."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output) as file:
@@ -286,7 +286,7 @@ def _prepare(output: Path) -> None:
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     part = path.with_name(f".{path.name}.part")
     try:
         write(part)
@@ -297,7 +297,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Judge one run: exit code 0 when the swarm file's bars hold, 1 when not, 2 when there was nothing to judge."""
+    """Judge one run: exit code 0 if it meets the swarm file's bars, 1 if not, 2 if there was nothing to judge."""
 
     def work() -> int:
         node = JudgeNode()

@@ -1,1 +1,1 @@
-"""What any node of ours needs: executor, signals, process, parameters, quality of service."""
+"""What all our nodes need: executor, signals, process, parameters, quality of service."""

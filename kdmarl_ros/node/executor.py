@@ -1,9 +1,9 @@
-"""An executor for the nodes of robots: rclpy's own calls without the work that it repeats for every message.
+"""An executor for the nodes of robots: like rclpy's, without the work that it repeats for every message.
 
-rclpy's executor gathers all entities of its nodes anew before each wait, and wakes itself after each callback to do so
-once more. This one gathers them when some have come or gone, and handles all that is ready after a wait, which halves
-the CPU time of a robot's process. It knows rclpy from inside: the calls are those of rclpy 9 (Kilted), with which it is
-tested, and stand in the sources of 7.1 (Jazzy), with which it has not been tried.
+rclpy's executor collects all entities of its nodes before each wait, and wakes itself after each callback to do so
+again. This one collects them only when entities have been created or destroyed, and handles everything that is ready
+after a wait, which halves the CPU time of a robot's process. It uses private parts of rclpy: those of rclpy 9 (Kilted),
+with which it is tested, and which also exist in 7.1 (Jazzy), with which it has not been tried.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from rclpy.task import Future, Task
 
 
 class RobotExecutor(SingleThreadedExecutor):
-    """Runs the callbacks of nodes with subscriptions, timers, services and events, all in the thread that spins.
+    """Runs the callbacks of nodes with subscriptions, timers, services and events, all in the spinning thread.
 
-    Messages before timers, so that a control cycle sees the newest; a timer that a message's callback sets off follows
-    at once. Callbacks run whatever their callback group says, since none ever overlap; they must not be coroutines.
-    A request whose callback raises is dropped, for anybody may send one; other exceptions come through.
+    Messages come before timers, so that a control cycle sees the newest; a timer that a message's callback triggers
+    follows at once. Callback groups are ignored, since callbacks never overlap; callbacks must not be coroutines. A
+    service request whose callback raises is dropped, since anyone may send one; other exceptions propagate.
     """
 
     def __init__(self, **options: Any) -> None:
-        """Take the options of :class:`rclpy.executors.SingleThreadedExecutor`."""
+        """Options as for :class:`rclpy.executors.SingleThreadedExecutor`."""
         super().__init__(**options)
         self._changed = True
 
     def wake(self) -> None:
-        """End the wait, for something has changed; nodes call this when entities are made or destroyed."""
+        """End the wait; nodes call this when entities are created or destroyed."""
         self._changed = True
         super().wake()
 
     def spin_until_future_complete(self, future: Future[Any], timeout_sec: float | None = None) -> None:
-        """Serve callbacks until ``future`` is done; their exceptions come through, but for services'."""
+        """Run callbacks until ``future`` is done; their exceptions propagate, except those of services."""
         if timeout_sec is not None:
-            raise NotImplementedError("a robot is served without end")
+            raise NotImplementedError("timeout_sec is not supported")
         future.add_done_callback(lambda _: self.wake())
         while self._context.ok() and not future.done():
             if self._changed:
@@ -51,7 +51,7 @@ class RobotExecutor(SingleThreadedExecutor):
             self._serve()
 
     def _gather(self) -> None:
-        """The entities of all nodes, by what the wait set calls them."""
+        """Collect the entities of all nodes, by their pointers in the wait set."""
         nodes = self.get_nodes()
         self._subscriptions = {one.handle.pointer: one for node in nodes for one in node.subscriptions}
         self._timers = {one.handle.pointer: one for node in nodes for one in node.timers}
@@ -75,7 +75,7 @@ class RobotExecutor(SingleThreadedExecutor):
         wait_set.wait(-1)
 
     def _serve(self) -> None:
-        """Handle what is ready; what a callback before has destroyed is passed over."""
+        """Handle what is ready; entities that an earlier callback has destroyed are skipped."""
         wait_set = self._wait_set
         events = [event for event in self._events if event.is_ready(wait_set)]
         services = wait_set.get_ready_entities("service")
@@ -83,7 +83,7 @@ class RobotExecutor(SingleThreadedExecutor):
             _handle(self._take_message, self._subscriptions[pointer])
         for pointer in services:
             _handle(self._take_request, self._services[pointer])
-        # Also timers that a message has set off, without another wait; and before them whatever has come meanwhile.
+        # Includes timers that a message has triggered, without another wait; new messages are handled before them.
         if any(map(_is_due, self._timers.values())):
             for subscription in self._subscriptions.values():
                 _handle(self._take_message, subscription)
@@ -142,15 +142,15 @@ def _is_due(timer: Any) -> bool:
     try:
         with timer.handle:
             return bool(timer.handle.is_timer_ready())
-    except InvalidHandle:  # a callback before has destroyed it
+    except InvalidHandle:  # an earlier callback has destroyed it
         return False
 
 
 def _handle(take: Callable[[Any], Callable[[], Any] | None], entity: Any) -> None:
-    """Take what is ready of ``entity`` and do what is to be done with it."""
+    """Take what is ready of ``entity`` and run its callback."""
     try:
         do = take(entity)
-    except InvalidHandle:  # a callback before has destroyed it
+    except InvalidHandle:  # an earlier callback has destroyed it
         return
     if do is not None:
         do()

@@ -1,4 +1,4 @@
-"""Declaring parameters that are read once at start, and refusing those that nobody declared, in one sentence."""
+"""Declaring parameters that are read once at start, and refusing undeclared ones, with one-sentence errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kdmarl_core.errors import did_you_mean
 from kdmarl_ros.node.qos import OVERRIDABLE
 
 QOS = "qos_overrides."
-"""Begins parameters that ROS declares with a topic: ``qos_overrides.<topic>.<publisher|subscription>.<policy>``."""
+"""Prefix of parameters that ROS declares per topic: ``qos_overrides.<topic>.<publisher|subscription>.<policy>``."""
 COMMON_TOPICS = ("/clock", "/diagnostics", "/parameter_events", "/rosout")
-"""Every node has them, so files that many nodes share may hold overrides for them; we have none there."""
+"""Topics of every node, for which shared parameter files may have overrides; they have no effect here."""
 
 ANY = "any type"
-"""Given as the limits of a parameter that may be text or something else."""
+"""Value of ``within`` for a parameter that may be a string or something else."""
 
 
 def read_parameter(
@@ -32,12 +32,12 @@ def read_parameter(
     Args:
         node: that has the parameter.
         name: of the parameter.
-        default: its value when none is given, or a ``Parameter.Type`` for no value (None).
+        default: its default value, or a ``Parameter.Type`` for no default (None).
         description: for ``ros2 param describe``.
         within: lowest and highest value of a number, or ``ANY``.
 
     Raises:
-        KdmarlError: the value given is of another type or out of range.
+        KdmarlError: the given value has another type or is out of range.
     """
     descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=within == ANY)
     if within == ANY:
@@ -58,23 +58,23 @@ def read_parameter(
 
 
 def read_names(node: Node, name: str, description: str) -> list[str]:
-    """Declare a read-only list of names and return it; no value and empty names both read as none."""
+    """Declare a read-only list of names and return it, without empty names; no value means an empty list."""
     value = read_parameter(node, name, Parameter.Type.STRING_ARRAY, description)
     return [item for item in value or [] if item]
 
 
 def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: Iterable[str] = ()) -> None:
-    """See that every parameter that was given for ``node`` is one of its own.
+    """Check that all parameters set for ``node`` are known.
 
-    Call it when all are declared but those of the topics' quality of service, which are declared with the topics.
+    Call it after declaring all parameters, except the QoS overrides, which are declared with the topics.
 
     Args:
-        node: that was given them, by the command line or by files, under its name or for many nodes (``/**``).
-        subscriptions: topics that it may come to hear with a quality of service that can be overridden.
-        publishers: topics that it publishes likewise.
+        node: whose parameters were set on the command line or in files, under its name or with wildcards (``/**``).
+        subscriptions: topics that it may subscribe to, with QoS overrides.
+        publishers: topics that it may publish, with QoS overrides.
 
     Raises:
-        KdmarlError: nobody declared one; ROS would ignore it in silence.
+        KdmarlError: a parameter is unknown; ROS would silently ignore it.
     """
     declared: Collection[str] = node.get_parameters_by_prefix("").keys()
     ours = _overrides(node, subscriptions, ["subscription"], OVERRIDABLE)
@@ -90,13 +90,13 @@ def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: It
 
 
 def _overrides(node: Node, topics: Iterable[str], sides: list[str], policies: tuple[QoSPolicyKind, ...]) -> list[str]:
-    """The parameters by which somebody may override these policies of these topics."""
+    """The names of the parameters that override these QoS policies of these topics."""
     names = [node.resolve_topic_name(topic) for topic in topics]
     return [f"{QOS}{name}.{side}.{policy.name.lower()}" for name in names for side in sides for policy in policies]
 
 
 def _like(name: str, ours: list[str], common: list[str]) -> list[str]:
-    """Known overrides with the topic of ``name``; without such, ours with its ending; without such, all of ours."""
+    """Known overrides with the topic of ``name``, else ours with the same ending, else all of ours."""
     topic = name.rpartition(".")[0].rpartition(".")[0]
     ending = name.removeprefix(topic)
     return (

@@ -1,4 +1,4 @@
-"""What the main function of a node does besides its work: signals, one-sentence errors, clean ends."""
+"""What the main function of a node does besides its work: signals, one-sentence errors, clean shutdown."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from kdmarl_core.contract.ros_environment import check_environment
 from kdmarl_ros.node.restarts import BAD_INPUT
 
 COMPILER = "rosidl_generator_py.generate_py_impl"
-"""Compiler of message definitions, for builds. Any message would import it, with a parser and templates (3 MB, and a
-share of the start); where it cannot be imported, messages do without it."""
+"""Compiler of message definitions, used at build time. Every message would import it, with a parser and templates
+(3 MB, and part of the start-up time); if it cannot be imported, messages work without it."""
 
 UDP_ONLY = ("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
-"""Fast DDS's shared memory holds a process's messages back for up to 333 ms when another process comes or goes
-(https://github.com/eProsima/Fast-DDS/issues/6535); no stop may come that late."""
+"""Fast DDS's shared memory delays a process's messages by up to 333 ms when another process starts or ends
+(https://github.com/eProsima/Fast-DDS/issues/6535); no stop may be that late."""
 
 
 def run(work: Callable[[], int], args: list[str] | None = None) -> int:
     """Initialise rclpy, do ``work`` and return its exit code.
 
-    SIGINT and SIGTERM raise KeyboardInterrupt in ``work`` and end in exit code 0 unless ``work`` answers otherwise.
-    A KdmarlError ends in exit code 2 with its sentence on stderr.
+    SIGINT and SIGTERM raise KeyboardInterrupt in ``work``; unless ``work`` handles it, the exit code is 0. A
+    KdmarlError ends in exit code 2 with its sentence on stderr.
     """
     try:
         initialise(args)
-        # SIGINT too: shells start background processes with it ignored.
+        # Also for SIGINT: shells start background processes with SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         return work()
@@ -63,12 +63,12 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def initialise(args: list[str] | None) -> None:
-    """Initialise rclpy without its signal handlers, without what only builds need, and without shared memory.
+    """Initialise rclpy without its signal handlers, without build-time imports, and without shared memory.
 
-    The environment has its way where it sets ``FASTDDS_BUILTIN_TRANSPORTS``.
+    ``FASTDDS_BUILTIN_TRANSPORTS`` in the environment takes precedence.
 
     Raises:
-        KdmarlError: the --ros-args or the environment are bad.
+        KdmarlError: the --ros-args or the environment are invalid.
     """
     check_environment(os.environ)
     os.environ.setdefault(*UDP_ONLY)
@@ -81,7 +81,7 @@ def initialise(args: list[str] | None) -> None:
 
 
 def _remedy(reason: str) -> str:
-    """What to look at when ROS does not start, by what it says."""
+    """What to check when ROS does not start, by its error message."""
     if "parse" in reason or "argument" in reason:
         return "check the --ros-args"
     if "logging" in reason:
@@ -91,7 +91,7 @@ def _remedy(reason: str) -> str:
 
 @contextmanager
 def spinning(node: Node) -> Iterator[None]:
-    """Serve the callbacks of ``node`` in a thread of their own; destroy it in the end."""
+    """Spin ``node`` in a separate thread; destroy it in the end."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     ended = threading.Event()

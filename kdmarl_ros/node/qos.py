@@ -1,4 +1,4 @@
-"""Quality of service: what users may override, and who cannot be heard because of it."""
+"""Quality of service: overrides by parameters, and detection of incompatible endpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OVERRIDABLE = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKin
 
 
 class Endpoint:
-    """QoS of one publisher or subscription, with its overrides, and with an eye on others that do not fit it."""
+    """QoS of one publisher or subscription, with its overrides and the detection of incompatible endpoints."""
 
     def __init__(self, node: Node, topic: str, qos: QoSProfile, is_publisher: bool = False) -> None:
         """Prepare, without making anything yet.
@@ -38,7 +38,7 @@ class Endpoint:
         Args:
             node: that has it.
             topic: relative to the node's namespace.
-            qos: what holds where no parameter ``qos_overrides.<topic>.<publisher|subscription>.<policy>`` is given.
+            qos: defaults of the parameters ``qos_overrides.<topic>.<publisher|subscription>.<policy>``.
             is_publisher: rather than a subscription.
         """
         self.topic: str = node.resolve_topic_name(topic)
@@ -52,7 +52,7 @@ class Endpoint:
         self._has_events = True
 
     def make(self, create: Callable[..., Any], kind: type, *callback: Callable[..., None]) -> Any:
-        """The publisher or subscription that ``create``, a function of the node, makes for messages of type ``kind``.
+        """Create the publisher or subscription with ``create``, a method of the node, for messages of type ``kind``.
 
         Raises:
             KdmarlError: an override does not fit.
@@ -73,12 +73,12 @@ class Endpoint:
                 f"one of the parameters '{self._parameters}.*' does not fit ({error}); give reliability (reliable, "
                 "best_effort), durability (volatile, transient_local) or depth (1 or more)"
             ) from None
-        self._has_events = bool(made.event_handlers)  # rclpy leaves out those that the middleware does not have
+        self._has_events = bool(made.event_handlers)  # rclpy omits those that the middleware does not support
         return made
 
     def incompatible(self) -> str:
-        """Name of the policy that keeps somebody on the topic from talking with us; empty if all that are there fit."""
-        # The middleware tells of those that come, not of those that go: what it told is checked against who is there.
+        """Name of the QoS policy that makes another endpoint incompatible; empty if all present ones are compatible."""
+        # The middleware reports appearing endpoints, not disappearing ones, so its report is checked with the graph.
         if self._has_events and not self._policy:
             return ""
         reasons = [reason for info in self._infos() if (reason := self._conflict(info))]
@@ -87,22 +87,22 @@ class Endpoint:
         return self._policy or ("durability" if "local" in reasons[0] else "reliability")
 
     def wrong_type(self) -> str:
-        """Type of another than our messages that somebody on the topic gives or takes; empty if all have ours."""
+        """Message type of another endpoint on the topic that is not ours; empty if all have our type."""
         return next((info.topic_type for info in self._infos() if info.topic_type != self._type), "")
 
     def trouble(self) -> str:
-        """What keeps somebody on the topic from talking with us; empty if nothing does."""
+        """Why another endpoint on the topic cannot be connected; empty if all can."""
         if wrong := self.wrong_type():
             return f"the type {wrong} instead of {self._type}"
         policy = self.incompatible()
         return f"an incompatible QoS ({policy})" if policy else ""
 
     def others(self) -> list[str]:
-        """Full names of the nodes on the other side of the topic."""
+        """Fully qualified names of the nodes on the other side of the topic."""
         return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in self._infos())
 
     def types(self) -> set[str]:
-        """Types of message on the other side of the topic."""
+        """Message types on the other side of the topic."""
         return {info.topic_type for info in self._infos()}
 
     def _note(self, event: Any) -> None:
@@ -119,14 +119,14 @@ class Endpoint:
         return self._node.get_publishers_info_by_topic(self.topic)
 
     def _conflict(self, other: Any) -> str:
-        """What rclpy says of the other's QoS if it does not fit; else empty."""
+        """The reason from rclpy if the other endpoint's QoS is incompatible; else empty."""
         pair = (self._qos, other.qos_profile) if self._is_publisher else (other.qos_profile, self._qos)
         compatibility, reason = qos_check_compatible(*pair)
         return reason.lower() if compatibility == QoSCompatibility.ERROR else ""
 
 
 def type_name(kind: type) -> str:
-    """Full name of a message's type, such as ``geometry_msgs/msg/Twist``."""
+    """Full name of a message type, such as ``geometry_msgs/msg/Twist``."""
     return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
 
 

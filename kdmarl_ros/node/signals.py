@@ -1,4 +1,4 @@
-"""Run nodes until a signal asks for the end, with the nodes still able to publish when they come."""
+"""Run nodes until a termination signal; the nodes can still publish when it arrives."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rclpy.task import Future
 from kdmarl_ros.node.executor import RobotExecutor
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Signals that ask a node to end: Ctrl-C, kill, the terminal's end, Ctrl-\\."""
+"""Signals that terminate a node: Ctrl-C, kill, closing of the terminal, Ctrl-\\."""
 
 
 class StopSignal:
-    """The first of ``STOPS``, from the moment this is made; SIGHUP not where it was ignored, as under nohup.
+    """Catches the first of ``STOPS`` after its creation; SIGHUP stays ignored if it was, as under nohup.
 
-    Make it before ``rclpy.init(signal_handler_options=SignalHandlerOptions.NO)``: the handlers of rclpy would
-    shut the context down, and the last command with it.
+    Create it before ``rclpy.init(signal_handler_options=SignalHandlerOptions.NO)``: the handlers of rclpy would
+    shut down the context, so that the last command could not be published.
     """
 
     def __init__(self) -> None:
-        """Take the signals over; the main thread only."""
-        # A Python handler runs only when the executor comes back from waiting; the wake-up socket is written at once.
+        """Install signal handlers; in the main thread only."""
+        # A Python handler runs only when the executor returns from waiting; the wake-up socket is written at once.
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
@@ -43,11 +43,11 @@ class StopSignal:
         self._future.set_result(None)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a signal for at most ``seconds``; whether one has come."""
+        """Wait for a signal for at most ``seconds``; returns whether one has arrived."""
         return self._came.wait(seconds)
 
     def spin(self, *nodes: Node, executor: SingleThreadedExecutor | None = None) -> None:
-        """Serve the callbacks of ``nodes`` in this thread until a signal comes; their exceptions come through."""
+        """Run the callbacks of ``nodes`` in this thread until a signal arrives; their exceptions propagate."""
         executor = executor or RobotExecutor()
         for node in nodes:
             executor.add_node(node)

@@ -1,1 +1,1 @@
-"""A robot under its policy: the node, what it hears, what it commands, and what it says of itself."""
+"""A robot driven by its policy: the node, its inputs, commands and diagnostics."""

@@ -1,4 +1,4 @@
-"""Where a robot's commands go: to whoever subscribes, as the type that the robot's base wants."""
+"""Publishes a robot's commands, as the message type that the robot's base subscribes to."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kdmarl_ros.node.qos import COMMAND_QOS, Endpoint, type_name
 AUTO = "auto"
 
 LOOK_EVERY = {False: 0.25, True: 1.0}
-"""Between two looks at who subscribes, where nobody listens and where somebody does [s]."""
+"""Whether there are subscribers → time between two checks of their types [s]."""
 
 STOP_TIME = 0.05
-"""Longest wait for the stop of whoever listened to the type so far to arrive [s]."""
+"""Longest wait for the stop to reach subscribers of the previous type [s]."""
 
 
 class Commands:
     """Publishes on ``cmd_vel``, as Twist or TwistStamped.
 
-    ``endpoint`` is the publisher's, to tell of its trouble.
+    ``endpoint`` is the publisher's, for its QoS and type problems.
     """
 
     def __init__(self, node: LifecycleNode, stamped: bool | str, on_change: Callable[[], None]) -> None:
@@ -33,8 +33,8 @@ class Commands:
 
         Args:
             node: of the robot, in its namespace.
-            stamped: whether to publish TwistStamped; ``AUTO`` takes what is subscribed to.
-            on_change: called when somebody begins to listen, or nobody listens any more.
+            stamped: whether to publish TwistStamped; ``AUTO`` uses the type that is subscribed to.
+            on_change: called when the first subscriber appears, or the last one disappears.
 
         Raises:
             KdmarlError: ``stamped`` is something else, or a QoS override does not fit.
@@ -57,12 +57,12 @@ class Commands:
         return self.endpoint.make(self._node.create_lifecycle_publisher, kind)
 
     def activate(self) -> None:
-        """Open the gate."""
+        """Start publishing."""
         self._choose()
         self._is_active = True
 
     def deactivate(self) -> None:
-        """Close the gate; the lifecycle node has closed that of its publishers."""
+        """Stop publishing; the lifecycle node has deactivated its publishers."""
         self._is_active = False
 
     def publish(self, linear: float, angular: float) -> None:
@@ -78,7 +78,7 @@ class Commands:
             self._publisher.publish(twist)
 
     def look(self) -> bool:
-        """See who listens, now and then; whether commands are of another type from now on."""
+        """Check the subscribers from time to time; returns whether the commands' type has changed."""
         heard = self._publisher.get_subscription_count() > 0
         if heard != self._heard:
             self._heard = heard
@@ -90,9 +90,9 @@ class Commands:
         return self._choose()
 
     def _choose(self) -> bool:
-        """Take the type that is subscribed to, TwistStamped if both are; whether it is another than so far.
+        """Use the type that is subscribed to, TwistStamped if both are; returns whether it has changed.
 
-        Whoever listened to the type so far gets a zero command.
+        Subscribers of the previous type get a zero command.
         """
         if not self._automatic:
             return False
@@ -103,7 +103,7 @@ class Commands:
         if self._is_active and self._heard:
             self._publisher.publish(TwistStamped() if self._stamped else Twist())
             end = time.monotonic() + STOP_TIME
-            while not self.arrived() and time.monotonic() < end:  # a publisher that is gone delivers nothing
+            while not self.arrived() and time.monotonic() < end:  # a destroyed publisher delivers nothing
                 time.sleep(0.005)
         self._node.destroy_lifecycle_publisher(self._publisher)
         self._stamped = stamped
@@ -113,7 +113,7 @@ class Commands:
         return True
 
     def unheard(self) -> str:
-        """Why nobody gets the commands; empty if somebody does."""
+        """Why no subscriber gets the commands; empty if one does."""
         if self._publisher.get_subscription_count():
             return ""
         trouble = self.endpoint.trouble()
@@ -122,8 +122,8 @@ class Commands:
         return f"nobody subscribes to {self.endpoint.topic}; check the base's topic"
 
     def arrived(self) -> bool:
-        """Whether all commands have arrived, as far as the middleware can tell."""
+        """Whether all commands have been acknowledged; True if the middleware does not support this."""
         try:
             return bool(self._publisher.wait_for_all_acked(Duration(nanoseconds=1)))
-        except RuntimeError:  # not every middleware can
+        except RuntimeError:  # not supported by every middleware
             return True

@@ -1,4 +1,4 @@
-"""The control loop of one robot: drive while everything can be trusted, else stand and say why."""
+"""The control loop of one robot: drive while everything can be trusted, otherwise stand and report why."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kdmarl_ros.robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from kdmarl_ros.robot.inputs import Inputs
 
 SOONEST, LATEST = 0.75, SENSOR_SPACING
-"""From one control cycle to the next that a sensor starts, and to the one that the timer starts for want of it
-[periods]."""
+"""Time from one control cycle to the next: shortest if a sensor starts it, and after which the timer starts it without
+the sensor [periods]."""
 
 JUMPED = frozenset({Cause.CLOCK_JUMPED_BACK, Cause.CLOCK_JUMPED_AHEAD})
-"""Causes after which timers on ROS time are to be set again."""
+"""Causes after which timers on ROS time must be restarted."""
 
 
 class ControlLoop:
     """Runs a controller at its period on ROS time, under a watchdog on the steady clock.
 
-    What comes of each cycle is up to a :class:`~kdmarl_core.runtime.gate.Gate`; this is its timers, its topics and its
-    words. ``controller`` and ``inputs`` are those in use.
+    A :class:`~kdmarl_core.runtime.gate.Gate` decides about each cycle; this class has the timers, topics and reports.
+    ``controller`` and ``inputs`` are those in use.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class ControlLoop:
         Args:
             node: whose clock and executor are used.
             controller: of the robot.
-            inputs: of the robot; their timeout is the watchdog's, too.
-            publish: gives the robot a forward speed [m/s] and a yaw rate [rad/s].
-            diagnostics: told of every change.
+            inputs: of the robot; their timeout is also the watchdog's.
+            publish: commands a forward speed [m/s] and a yaw rate [rad/s].
+            diagnostics: receives every change.
             on_sensor: whether a sensor's new message starts a cycle, rather than the timer.
         """
         self.controller = controller
@@ -63,7 +63,7 @@ class ControlLoop:
             controller.period,
             inputs.timeout,
             controller.braking_time,
-            forget=lambda: self.inputs.clear(),  # those in use then
+            forget=lambda: self.inputs.clear(),  # late binding: the inputs in use at that time
             shortest=SOONEST if on_sensor else 1.0,
         )
         self._listen()
@@ -72,21 +72,21 @@ class ControlLoop:
 
     @property
     def standing(self) -> bool:
-        """Whether a stop was the last command, if any was given."""
+        """Whether the last command, if any, was a stop."""
         return self._gate.standing
 
     def start(self) -> None:
-        """Drive as soon as all inputs are there."""
+        """Drive as soon as all inputs are available."""
         self.inputs.clear()
         self._obey(self._gate.open(self._moment()))
         self._start_timer()
-        # Each cycle winds it up again, so that it wakes the node only when one has not come in time.
+        # Each cycle resets it, so that it wakes the node only if a cycle is late.
         self._watchdog = self._node.create_timer(
             self.controller.period, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def stop(self) -> None:
-        """Stand, and run no more."""
+        """Stop the robot and the timers."""
         for timer in (self._timer, self._watchdog):
             if timer is not None:
                 self._node.destroy_timer(timer)
@@ -94,9 +94,9 @@ class ControlLoop:
         self._obey(self._gate.close())
 
     def swap(self, controller: Controller, inputs: Inputs) -> None:
-        """Drive by another controller from the next cycle on, without a jerk.
+        """Drive with another controller from the next cycle on, without a jerk.
 
-        Stand first where other inputs have to come, or where it cannot keep what the scan guard has promised so far.
+        Stand first if other inputs have to come up, or if the new scan guard could not stop from the current speed.
         """
         reason = ""
         if inputs is not self.inputs:
@@ -116,11 +116,11 @@ class ControlLoop:
             self._wind_watchdog(1.0)
 
     def pause(self, reason: str) -> None:
-        """Stand, and drive on from there once the inputs are seen to be good."""
+        """Stop, and drive on once the inputs are good."""
         self._obey(self._gate.pause(self._moment(), reason))
 
     def trust_clock(self, trouble: str) -> None:
-        """Stand while ``trouble`` says what is wrong with the last message on ``/clock``; drive on when it is empty."""
+        """Stand while ``trouble`` says what is wrong with the last message on ``/clock``; drive on once it is empty."""
         self._obey(self._gate.trust_clock(trouble))
 
     # One cycle
@@ -140,8 +140,8 @@ class ControlLoop:
         return linear, angular
 
     def _watch(self) -> None:
-        """Look whether inputs run dry, or control cycles do not come."""
-        self._wind_watchdog(0.5)  # something is wrong: look more often
+        """Check for missing inputs and missing control cycles."""
+        self._wind_watchdog(0.5)  # something is wrong: check more often
         now = self._moment()
         verdict = self._gate.watch(now, lambda: self.inputs.check(now.ros, now.arrival))
         self._obey(verdict)
@@ -149,7 +149,7 @@ class ControlLoop:
             self._start_timer()
 
     def _wind_watchdog(self, periods: float) -> None:
-        """Let it look so many control periods from now on."""
+        """Set the watchdog to fire in this many control periods."""
         if self._watchdog is not None:
             self._watchdog.timer_period_ns = round(periods * self.controller.period * 1e9)
             self._watchdog.reset()
@@ -157,7 +157,7 @@ class ControlLoop:
     # What the gate says
 
     def _obey(self, verdict: Verdict | None) -> None:
-        """Do what the gate says, then say why: whoever reads the log may not."""
+        """Do what the gate says, then report it: reporting may block."""
         if verdict is None:
             return
         if verdict.act is Act.DRIVE:
@@ -168,10 +168,10 @@ class ControlLoop:
             return
         if verdict.act is Act.STOP:
             self._publish(0.0, 0.0)
-            self._gate.stop_given()  # not before: what cannot be published does not stop a robot
+            self._gate.stop_given()  # only now: a failed publication does not stop the robot
         self.controller.reset()
         if verdict.fault:
-            self._tell(verdict.fault, verdict.is_new)
+            self._report(verdict.fault, verdict.is_new)
 
     def _drive(self, linear: float, angular: float) -> None:
         self._diagnostics.cycles += 1
@@ -179,8 +179,8 @@ class ControlLoop:
             self._diagnostics.guarded_cycles += self.controller.guard.changed
         self._publish(linear, angular)
 
-    def _tell(self, fault: Fault, is_new: bool) -> None:
-        """Say why the robot stands."""
+    def _report(self, fault: Fault, is_new: bool) -> None:
+        """Report why the robot stands."""
         logger = self._node.get_logger()
         if fault.cause in WAITS:
             if is_new and fault.cause is not Cause.WAITING:
@@ -208,9 +208,9 @@ class ControlLoop:
             self.inputs.listen(self._on_news)
 
     def _on_news(self) -> None:
-        """Run a cycle on what the sensor has just said, unless the last one is too recent.
+        """Run a cycle on the sensor's new message, unless the last cycle is too recent.
 
-        Not here and now: what other sensors sent at the same moment may still wait to be taken.
+        Not in this callback: messages of other sensors, sent at the same time, may not have been taken yet.
         """
         period = self.controller.period * 1e9
         if self._timer is not None and self._now() - self._gate.last_cycle >= SOONEST * period:
@@ -220,8 +220,8 @@ class ControlLoop:
     def _start_timer(self) -> None:
         """Run cycles at whole multiples of the period in ROS time.
 
-        A simulator publishes its sensors at such times, so every cycle sees the newest, and a simulator that
-        waits for commands is not kept waiting. Where a sensor starts the cycles, the timer only fills in for it.
+        A simulator publishes its sensors at such times, so every cycle sees the newest, and a simulator that waits for
+        commands gets them at once. If a sensor starts the cycles, the timer is only a fallback.
         """
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
@@ -230,12 +230,12 @@ class ControlLoop:
     def _tick(self) -> None:
         self._cycle()
         if self._timer is not None:
-            # Aligned every time: with a fast or coarse /clock a timer fires late, and would stay late.
+            # Re-aligned every time: with a fast or coarse /clock a timer fires late, and would stay late.
             self._timer.timer_period_ns = self._to_next_cycle()
             self._timer.reset()
 
     def _to_next_cycle(self) -> int:
-        """Time to the next whole multiple of the period, or to the end of the wait for the sensor [ns]."""
+        """Time to the next whole multiple of the period, or until the wait for the sensor ends [ns]."""
         period = round(self.controller.period * 1e9)
         if self._on_sensor:
             longest = round(LATEST * period)  # from the start of the last cycle; the clock may have been set since

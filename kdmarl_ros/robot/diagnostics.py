@@ -1,4 +1,4 @@
-"""What a policy node says of itself on /diagnostics."""
+"""What a policy node reports on /diagnostics."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 class Diagnostics:
     """State of one robot, published once a second and whenever it changes.
 
-    Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``endpoints`` to tell QoS trouble of,
-    ``commands`` to tell whether anybody listens to,
-    ``cycles`` (commands given), ``guarded_cycles`` (of these, changed by the guard), ``stops`` by cause, and
-    ``compute_time`` of the last cycle [s].
+    Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``endpoints`` whose QoS problems are
+    reported, ``commands`` whose missing subscribers are reported, ``cycles`` (commands published), ``guarded_cycles``
+    (of these, changed by the guard), ``stops`` by cause, and ``compute_time`` of the last cycle [s].
     """
 
     def __init__(self, node: Node) -> None:
-        """Publish for ``node``, named by its namespace."""
+        """Publish for ``node``; the robot's name is its namespace."""
         self._node = node
         self._robot = node.get_namespace().strip("/") or node.get_name()
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -40,17 +39,17 @@ class Diagnostics:
         self.guarded_cycles = 0
         self.stops: Counter[Cause] = Counter()
         self.compute_time = 0.0
-        # Steady, so that a stopped /clock does not silence it.
+        # On the steady clock, so that a stopped /clock does not silence it.
         node.create_timer(1.0, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def set(self, level: bytes, message: str, at_once: bool = True) -> None:
-        """Say ``message`` from now on; ``at_once``, or when the next second is due."""
+        """Set the message; publish it ``at_once``, or with the next regular publication."""
         self._state = (level, message)
         if at_once:
             self._publish()
 
     def renew(self) -> None:
-        """Say the same, at once: who listens has changed."""
+        """Publish the current state at once, since subscribers have changed."""
         self._publish()
 
     def _publish(self) -> None:

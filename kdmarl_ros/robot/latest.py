@@ -14,35 +14,35 @@ from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.node.qos import ORDER_QOS, SENSOR_QOS, Endpoint
 
 FUTURE_TOLERANCE = 200_000_000
-"""How far a stamp may lie ahead of our clock [ns]: clocks of two hosts never agree fully."""
+"""How far a stamp may be ahead of our clock [ns]: clocks of two hosts never agree fully."""
 
 YEAR = 365 * 24 * 3600 * 1_000_000_000
 """[ns]; simulated time begins at zero, and wall time is decades later."""
 
 RETURNS, WITHIN = 3, 600_000_000
-"""So many changes of who speaks on a topic, back to one who has spoken before, within so long [ns] are several that
-speak in turn. A device that is started again, or says another frame for a while, changes once or twice."""
+"""This many changes back to an earlier source of a topic, within this time [ns], mean that several sources alternate.
+A device that restarts, or uses another frame for a while, changes only once or twice."""
 
 MAX_SOURCES = 16
-"""Of one topic that are remembered."""
+"""Remembered sources per topic."""
 
 ORDERS = {"goal_pose": "a goal", "targets": "targets"}
-"""Topics that say where to go, and what they give: not measured, so they never go stale."""
+"""Topics with destinations, and their contents; they are not sensors, so they never become stale."""
 
 
 def arrival_time(clock: ROSClock) -> int:
-    """Now, on the clock that ages are measured on [ns].
+    """Now, on the clock for measuring ages [ns].
 
-    That is the steady clock, which no one can set; with simulated time it is ROS time, since a simulator may
-    run at any speed (the watchdog sees to it that it runs at all).
+    That is the steady clock, which cannot be set; with simulated time it is ROS time, since a simulator may
+    run at any speed (the watchdog checks that it runs at all).
     """
     return clock.now().nanoseconds if clock.ros_time_is_active else time.monotonic_ns()
 
 
 class Latest:
-    """The latest message of one topic. Little is computed here: most messages are never looked at.
+    """The latest message of one topic. Little is computed on arrival: most messages are never used.
 
-    Attributes: ``message``, None before the first; when it ``arrived`` [ns]; ``interval`` from the one before, None
+    Attributes: ``message``, None before the first; when it ``arrived`` [ns]; ``interval`` since the previous one, None
     before the second [s].
     """
 
@@ -55,13 +55,13 @@ class Latest:
         self._node = node
         self._clock: ROSClock = node.get_clock()
         self._source: tuple[Any, ...] | None = None
-        """who sent the message, and of what frame"""
+        """publisher and frames of the message"""
         self._sources: set[tuple[Any, ...]] = set()
-        """all that have been heard"""
+        """all sources so far"""
         self._returns: deque[int] = deque(maxlen=RETURNS)
-        """when one came back after another [ns]"""
+        """when the source changed back to an earlier one [ns]"""
         self._mixed: tuple[int, str] | None = None
-        """when two were heard in turn [ns], and what they are"""
+        """when alternating sources were detected [ns], and their description"""
         self.endpoint = Endpoint(node, topic, ORDER_QOS if topic in ORDERS else SENSOR_QOS)
         receive = self._receive if topic in ORDERS else self._receive_from
         self._subscription = self.endpoint.make(node.create_subscription, type_, receive)
@@ -70,15 +70,15 @@ class Latest:
     def _receive(self, message: Any) -> None:
         arrived = arrival_time(self._clock)
         if self.message is not None:
-            # The longer of both: messages that were held up come all at once, and some drivers stamp them alike.
+            # The longer of both: delayed messages arrive all at once, and some drivers give them the same stamp.
             self.interval = max(arrived - self.arrived, _stamp(message) - _stamp(self.message)) / 1e9
         self.message, self.arrived = message, arrived
         if self.on_news is not None:
             self.on_news()
 
     def _receive_from(self, message: Any, info: dict[str, Any]) -> None:
-        """A sensor's message, which must always come from one device."""
-        # Not every middleware tells who sent a message.
+        """A sensor's message, which must always come from the same device."""
+        # Not every middleware provides the publisher of a message.
         source = (str(info.get("publisher_gid")), message.header.frame_id, getattr(message, "child_frame_id", ""))
         if source != self._source:
             if source in self._sources and self._source is not None:
@@ -99,7 +99,7 @@ class Latest:
         return f"publishers in turn ({', '.join(self.endpoint.others())})"
 
     def clear(self) -> None:
-        """Forget what was received."""
+        """Discard what was received."""
         self.message = self.interval = self._mixed = None
 
     def destroy(self) -> None:
@@ -108,7 +108,7 @@ class Latest:
 
     @property
     def hint(self) -> str:
-        """What may be the reason when nothing comes; empty if nothing is known of it."""
+        """A possible reason for missing messages; empty if none is known."""
         trouble = self.endpoint.trouble()
         return f"a publisher there has {trouble}, " if trouble else ""
 
@@ -117,9 +117,9 @@ class Latest:
         return (now - _stamp(self.message)) / 1e9, (arrival_now - self.arrived) / 1e9
 
     def require_fresh(self, now: int, arrival_now: int, timeout: int) -> None:
-        """Refuse a message that is missing, too old, from the future or of several devices in turn; times in [ns].
+        """Refuse a message that is missing, too old, from the future or from alternating devices; times in [ns].
 
-        Too old is one that arrived, or was stamped, longer ago than ``timeout``.
+        It is too old if it arrived, or was stamped, longer ago than ``timeout``.
         """
         if self.message is None:
             raise Fault(
@@ -146,7 +146,7 @@ class Latest:
             raise Fault(Cause.MIXED, f"{self.topic} comes from several {self._mixed[1]}; give each a topic of its own")
 
     def _require_same_time(self, now: int, stamped: int) -> None:
-        """Refuse a stamp of simulated time where this node runs on wall time, and the other way round."""
+        """Refuse a stamp in simulated time if this node runs on wall time, and vice versa."""
         is_simulated = self._clock.ros_time_is_active
         if stamped < YEAR <= now and not is_simulated:
             raise Fault(

@@ -1,8 +1,7 @@
-"""Several robots in one process: a policy node for each, in a thread of its own.
+"""Several robots in one process: one policy node each, with its own thread and executor.
 
-A thread and an executor for each robot, not one executor for all: each wait goes through every entity of its executor,
-so that one for all would do the square of the work; a robot that loads a policy would keep the others waiting, and an
-exception would end them all.
+A single executor would iterate over the entities of all robots at each wait, so its work would grow with the square of
+their number; a robot that loads a policy would block the others, and an exception would end them all.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def run_robots(robots: list[str], stop: StopSignal) -> int:
     """Run the robots until a signal comes, or all of them are down.
 
     Returns:
-        0 after a signal, 2 if no robot could start as told, else 1.
+        0 after a signal, 2 if all robots had bad input, else 1.
     """
     with ThreadPoolExecutor(len(robots)) as pool:
         exit_codes = list(pool.map(partial(_keep_alive, stop), robots))
@@ -39,16 +38,16 @@ def run_robots(robots: list[str], stop: StopSignal) -> int:
 
 
 def _keep_alive(stop: StopSignal, robot: str) -> int:
-    """Run one robot, and again after an error of ours, as a process of its own would be started again."""
-    logger = get_logger(f"{robot}.{ROBOT_NODE}".replace("/", "."))  # as the node's own
+    """Run one robot, and restart it after an internal error, as the supervisor would restart a process."""
+    logger = get_logger(f"{robot}.{ROBOT_NODE}".replace("/", "."))  # the node's logger
     restarts = Restarts()
     while not stop.wait(0.0):
         try:
             _live(stop, robot)
         except KdmarlError as error:
-            sys.stderr.write(f"{robot}: {error}\n")  # as one piece, which print does not do
+            sys.stderr.write(f"{robot}: {error}\n")  # in one write, unlike print
             return BAD_INPUT
-        except Exception:  # whatever happens to one robot is no reason to stop the others
+        except Exception:  # an error of one robot must not stop the others
             delay = restarts.count_death()
             logger.error(f"internal error: {traceback.format_exc()}")
             if delay is None:
@@ -60,12 +59,12 @@ def _keep_alive(stop: StopSignal, robot: str) -> int:
 
 
 def _live(stop: StopSignal, robot: str) -> None:
-    """Run one robot until the signal; stop it whatever ends it."""
+    """Run one robot until the signal; stop it however this ends."""
     node = PolicyNode(namespace=f"/{robot}")
     try:
         name = node.get_fully_qualified_name()
         if name != f"/{robot}/{ROBOT_NODE}":
-            raise KdmarlError(f"is renamed to {name}; leave __node and __ns out of the --ros-args of several robots")
+            raise KdmarlError(f"is remapped to {name}; leave __node and __ns out of the --ros-args of several robots")
         stop.spin(node)
     finally:
         node.close()
@@ -75,7 +74,7 @@ def _names(arguments: list[str]) -> list[str]:
     """The robots that the command line names.
 
     Raises:
-        KdmarlError: there is none, or one twice, or one that cannot be a namespace.
+        KdmarlError: there is none, one is repeated, or one is not a valid namespace.
     """
     robots = [argument.strip("/") for argument in arguments]
     if not robots:
@@ -92,7 +91,7 @@ def _names(arguments: list[str]) -> list[str]:
 def main(args: list[str] | None = None) -> int:
     """Run the robots named in ``args`` (as ``sys.argv``) until a signal of ``signals.STOPS``.
 
-    Exit code: 0 after a signal; 2 on bad input, of all robots if it is in their parameters; 1 when all are down.
+    Exit code: 0 after a signal; 2 on bad arguments, or if all robots have bad parameters; 1 when all are down.
     """
     stop = StopSignal()
     try:

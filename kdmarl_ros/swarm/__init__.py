@@ -1,1 +1,1 @@
-"""A whole swarm: which processes it needs, and who starts and ends them."""
+"""A whole swarm: which processes it needs, and how they are started and stopped."""

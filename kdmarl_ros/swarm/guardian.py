@@ -1,8 +1,8 @@
-"""Outlives the runner of a swarm by a moment: if the runner dies, the robots are stopped all the same.
+"""Outlives the runner of a swarm: if the runner dies, the robots are stopped nevertheless.
 
-The guardian leads the process group that the runner starts everything in, and waits at a pipe whose other end
-only the runner holds. The end of the pipe is the end of the runner, however it came. Run as a script, without
-site packages, so that it starts at once.
+The guardian leads the process group in which the runner starts everything, and reads from a pipe whose other end
+only the runner holds. The pipe closes when the runner ends, for whatever reason. Run as a script, without site
+packages, so that it starts at once.
 """
 
 import contextlib
@@ -12,15 +12,15 @@ import sys
 import time
 
 GRACE = 3.0
-"""From the request to stop to the end of everything that has not [s]."""
+"""From the request to stop until remaining processes are killed [s]."""
 
 
 def main() -> None:
-    """Wait for the runner's end; then stop what it left behind."""
+    """Wait for the runner's end; then stop the processes that it left behind."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read():
-        return  # the runner has ended everything itself
+        return  # the runner has stopped everything itself
     _signal_group(signal.SIGINT)
     time.sleep(GRACE)
     _signal_group(signal.SIGKILL)

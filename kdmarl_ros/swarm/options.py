@@ -1,4 +1,4 @@
-"""The choices of a plan that command lines offer; imports nothing, so that they answer at once."""
+"""Choices for command lines; imports nothing, so that these start quickly."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import Enum
 
 
 class Simulator(str, Enum):
-    """What makes the robots' sensors and moves them."""
+    """What simulates the robots."""
 
     MUJOCO = "mujoco"
     EXTERNAL = "external"
-    """another program does, which also publishes ``/clock``"""
+    """another program, which also publishes ``/clock``"""
     NONE = "none"
-    """nothing: the robots are real, or all stamps are of wall time"""
+    """nothing: the robots are real, or all stamps are in wall time"""
 
     @property
     def is_ours(self) -> bool:
@@ -21,14 +21,14 @@ class Simulator(str, Enum):
 
     @property
     def has_clock(self) -> bool:
-        """Whether time is that of ``/clock``."""
+        """Whether time comes from ``/clock``."""
         return self is not Simulator.NONE
 
 
 class Processes(str, Enum):
-    """What shares a process."""
+    """How robots are distributed over processes."""
 
     ROBOT = "robot"
-    """nothing: one process for each robot"""
+    """one process per robot"""
     HOST = "host"
-    """all robots of the plan, which is for one computer"""
+    """one process for all robots of the plan"""

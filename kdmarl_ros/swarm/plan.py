@@ -1,4 +1,4 @@
-"""Which processes a swarm needs: the launch file and ``kdmarl-swarm`` both start what is said here."""
+"""Which processes a swarm needs; used by both the launch file and ``kdmarl-swarm``."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ MODULES = {
 class Process:
     """One process of the plan.
 
-    ``name`` is for people and the only one of its kind in the plan. ``executable`` is one of ``MODULES``, ``node`` the
-    node's name in ``namespace``; ``respawn`` says whether it is started again when it dies. Of a process with several
-    robots ``node``, ``namespace`` and ``parameters`` are empty, and ``robots`` holds the parameters of each one's node.
+    ``name`` is for display and unique in the plan. ``executable`` is one of ``MODULES``, ``node`` the node's name in
+    ``namespace``; ``respawn`` says whether it is restarted when it dies. For a process with several robots ``node``,
+    ``namespace`` and ``parameters`` are empty, and ``robots`` has the parameters of each robot's node.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Process:
 
     @property
     def module(self) -> str:
-        """What Python runs where there are no console scripts."""
+        """The Python module, for use without console scripts."""
         return MODULES[self.executable]
 
     @property
@@ -60,18 +60,18 @@ class Process:
         return self.executable == "judge_node"
 
     def parameters_file(self) -> str:
-        """The parameters of ``robots`` as a ROS parameter file (YAML), by the full names of their nodes."""
+        """The parameters of ``robots`` as a ROS parameter file (YAML), by fully qualified node names."""
         nodes = {f"/{robot}/{ROBOT_NODE}": {"ros__parameters": values} for robot, values in self.robots.items()}
         return yaml.safe_dump(nodes, allow_unicode=True, sort_keys=False)
 
 
 def load_checked_swarm(path: Path | str, robots: list[str], allow_outside: bool = False) -> Swarm:
-    """Read a swarm file and see that every policy may run on its robots.
+    """Read a swarm file and check that every policy fits its robots.
 
     Args:
         path: swarm file.
         robots: names of the robots to keep; empty for all.
-        allow_outside: let the file name files outside of its project, as in :func:`load_swarm`.
+        allow_outside: allow the file to refer to files outside its project, as in :func:`load_swarm`.
 
     Raises:
         KdmarlError: the file, a name or a policy does not fit.
@@ -98,15 +98,15 @@ def make_plan(
     """The processes of a swarm, in the order in which to start them.
 
     Args:
-        swarm: as :func:`load_checked_swarm` gives it.
-        simulator: what to simulate with. With one, ours or not, all nodes run on simulated time.
-        processes: whether the robots share one.
+        swarm: from :func:`load_checked_swarm`.
+        simulator: which simulator; with any, all nodes run on simulated time.
+        processes: whether the robots share a process.
         real_time_factor: simulated over real time; 0 is as fast as possible.
         lockstep: let simulated time wait for the robots' commands.
         seed: of the sensor noise.
         duration: of the run [s]; 0 runs until stopped.
-        output: directory for what the judge writes; None for ``runs/<name of the swarm>`` when there is a duration.
-            Without both there is no judge.
+        output: directory for the judge's files; None for ``runs/<name of the swarm>`` if there is a duration. Without
+            output and duration there is no judge.
 
     Raises:
         KdmarlError: the arguments do not fit each other or the swarm.
@@ -119,17 +119,18 @@ def make_plan(
         raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
     if lockstep and not simulator.is_ours:
         raise KdmarlError(
-            f"lockstep needs a simulator of ours, sim is '{simulator.value}'; give sim 'mujoco' or leave lockstep out"
+            f"lockstep needs the built-in simulator, sim is '{simulator.value}'; set sim to 'mujoco' or leave lockstep "
+            "out"
         )
     if real_time_factor != 1.0 and not simulator.is_ours:
         raise KdmarlError(
-            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}': no simulator of ours runs; give "
-            "sim 'mujoco' or leave real_time_factor out"
+            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}', not the built-in simulator; set "
+            "sim to 'mujoco' or leave real_time_factor out"
         )
     if simulator.is_ours and swarm.world is None:
         raise KdmarlError(
-            f"{swarm.path}: has no world to simulate; add 'world', or give sim 'none' for real robots, 'external' for "
-            "those of another simulator"
+            f"{swarm.path}: has no world to simulate; add 'world', or set sim to 'none' for real robots, 'external' "
+            "for another simulator"
         )
     judged = bool(duration or output)
     plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
@@ -178,7 +179,7 @@ def _host(robots: list[Process]) -> Process:
 
 
 def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
-    """The parameters that say where a robot goes: its own goal and landmarks on the way, or the targets of all."""
+    """The parameters of a robot's destination: its own goal and the landmarks, or the team's targets."""
     places = {
         "goal": [float(value) for value in robot.goal or ()],
         "targets": [float(value) for place in swarm.targets or swarm.landmarks for value in place],

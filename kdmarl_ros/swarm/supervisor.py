@@ -1,4 +1,4 @@
-"""Starts the processes of a plan, starts again those that die, and leaves nothing behind."""
+"""Starts the processes of a plan, restarts those that die, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from kdmarl_ros.swarm.plan import Process
 POLL = 0.1
 """Longest time until a death is noticed [s]."""
 ROBOT_GRACE = 2.0
-"""For the robots to stop, while everything else still runs [s]."""
+"""Time for the robots to stop, while everything else still runs [s]."""
 GRACE = 4.0
-"""For everything to end by itself, the robots' time included [s]."""
+"""Time for everything to exit by itself, including the robots [s]."""
 MAX_LINES = 10_000
-"""That wait to be shown; further ones are dropped."""
+"""Lines that wait to be shown; further ones are dropped."""
 SHOW_GRACE = 1.0
-"""For the last lines to be shown [s]."""
+"""Time for showing the last lines [s]."""
 
 Show = Callable[[str, str], None]
 """Shows one line of a process: its name, the line."""
 
 
 def command(process: Process, folder: Path) -> list[str]:
-    """The command line of a process, for machines without a ROS distribution.
+    """The command line of a process, without a ROS distribution.
 
     The parameters of several robots are written to a file in ``folder``.
     """
@@ -51,7 +51,7 @@ def command(process: Process, folder: Path) -> list[str]:
         return [*python, *process.robots, "--ros-args", "--params-file", str(file)]
     arguments = ["-r", f"__node:={process.node}", "-r", f"__ns:={process.namespace}"]
     for name, value in process.parameters.items():
-        # JSON is YAML, and leaves no doubt about types: a robot may be called "on".
+        # JSON is YAML with unambiguous types: a robot may be called "on".
         arguments += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return [*python, "--ros-args", *arguments]
 
@@ -82,14 +82,14 @@ class _Life:
         self._popen.send_signal(number)
 
     def lines(self) -> list[str]:
-        """Whole lines of what it wrote since the last call; call when there is something to read."""
+        """Complete lines written since the last call; call when there is something to read."""
         data = os.read(self.output.fileno(), 65536)
         *whole, self._partial_line = (self._partial_line + data).split(b"\n")
         return _text(whole)
 
     def last_lines(self) -> list[str]:
-        """What is left of the output of a process that has ended, its last line whole or not."""
-        # Whoever it started may still hold the other end open, so there may be no end of file to wait for.
+        """The rest of the output of a process that has exited, even if its last line is incomplete."""
+        # Its child processes may still hold the other end open, so there may be no end of file.
         os.set_blocking(self.output.fileno(), False)
         data = self._partial_line
         with contextlib.suppress(BlockingIOError):
@@ -104,23 +104,23 @@ def _text(lines: list[bytes]) -> list[str]:
 
 
 class _Printer:
-    """Shows lines in a thread of its own: one who does not read them is not to keep the processes from writing.
+    """Shows lines in a separate thread, so that unread output does not block the processes.
 
-    A process stands still when its pipe is full, and its robot drives on by the last command.
+    A process blocks when its pipe is full, and its robot would drive on with the last command.
     """
 
     def __init__(self, show: Show, on_end: Callable[[], None]) -> None:
-        """Hand lines to ``show``; call ``on_end`` when it cannot show any more."""
+        """Pass lines to ``show``; call ``on_end`` when it fails."""
         self._show = show
         self._on_end = on_end
         self._lines: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_LINES)
         self._dropped: Counter[str] = Counter()
-        """since there was room last, by process"""
+        """dropped lines that have not been reported yet, by process"""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def say(self, name: str, line: str) -> None:
-        """Show a line of a process soon, or drop it if too many wait."""
+        """Queue a line of a process, or drop it if the queue is full."""
         try:
             for other in tuple(self._dropped):
                 self._lines.put_nowait(self._notice(other))
@@ -130,18 +130,18 @@ class _Printer:
             self._dropped[name] += 1
 
     def close(self) -> None:
-        """Show what still waits, as far as somebody reads it in time."""
+        """Show the remaining lines, if they are read in time."""
         with contextlib.suppress(queue.Full):
             for entry in (*map(self._notice, self._dropped), None):
                 self._lines.put(entry, timeout=SHOW_GRACE)
             self._thread.join(SHOW_GRACE)
 
     def _notice(self, name: str) -> tuple[str, str]:
-        return name, f"{self._dropped[name]} lines were dropped here, since nobody read what is shown"
+        return name, f"{self._dropped[name]} lines were dropped here, since the output was not read"
 
     def _run(self) -> None:
         try:
-            with contextlib.suppress(OSError):  # nobody reads any more, as after `| head` or the terminal's end
+            with contextlib.suppress(OSError):  # the reader is gone, as after `| head` or a closed terminal
                 while entry := self._lines.get():
                     self._show(*entry)
         finally:
@@ -149,7 +149,7 @@ class _Printer:
 
 
 class _Child:
-    """One process of the plan through all its lives."""
+    """One process of the plan, across restarts."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -160,7 +160,7 @@ class _Child:
 
     @property
     def is_down(self) -> bool:
-        """Whether it neither runs nor will be started again."""
+        """Whether it neither runs nor will be restarted."""
         return self.life is None and self.start_at is None
 
     def signal(self, number: signal.Signals) -> None:
@@ -169,7 +169,7 @@ class _Child:
             self.life.signal(number)
 
     def plan_restart(self) -> float | None:
-        """Count a death; return the delay until the next start [s], None when it has died too often."""
+        """Count a death; return the delay until the next start [s], None after too many deaths."""
         delay = self._restarts.count_death()
         if delay is not None:
             self.start_at = time.monotonic() + delay
@@ -177,10 +177,10 @@ class _Child:
 
 
 class Supervisor:
-    """Runs a plan until the judge is done, a signal comes, or nothing is left to run."""
+    """Runs a plan until the judge is done, a signal arrives, or the simulator or all robots stay down."""
 
     def __init__(self, processes: list[Process], show: Show) -> None:
-        """Take a plan; lines of the processes and what happens to them go to ``show``."""
+        """Take a plan; output of the processes and messages about them go to ``show``."""
         self._children = [_Child(process) for process in processes]
         self._robots = [child for child in self._children if child.process.is_robot]
         self._printer = _Printer(show, partial(self._end, 1))
@@ -189,10 +189,10 @@ class Supervisor:
         self._interrupts = 0
 
     def run(self) -> int:
-        """Start everything, keep it running, end it.
+        """Start everything, keep it running, stop it.
 
         Returns:
-            The judge's exit code; 128 + number for a signal; 1 or 2 when the simulator or all robots stay dead.
+            The judge's exit code; 128 + number for a signal; 1 or 2 if the simulator or all robots stay down.
         """
         with _signals(self._interrupt), _guardian() as group, TemporaryDirectory(prefix="kdmarl_swarm_") as folder:
             try:
@@ -225,7 +225,7 @@ class Supervisor:
                 self._printer.say(child.process.name, line)
 
     def _reap(self) -> list[tuple[_Child, int]]:
-        """The processes that have died and their exit codes; what they wrote last is shown."""
+        """The processes that have died and their exit codes; their last output is shown."""
         codes = [(child, child.life.exit_code) for child in self._children if child.life]
         dead = [(child, code) for child, code in codes if code is not None]
         for child, _ in dead:
@@ -244,7 +244,7 @@ class Supervisor:
         )
         if child.process.is_judge:
             if exit_code not in (0, 1, BAD_INPUT):
-                self._printer.say(name, f"the judge {how} before its judgement; see its lines above")
+                self._printer.say(name, f"the judge {how} before its judgement; see its output above")
             self._end(exit_code if exit_code in (0, BAD_INPUT) else 1)
             return
         delay = None if exit_code == BAD_INPUT else child.plan_restart()
@@ -252,7 +252,7 @@ class Supervisor:
             self._printer.say(name, f"{how}; starting it again in {delay:.1f} s")
             return
         why = "it cannot start" if exit_code == BAD_INPUT else f"it died {CRASH_LIMIT} times in {CRASH_WINDOW:.0f} s"
-        self._printer.say(name, f"{how}; {why}, so it stays down: see its lines above")
+        self._printer.say(name, f"{how}; {why}, so it stays down; see its output above")
         if not child.process.is_robot or all(robot.is_down for robot in self._robots):
             self._end(BAD_INPUT if exit_code == BAD_INPUT else 1)
 
@@ -261,13 +261,13 @@ class Supervisor:
             self._exit_code = exit_code
 
     def _stop(self) -> None:
-        """End the robots first, while what they talk to is still there; then the others; kill what remains."""
+        """Stop the robots first, while everything else still runs; then the others; kill what remains."""
         others = [child for child in self._children if not child.process.is_robot]
         interrupts, start = self._interrupts, time.monotonic()
         for children, grace in ((self._robots, ROBOT_GRACE), (others, GRACE)):
             for child in children:
                 child.signal(signal.SIGINT)
-            # A second Ctrl-C ends the patience.
+            # A second Ctrl-C skips the wait.
             while _any_alive(children) and time.monotonic() < start + grace and self._interrupts == interrupts:
                 self._show_output(POLL)
                 self._reap()
@@ -284,7 +284,7 @@ def _any_alive(children: list[_Child]) -> bool:
 
 @contextlib.contextmanager
 def _signals(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Handle the signals that ask a program to end."""
+    """Handle termination signals."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {number: signal.signal(number, handler) for number in numbers}
     try:
@@ -296,7 +296,7 @@ def _signals(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _guardian() -> Iterator[int]:
-    """Start the guardian and give its process group; dismiss it if all goes well, else leave it the rest."""
+    """Start the guardian and yield its process group; dismiss it in the end, otherwise it stops what remains."""
     popen = subprocess.Popen(
         [sys.executable, "-I", "-S", guardian.__file__],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What the processes of a swarm print, line by line, on one terminal."""
+"""Shows the output of a swarm's processes line by line on one terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STYLES = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_g
 
 
 class _Output(Console):
-    """Standard output; the end of its reader ends the run in order, not at once."""
+    """Standard output; a broken pipe ends the run in order, not at once."""
 
     def on_broken_pipe(self) -> None:
         with contextlib.suppress(SystemExit):
@@ -23,7 +23,7 @@ class _Output(Console):
 
 
 def show_lines(names: list[str]) -> Show:
-    """Print lines, each process's in its colour behind its name; the judge speaks for the run, without a name."""
+    """Print lines with the process's name in its colour; the judge's, which are about the whole run, without a name."""
     console = _Output(soft_wrap=True, highlight=False)
     width = max(len(name) for name in names)
     styles = {name: STYLES[index % len(STYLES)] for index, name in enumerate(names)}

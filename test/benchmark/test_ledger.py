@@ -3,45 +3,45 @@
 import msgspec
 import pytest
 
-from benchmark_support import RESULTS, aggregated, book_of, row
+from benchmark_support import RESULTS, aggregated, ledger_of, row
 from kdmarl_core.benchmark import ledger
 from kdmarl_core.contract import KdmarlError
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_rows_of_shipped_results_are_what_their_units_give(path):
-    book = ledger.load(path)
-    counted = {f"{each['task']}/{each['method']}/{seed}" for each in book.team_rows for seed in each["seeds"]}
-    in_order = sorted(book.units, key=lambda unit: (unit.seed, [*book.tasks, unit.task].index(unit.task)))
+    recorded = ledger.load(path)
+    counted = {f"{each['task']}/{each['method']}/{seed}" for each in recorded.team_rows for seed in each["seeds"]}
+    in_order = sorted(recorded.units, key=lambda unit: (unit.seed, [*recorded.tasks, unit.task].index(unit.task)))
     keys = {unit.name: unit.sha256 for unit in in_order if unit.name in counted}
-    made = ledger.aggregated(book, book.notes, book.about, keys, dict.fromkeys(keys, ""))
-    assert made.rows == book.rows
-    assert made.against == book.against
+    made = ledger.aggregated(recorded, recorded.notes, recorded.about, keys, dict.fromkeys(keys, ""))
+    assert made.rows == recorded.rows
+    assert made.against == recorded.against
 
 
 def test_a_unit_takes_the_place_of_one_that_depended_on_other_things():
-    book = book_of(row(sha256="old"), row(sha256="new"))
-    assert len(book.units) == 1
+    recorded = ledger_of(row(sha256="old"), row(sha256="new"))
+    assert len(recorded.units) == 1
     for sha256, counts in (("new", True), ("old", False)):
         keys = {"spread/kdmarl/1": sha256}
-        assert ("spread/kdmarl/1" in ledger.current(book, keys, keys)) == counts
-    assert aggregated(book).rows == []  # it is there, and counts no more
+        assert ("spread/kdmarl/1" in ledger.current(recorded, keys, keys)) == counts
+    assert aggregated(recorded).rows == []  # it is there, and counts no more
 
 
 def test_units_that_met_another_expert_do_not_count():
     old, new = row(), row(method="other")
     old = msgspec.structs.replace(old, expert={"return": [10.0, 10.0, 10.1]})
     rounded = msgspec.structs.replace(row(method="third"), expert={"return": [10.0, 10.0, 10.0 + 1e-12]})
-    book = book_of(old, rounded, row(seed=2), row(task="reference"), new)
-    keys = {unit.name: "a" for unit in book.units}
-    assert ledger.outdated(book, keys, keys) == {"spread/kdmarl/1": "spread/other/1"}
-    found = aggregated(book).rows
+    recorded = ledger_of(old, rounded, row(seed=2), row(task="reference"), new)
+    keys = {unit.name: "a" for unit in recorded.units}
+    assert ledger.outdated(recorded, keys, keys) == {"spread/kdmarl/1": "spread/other/1"}
+    found = aggregated(recorded).rows
     assert {(each["task"], each["method"], *each["seeds"]) for each in found} == {
         ("spread", "kdmarl", 2), ("spread", "other", 1), ("spread", "third", 1), ("reference", "kdmarl", 1),
     }  # fmt: skip
     # Another expert is meant where a method changes what it depends on, and units that count no more tell nothing.
-    assert ledger.outdated(book, keys, keys | {"spread/kdmarl/1": "b"}) == {}
-    assert ledger.outdated(book, keys | {"spread/other/1": "b", "spread/third/1": "b"}, keys) == {}
+    assert ledger.outdated(recorded, keys, keys | {"spread/kdmarl/1": "b"}) == {}
+    assert ledger.outdated(recorded, keys | {"spread/other/1": "b", "spread/third/1": "b"}, keys) == {}
 
 
 def test_figures_without_a_value_are_none_and_no_stranger_to_themselves(tmp_path):
@@ -51,7 +51,7 @@ def test_figures_without_a_value_are_none_and_no_stranger_to_themselves(tmp_path
         msgspec.structs.replace(row(method=method), random=never, students=half, expert=half)
         for method in ("kdmarl", "other")
     ]
-    ledger.save(aggregated(book_of(*units)), tmp_path / "results.json")
+    ledger.save(aggregated(ledger_of(*units)), tmp_path / "results.json")
     team, big, small, *others = ledger.load(tmp_path / "results.json").rows
     assert len(others) == 3  # none is left out
     assert (team["time_to_goal"], big["time_to_goal"], small["time_to_goal"]) == (4.0, 4.0, None)
@@ -72,6 +72,6 @@ def test_other_files_are_refused(tmp_path, content, message):
 
 
 def test_saved_and_loaded(tmp_path):
-    book = book_of(row())
-    ledger.save(book, tmp_path / "results.json")
-    assert msgspec.to_builtins(ledger.load(tmp_path / "results.json")) == msgspec.to_builtins(book)
+    recorded = ledger_of(row())
+    ledger.save(recorded, tmp_path / "results.json")
+    assert msgspec.to_builtins(ledger.load(tmp_path / "results.json")) == msgspec.to_builtins(recorded)

@@ -28,9 +28,9 @@ def kept(task, method, *scores):
 
 def test_a_report_of_what_is_there_yet(tmp_path):
     units_done = [result("spread", "kdmarl"), result("spread", "scratch"), result("navigation", "kdmarl")]
-    book = ledger.Ledger(title="Half done", units=units_done)
+    recorded = ledger.Ledger(title="Half done", units=units_done)
     notes = {"methods": dict.fromkeys(["kdmarl", "never", "scratch"], "words"), "tasks": {"spread": "a", "other": "b"}}
-    ledger.save(ledger.aggregated(book, notes, "", names(units_done), names(units_done)), tmp_path / "half.json")
+    ledger.save(ledger.aggregated(recorded, notes, "", names(units_done), names(units_done)), tmp_path / "half.json")
     app(["report", str(tmp_path / "half.json")], standalone_mode=False)
     page = (tmp_path / "half.md").read_text()
     assert "| navigation | 0.500 |  |" in page
@@ -41,9 +41,9 @@ def test_a_report_of_what_is_there_yet(tmp_path):
 
 def test_tables_of_a_report_stand_where_a_readme_names_them(tmp_path):
     units_done = [result("spread", "kdmarl"), result("spread", "scratch")]
-    book = ledger.Ledger(title="One task", units=units_done)
+    recorded = ledger.Ledger(title="One task", units=units_done)
     notes = {"methods": dict.fromkeys(["kdmarl", "scratch"], ""), "tasks": {"spread": ""}}
-    ledger.save(ledger.aggregated(book, notes, "", names(units_done), names(units_done)), tmp_path / "one.json")
+    ledger.save(ledger.aggregated(recorded, notes, "", names(units_done), names(units_done)), tmp_path / "one.json")
     readme = tmp_path / "README.md"
 
     def renew(text):
@@ -59,7 +59,7 @@ def test_tables_of_a_report_stand_where_a_readme_names_them(tmp_path):
     assert "| `scratch` | 1 | 1 | 0.500 | 0.500 | +0.000 | spread |" in against
     for text, message in [
         ("", "has no lines '<!-- begin from one.json -->'"),
-        ("<!-- begin from one.json: agianst -->", "names no table; did you mean 'one.json: against'"),
+        ("<!-- begin from one.json: agianst -->", "does not name a table; did you mean 'one.json: against'"),
         ("<!-- begin from one.json -->\n", "has '<!-- begin from one.json -->' without '<!-- end from one.json -->'"),
     ]:
         with pytest.raises(KdmarlError, match=message):
@@ -87,9 +87,9 @@ def test_what_methods_are_held_to(tmp_path):
     ]  # fmt: skip
     bars = {"kdmarl": ledger.Bar(retention=0.95, macs_ratio=28.6), "small": ledger.Bar(retention=0.9, macs_ratio=100)}
     notes = {"methods": dict.fromkeys(["kdmarl", "small"], ""), "tasks": {}}
-    book = ledger.Ledger(title="", bars=bars, units=done)
-    book = ledger.aggregated(book, notes, "", names(done), names(done))
-    ledger.save(book, tmp_path / "some.json")
+    recorded = ledger.Ledger(title="", bars=bars, units=done)
+    recorded = ledger.aggregated(recorded, notes, "", names(done), names(done))
+    ledger.save(recorded, tmp_path / "some.json")
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     page = (tmp_path / "some.md").read_text()
     assert (
@@ -110,8 +110,8 @@ def test_what_methods_are_held_to(tmp_path):
 def test_how_far_ahead_the_first_method_is_held_to_be(tmp_path, others, told):
     done = [*kept("spread", "kdmarl", 0.9, 0.8), *kept("spread", "other", *others)]
     notes = {"methods": dict.fromkeys(["kdmarl", "other"], ""), "tasks": {}}
-    book = ledger.Ledger(title="", leads={"other": 0.1}, units=done)
-    ledger.save(ledger.aggregated(book, notes, "", names(done), names(done)), tmp_path / "some.json")
+    recorded = ledger.Ledger(title="", leads={"other": 0.1}, units=done)
+    ledger.save(ledger.aggregated(recorded, notes, "", names(done), names(done)), tmp_path / "some.json")
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     page = (tmp_path / "some.md").read_text()
     assert "| difference | bar | `kdmarl` no better on |" in page
@@ -125,8 +125,8 @@ def test_the_smallest_network_from_scratch(tmp_path, score, line):
     done = [result("spread", "kdmarl"), expert_sized, result("spread", "scratch")]
     notes = {"methods": dict.fromkeys(["kdmarl", "direct", "scratch"], ""), "tasks": {}}
     notes["stages"] = {"kdmarl": "distill", "direct": "direct", "scratch": "scratch"}
-    book = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", names(done), names(done))
-    ledger.save(book, tmp_path / "some.json")
+    recorded = ledger.aggregated(ledger.Ledger(title="", units=done), notes, "", names(done), names(done))
+    ledger.save(recorded, tmp_path / "some.json")
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     assert line in (tmp_path / "some.md").read_text()
 
@@ -162,8 +162,8 @@ def test_the_error_of_a_win_rate_is_that_of_its_episodes(tmp_path):
 def page_of(folder, *units):
     """The page of a benchmark of those units."""
     notes = {"methods": dict.fromkeys((unit.method for unit in units), ""), "tasks": {}}
-    book = ledger.aggregated(ledger.Ledger(title="", units=list(units)), notes, "", names(units), names(units))
-    ledger.save(book, folder / "some.json")
+    recorded = ledger.aggregated(ledger.Ledger(title="", units=list(units)), notes, "", names(units), names(units))
+    ledger.save(recorded, folder / "some.json")
     app(["report", str(folder / "some.json")], standalone_mode=False)
     return (folder / "some.md").read_text()
 
@@ -176,16 +176,16 @@ def test_a_report_needs_results_and_marks(tmp_path):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)
     spoiled = ledger.Ledger(title="", notes={"methods": {"a": ""}}, rows=[{"method": "a", "student": "team"}])
     ledger.save(spoiled, tmp_path / "none.json")
-    with pytest.raises(KdmarlError, match="a row lacks '.*'; kdmarl benchmark makes its rows again"):
+    with pytest.raises(KdmarlError, match="a row lacks '.*'; run kdmarl benchmark to recompute the rows"):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)
 
 
 @pytest.mark.parametrize("lost", ["seeds", "retention", "macs", "expert_return", "params", "minutes"])
 def test_a_row_that_lacks_something_is_named(tmp_path, lost):
     before = page_of(tmp_path, result("spread", "kdmarl"))
-    book = ledger.load(tmp_path / "some.json")
-    rows = [{key: value for key, value in row.items() if key != lost} for row in book.rows]
-    ledger.save(msgspec.structs.replace(book, rows=rows), tmp_path / "some.json")
-    with pytest.raises(KdmarlError, match=f"a row lacks '{lost}'; kdmarl benchmark makes its rows again"):
+    recorded = ledger.load(tmp_path / "some.json")
+    rows = [{key: value for key, value in row.items() if key != lost} for row in recorded.rows]
+    ledger.save(msgspec.structs.replace(recorded, rows=rows), tmp_path / "some.json")
+    with pytest.raises(KdmarlError, match=f"a row lacks '{lost}'; run kdmarl benchmark to recompute the rows"):
         app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     assert (tmp_path / "some.md").read_text() == before

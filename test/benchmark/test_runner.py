@@ -46,14 +46,14 @@ def test_smoke(tmp_path, monkeypatch, capsys):
 
     run(SMOKE, *places, "--dry-run")
     assert "0 of 12 units to do" in capsys.readouterr().out
-    book = json.loads(results.read_text())
-    assert {(row["task"], row["method"]) for row in book["rows"]} == {
+    recorded = json.loads(results.read_text())
+    assert {(row["task"], row["method"]) for row in recorded["rows"]} == {
         (task, method) for task in ("spread", "navigation") for method in ("kdmarl", "tiny", "scratch")
     }
-    assert all(row["seeds"] == [1, 2] for row in book["rows"])
-    assert {each["method"] for each in book["against"]} == {"tiny", "scratch"}
-    assert list(book["still"]) == ["navigation"]
-    assert {row["still_return"] for row in book["rows"] if row["task"] == "navigation"} == {0.0}
+    assert all(row["seeds"] == [1, 2] for row in recorded["rows"])
+    assert {each["method"] for each in recorded["against"]} == {"tiny", "scratch"}
+    assert list(recorded["still"]) == ["navigation"]
+    assert {row["still_return"] for row in recorded["rows"] if row["task"] == "navigation"} == {0.0}
 
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- begin from smoke.json -->\nold\n<!-- end from smoke.json -->\nafter\n")
@@ -100,16 +100,16 @@ def test_one_unit_that_fails_is_told_and_the_others_are_done(tmp_path, monkeypat
     with pytest.raises(KdmarlError, match="1 of 12 units have failed: spread/tiny/1; see above"):
         run(SMOKE, *places)
     assert "spread/tiny/1: failed: the loss is not finite" in capsys.readouterr().out
-    book = ledger.load(results)
-    assert len(book.units) == 11
-    assert [row["seeds"] for row in book.rows if (row["task"], row["method"]) == ("spread", "tiny")] == [[2]]
+    recorded = ledger.load(results)
+    assert len(recorded.units) == 11
+    assert [row["seeds"] for row in recorded.rows if (row["task"], row["method"]) == ("spread", "tiny")] == [[2]]
 
 
 def test_results_of_another_benchmark_stay_as_they_are(tmp_path):
     results = tmp_path / "other.json"
     ledger.save(ledger.Ledger(title="Other"), results)
     before = results.read_bytes()
-    with pytest.raises(KdmarlError, match="holds results of 'Other', and the title of .* is 'Smoke test'; give"):
+    with pytest.raises(KdmarlError, match="has results of 'Other', but the title of .* is 'Smoke test'; give"):
         run(SMOKE, "--output", results, "--runs", tmp_path / "runs")
     assert results.read_bytes() == before
 
@@ -126,7 +126,7 @@ def test_a_unit_without_retention_is_told_and_left_out(tmp_path, monkeypatch, ca
 
 
 def test_units_of_another_expert_are_left_out_and_done_again(tmp_path, monkeypatch, capsys):
-    """An expert trained anew is another, though nothing that the units depend on has changed."""
+    """A retrained expert is a different one, though nothing that the units depend on has changed."""
     results, places = tmp_path / "smoke.json", ["--output", tmp_path / "smoke.json", "--runs", tmp_path / "runs"]
 
     def measure(unit, sha256, *_):
@@ -136,16 +136,16 @@ def test_units_of_another_expert_are_left_out_and_done_again(tmp_path, monkeypat
 
     monkeypatch.setattr(module, "_measure", measure)
     run(SMOKE, *places)
-    book = ledger.load(results)
-    first = next(unit for unit in book.units if unit.name == "spread/kdmarl/1")
-    ledger.save(book.add(msgspec.structs.replace(first, expert={"return": [2.0]})), results)  # the newest
+    recorded = ledger.load(results)
+    first = next(unit for unit in recorded.units if unit.name == "spread/kdmarl/1")
+    ledger.save(recorded.add(msgspec.structs.replace(first, expert={"return": [2.0]})), results)  # the newest
     capsys.readouterr()
     run(SMOKE, *places, "--dry-run")
     out = capsys.readouterr().out
     assert "2 of 12 units to do" in out
     assert (
-        "spread/scratch/1: left out, since its expert and random commands return 1.000 and 0.000, those of the newer "
-        "spread/kdmarl/1 2.000 and 0.000; kdmarl benchmark measures it again"
+        "spread/scratch/1: left out, since its expert and random commands return 1.000 and 0.000, but those of the "
+        "newer spread/kdmarl/1 2.000 and 0.000; run kdmarl benchmark to measure it again"
     ) in out
 
     run(SMOKE, *places, "--only", "navigation/*")

@@ -138,26 +138,29 @@ def test_a_task_may_have_fewer_seeds_but_not_for_the_first_method_nor_one_that_n
         ({"methods": {"a": {"set": {"distill.losss": 1}}}}, "spread/a: .*losss.*did you mean 'loss'"),
         (
             {"methods": {"a": {"stage": "scratch", "set": {"distill.students.agent.memory": 8}}}},
-            "a: stage is scratch, and only distillation trains memory; set it to 0",
+            "a: stage is scratch, but only distillation trains memory; set it to 0",
         ),
         ({"methods": {"a": {"memory": 8, "set": {"distill.quantization": "int8"}}}}, "agent has memory and stays in"),
         ({"methods": {"a": {"ratio": 1e6}}}, r"no student of 'agent' has 0 MACs; lower it"),
         ({"methods": {"a": {}, "b": {"tasks": ["spred"]}}}, "methods.b.tasks names 'spred'; did you mean 'spread'"),
-        ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, and the others are compared with it"),
+        ({"methods": {"a": {"tasks": ["spread"]}}}, "methods.a has tasks, but the others are compared with it"),
         ({"methods": {"a": {}, "b": {"seeds": [9]}}}, r"methods.b.seeds names 9; take some of seeds, \[1, 2\]"),
         ({"methods": {"a": {}, "b": {"seeds": {"spread": [9]}}}}, r"methods.b.seeds names 9; take some of seeds"),
         ({"methods": {"a": {}, "b": {"seeds": {"spred": [1]}}}}, "methods.b.seeds names 'spred'; did you mean"),
         ({"tasks": {"spread": {"config": "mpe_spread.yaml", "seeds": [9]}}}, r"tasks.spread.seeds names 9; take some"),
-        ({"methods": {"a": {"set": {"expert.envs": 4}}}}, r"methods.a.set gives expert.envs, and methods share tasks"),
-        ({"methods": {"a": {"set": {"task.max_steps": 4}}}}, r"methods.a.set gives task.max_steps, and methods share"),
-        ({"set": {"evaluate.episodes": 4}}, r"set gives evaluate.episodes; a benchmark has seeds and episodes"),
-        ({"tasks": {"spread": {"config": "mpe_spread.yaml", "set": {"seed": 4}}}}, r"tasks.spread.set gives seed; a"),
-        ({"seeds": [900_000_000]}, "evaluate.seed is 900000000, which training sees"),
+        ({"methods": {"a": {"set": {"expert.envs": 4}}}}, r"methods.a.set has expert.envs, but methods share tasks"),
+        ({"methods": {"a": {"set": {"task.max_steps": 4}}}}, r"methods.a.set has task.max_steps, but methods share"),
+        ({"set": {"evaluate.episodes": 4}}, r"set sets evaluate.episodes; seeds and episodes are keys"),
+        (
+            {"tasks": {"spread": {"config": "mpe_spread.yaml", "set": {"seed": 4}}}},
+            r"tasks.spread.set sets seed; ",
+        ),
+        ({"seeds": [900_000_000]}, "evaluate.seed is 900000000, which training uses"),
         ({"methods": {"a": {"set": {"distill.students": {}}}}}, "students: has no network for robot type 'agent'"),
         ({"methods": {"a": {"ratio": 9, "set": {"distill.students": {}}}}}, "has no network for robot type 'agent'"),
         ({"set": {"expert.envs": date(2026, 1, 1)}}, "expert.envs"),
-        ({"methods": {"a": {"lead": 0.0}}}, "methods.a has lead, and the others are compared with it; remove the key"),
-        ({"methods": {"a": {"seeds": [1]}}}, "methods.a has seeds, and the others are compared with it"),
+        ({"methods": {"a": {"lead": 0.0}}}, "methods.a has lead, but the others are compared with it; remove the key"),
+        ({"methods": {"a": {"seeds": [1]}}}, "methods.a has seeds, but the others are compared with it"),
     ],
 )
 def test_bad_suites(tmp_path, changes, message):
@@ -167,5 +170,5 @@ def test_bad_suites(tmp_path, changes, message):
 
 
 def test_unknown_units():
-    with pytest.raises(KdmarlError, match=r"--only spred/\*/1: fits no unit of"):
+    with pytest.raises(KdmarlError, match=r"--only spred/\*/1: matches no unit of"):
         select(units(load_suite(SMOKE), SMOKE), ["spred/*/1"], SMOKE)

@@ -73,7 +73,7 @@ def run(tmp_path_factory) -> Path:
     check(process("distill", CONFIG, *here))
     out = check(process("export", CONFIG, *here, "--models", folder / "models"))
     assert "differs from its network by at most" in out
-    assert re.search(r"mini: 2,\d+ MACs, over its budget of 2,000 MACs in .*robots.yaml; kdmarl plan finds sizes", out)
+    assert re.search(r"mini: 2,\d+ MACs, over its budget of 2,000 MACs in .*robots.yaml; find sizes", out)
     assert "scout: " not in out  # within its budget
     return folder
 
@@ -104,7 +104,7 @@ def test_students_of_another_expert_are_told_from_this_ones(run, tmp_path):
     origin = msgspec.structs.replace(manifest.provenance, expert_sha256="f" * 64)
     onnx_export.record_results(path, msgspec.structs.replace(manifest, provenance=origin))
     here = ["--output", run / "run", "--models", tmp_path / "models", *OVERRIDES]
-    sentence = f"{path}: distilled from another expert than this run's"
+    sentence = f"{path}: distilled from a different expert than this run's"
     assert f"{sentence}: retention compares them with this one\n" in check(kdmarl("evaluate", CONFIG, *here))
     done = kdmarl("evaluate", CONFIG, *here, "--record")
     assert (done.returncode, done.stderr) == (
@@ -147,7 +147,7 @@ def test_what_belongs_to_another_experiment_is_refused(run):
         write_policy(run / f"others/navigation_{name}.onnx", name)
     done = kdmarl("evaluate", CONFIG, "--output", run / "run", "--models", run / "others", *OVERRIDES)
     assert done.returncode == 2
-    assert "was made for other observations" in done.stderr
+    assert "was made for different observations" in done.stderr
     done = kdmarl("distill", CONFIG, "--output", run / "run", *OVERRIDES, "--set", "task.goal_tolerance=0.5")
     assert done.returncode == 2
     assert "expert/checkpoint.safetensors: was made with task.goal_tolerance = 0.3 (now 0.5); set that" in done.stderr
@@ -197,7 +197,7 @@ def test_what_was_not_trained_directly_on_this_task_is_refused(run, tmp_path):
     for folder, message in (
         (tmp_path / "gone", "--direct .*gone: has no trained policy; give the --output of"),
         (run / "run/students", "students: has no trained policy"),
-        (run / "run", "run: its policy sees as the expert; train it with expert.view=student"),
+        (run / "run", "run: its policy has the expert view; train it with expert.view=student"),
         (
             tmp_path / "other",
             r"other/expert/checkpoint.safetensors: was made with task.reward.progress = 3.0 \(now 2.0\)",

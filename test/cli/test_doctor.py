@@ -77,7 +77,7 @@ def change(path):
 @pytest.mark.parametrize(
     ("trouble", "level", "words"),
     [
-        (lambda d: change(d / "scout.onnx"), "fail", "scout.onnx is missing or not the file of SHA256SUMS"),
+        (lambda d: change(d / "scout.onnx"), "fail", "scout.onnx is missing or does not match SHA256SUMS"),
         (lambda d: write_policy(d / "other.onnx"), "warn", "other.onnx is not in SHA256SUMS"),
         (lambda d: (d / SUMS).unlink(), "warn", "has no SHA256SUMS"),
         (lambda d: (d / SUMS).write_text("?"), "fail", "SHA256SUMS line 1: no checksum"),
@@ -122,9 +122,9 @@ def test_the_ros_domain(tmp_path, swarm, value, level):
         (
             {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
             "warn",
-            "is LOCALHOST, with which Fast DDS uses shared memory",
+            "is LOCALHOST, so Fast DDS uses shared memory",
         ),
-        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "local"}, "warn", "is local, which ROS takes for LOCALHOST"),
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "local"}, "warn", "is local, which ROS treats as LOCALHOST"),
         ({"ROS_LOCALHOST_ONLY": "1"}, "warn", "unset it where robots drive"),
         ({"FASTDDS_BUILTIN_TRANSPORTS": "", "RMW_IMPLEMENTATION": "rmw_none_cpp"}, "ok", "is rmw_none_cpp"),
         ({"RMW_IMPLEMENTATION": "rmw_none_cpp"}, "fail", "rclpy cannot be imported, so no node can run: "),
@@ -151,15 +151,19 @@ GUARD = "carrier.onnx: observes no lidar and no range sensors; turn scan_guard o
 @pytest.mark.parametrize(
     ("trouble", "level", "words"),
     [
-        (lambda s: see(s, *BLIND), "warn", f"carrier: on real robots (sim none) the node says: {{folder}}/{GUARD}"),
-        (lambda s: [see(s, *BLIND), edited(s, world=None)], "fail", f"the node says: {{folder}}/{GUARD}"),
+        (lambda s: see(s, *BLIND), "warn", f"carrier: on real robots (sim none) the node reports: {{folder}}/{GUARD}"),
+        (lambda s: [see(s, *BLIND), edited(s, world=None)], "fail", f"the node reports: {{folder}}/{GUARD}"),
         (lambda s: [see(s, *BLIND), edited(s, defaults={"scan_guard": True})], "fail", f"{{folder}}/{GUARD}"),
         (lambda s: see(s, PreviousAction()), "fail", "observes nothing but its own previous_action"),
         (lambda s: see(s, Goal(5.0), Neighbors(2, 4.0, motion=True)), "fail", "motion: true, which only simulation"),
         (lambda s: see(s, Goal(5.0), Vector(18)), "fail", "the vector term, which only its own simulator gives"),
         (lambda s: see(s, Lidar(sectors=36, range=99.0)), "fail", "needs a lidar that sees 99 m far"),
-        (lambda s: see(s, Targets(count=2, range=8.0)), "warn", "each carrier stands until something comes on targets"),
-        (lambda s: edited(s, world=None), "ok", "6 robots, and no world to simulate: for real robots"),
+        (
+            lambda s: see(s, Targets(count=2, range=8.0)),
+            "warn",
+            "each carrier stands until a message arrives on targets",
+        ),
+        (lambda s: edited(s, world=None), "ok", "6 robots, no world to simulate: for real robots"),
     ],
 )
 def test_says_of_a_swarm_what_its_nodes_will_say(tmp_path, swarm, trouble, level, words):

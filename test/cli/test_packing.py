@@ -37,7 +37,7 @@ def test_packs_and_tells_what_it_made(tmp_path, network):
         "made from actor.onnx, written by hand",
         "43 values from lidar 36, goal 3, velocity 2, previous_action 2, to 'obs', float32 [batch, 43]",
         "-0.3 to 0.8 m/s, -2 to 2 rad/s, from 'actions', float32 [1, 2], times 0.55 plus 0.25 m/s and times 2 plus 0",
-        "1001 observations; from the network it differs by",
+        "1001 observations; differs from the network by",
         "% of the commands for random observations",
         "86 MACs, ",
     ):

@@ -105,7 +105,7 @@ def test_every_term_trains_memory_through_time(term):
     expert = make_policy("centralized", env.groups, PLAIN)
     students = make_students(CONFIG, env.groups)
     structure = Structure(expert, students, LossWeights(**{term: 0.5}), seed=0)
-    data = gather(env, expert, students, 8, 0.5, structure.sketches(expert.features(observe(env, EXPERT))))
+    data = gather(env, expert, students, 8, 0.5, structure.projections(expert.features(observe(env, EXPERT))))
     structure.find_roles(data)
     chosen = draw(8 * 16, 16, 8, 128)
     terms = structure.loss({name: rows(states, chosen) for name, states in data.items()}, 8)

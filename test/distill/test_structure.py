@@ -10,7 +10,7 @@ from kdmarl_core.distill.distill import DistillConfig, distill, make_students
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.distill.relations import relation_loss
-from kdmarl_core.distill.structure import SET, SKETCH, Structure
+from kdmarl_core.distill.structure import PROJECTED, SET, Structure
 from kdmarl_core.envs.base import EXPERT
 from kdmarl_core.expert.networks import NetworkConfig, make_critics
 from kdmarl_core.expert.policies import make_policy, observe
@@ -32,8 +32,8 @@ def build(kind, **weights):
     env = Echo(16)
     expert = make_policy(kind, env.groups, SMALL)
     structure = Structure(expert, make_students(CONFIG, env.groups), LossWeights(**weights), seed=0)
-    sketches = structure.sketches(expert.features(observe(env, expert.view)))
-    data = gather(env, expert, structure.students, 5, 0.5, sketches)
+    projections = structure.projections(expert.features(observe(env, expert.view)))
+    data = gather(env, expert, structure.students, 5, 0.5, projections)
     structure.find_roles(data)
     return structure, data
 
@@ -53,8 +53,8 @@ def test_a_term_without_weight_is_not_computed(weights, names):
     terms = structure.loss(data)
     assert {name.split("/")[1] for name in terms} == names
     assert all(torch.isfinite(value) for value in terms.values())
-    kept = SKETCH if {"role", "relation"} & set(weights) else 0
-    assert data["wheeled"].sketch.shape == (80, 2, kept)
+    kept = PROJECTED if {"role", "relation"} & set(weights) else 0
+    assert data["wheeled"].projected.shape == (80, 2, kept)
 
 
 def test_agents_of_several_types_are_related_only_if_one_network_made_their_features():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdmarl_core.distill.advantage import advantage_loss, imitability
-from kdmarl_core.distill.relations import Sketch, angles, pairwise_distances, relation_loss
+from kdmarl_core.distill.relations import Projection, angles, pairwise_distances, relation_loss
 from kdmarl_core.distill.roles import assignment, prototypes, role_loss
 
 
@@ -69,9 +69,9 @@ def test_following_the_relation_gradient_lowers_it():
     assert loss < 0.4 * first
 
 
-def test_a_sketch_nearly_keeps_distances():
+def test_a_projection_nearly_preserves_distances():
     features = torch.randn(40, 256)
-    kept = torch.pdist(Sketch(256, 64)(features)) / torch.pdist(features)
+    kept = torch.pdist(Projection(256, 64)(features)) / torch.pdist(features)
     assert kept.std() < 0.15
     assert abs(kept.mean() - 1) < 0.1
 

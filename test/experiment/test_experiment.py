@@ -40,7 +40,7 @@ def test_overrides_change_values_and_the_hash():
         ("task.kind.x=1", "task.kind is a value and has no keys"),
         ("task.kind=chess", r"\$\.task"),
         ("seed=[", "not a YAML value"),
-        ("evaluate.seed=1", "evaluate.seed is 1, which training sees; give another"),
+        ("evaluate.seed=1", "evaluate.seed is 1, which training uses; give another"),
         ("expert.policy=central", "invalid enum value 'central'"),
         ("expert={policy: centralized, actor: {hidden: []}}", r"\$\.expert: actor.hidden is \[\]; a centralized"),
         ("expert={policy: centralized, actor: {hidden: [64, 18]}}", r"hidden is \[64, 18\]; .* 4 attention heads"),
@@ -49,15 +49,15 @@ def test_overrides_change_values_and_the_hash():
         ("expert={actors: {scuot: {}}}", "expert.actors: unknown robot type 'scuot'; did you mean 'scout'?"),
         (
             "expert={policy: centralized, actors: {scout: {}}}",
-            "actors are given, but a centralized policy is one network",
+            "actors are given, but a centralized policy is a single network",
         ),
-        ("expert={policy: shared, actors: {scout: {}}}", "actors are given, but a shared policy is one network"),
+        ("expert={policy: shared, actors: {scout: {}}}", "actors are given, but a shared policy is a single network"),
         ("expert={envs: 1, steps: 1}", "envs and steps are 1, .* raise one of them"),
         ("distill={envs: 1, polish: {steps: 1}, students: {}}", "envs and polish.steps are 1, .* raise one of them"),
         ("expert={actors: {scout: {memory: 8}}, policy: decentralized}", "memory is for students only"),
         (
             "distill={students: {scout: {memory: 8}}, capacity: 1000}",
-            r"\$\.distill: capacity is 1000, less than segments of 20 moments in each of 64 envs; raise it",
+            r"\$\.distill: capacity is 1000, less than segments of 20 steps in each of 64 envs; raise it",
         ),
         (
             "distill={students: {scout: {}, mini: {memory: 8}}, quantization: int8}",

@@ -126,7 +126,7 @@ def test_objects_from_python(tmp_path):
     torch.manual_seed(0)
     net = nn.Linear(18, 5)
     experiment = Experiment.load(written(tmp_path, expert={}))
-    with pytest.raises(KdmarlError, match="polish.rounds is 1, and the expert has no critic of 'agent'.*fit_critics"):
+    with pytest.raises(KdmarlError, match="polish.rounds is 1, but the expert has no critic for 'agent'.*fit_critics"):
         distill(experiment, tmp_path / "run", expert=net)
     assert not (tmp_path / "run").exists()
     own = Experiment.load(written(tmp_path, expert={"from": "torch.nn:Identity", "critics": CRITICS}))
@@ -138,7 +138,7 @@ def test_objects_from_python(tmp_path):
 def test_terms_of_features_are_refused_before_any_work(spread, tmp_path):
     for term in ("relation", "role"):
         experiment = Experiment.load(spread, [f"distill.loss.{term}=0.1"])
-        with pytest.raises(KdmarlError, match=f"distill.loss.{term} is 0.1, and this expert, .*, has no features"):
+        with pytest.raises(KdmarlError, match=f"distill.loss.{term} is 0.1, but this expert, .*, has no features"):
             distill(experiment, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -165,7 +165,7 @@ def test_a_benchmark_takes_an_expert_whose_costs_are_known(spread, tmp_path):
     )
     written(tmp_path, expert={"from": "costly_controllers:stay"})
     with pytest.raises(
-        KdmarlError, match="compares MACs, and those of the expert from costly_controllers:stay are not"
+        KdmarlError, match="compares MACs, but those of the expert from costly_controllers:stay are not"
     ):
         planned()
 

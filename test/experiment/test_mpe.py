@@ -65,7 +65,7 @@ def test_the_whole_chain_is_measured_on_mpe2(tmp_path, capsys, memory):
     for command in (["train"], ["distill"], ["export", *models], ["evaluate", "--record", *models]):
         app([command[0], str(SPREAD), *output, *command[1:], *OVERRIDES, *network], standalone_mode=False)
     printed = capsys.readouterr().out
-    assert "bytes, decides otherwise than its network in 0.00% of its steps" in " ".join(printed.split())
+    assert "bytes, chooses another action than its network in 0.00% of its steps" in " ".join(printed.split())
     assert "simple_spread of mpe2" in printed
     assert "covered" in printed
     assert "at goal" not in printed
@@ -98,7 +98,7 @@ def test_int8_files_go_through_the_chain(tmp_path, capsys, trained):
     for command in (["train"], ["distill"], ["export", *models, *flags], ["evaluate", "--record", *models]):
         app([command[0], str(SPREAD), *overrides, *command[1:]], standalone_mode=False)
     printed = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"\d+ bytes, decides otherwise than its network in [\d.]+% of its steps", printed)
+    assert re.search(r"\d+ bytes, chooses another action than its network in [\d.]+% of its steps", printed)
     policy = Policy.load(tmp_path / "models/simple_spread_agent.onnx")
     assert policy.manifest.quantization == "int8"
     inputs, hidden = policy.manifest.observation_size, (40, 36)

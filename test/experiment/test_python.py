@@ -52,7 +52,7 @@ def test_an_experts_students_are_the_same_from_memory_and_from_its_file(experime
 
 def test_a_changed_experiment_is_checked(experiment):
     assert experiment.replace(seed=3).seed == 3
-    with pytest.raises(KdmarlError, match="evaluate.seed is 3, which training sees"):
+    with pytest.raises(KdmarlError, match="evaluate.seed is 3, which training uses"):
         experiment.replace(seed=3, evaluate=EvaluateConfig(seed=3))
     with pytest.raises(ValueError, match="unknown robot type 'agnet'; did you mean 'agent'"):
         Experiment(task=experiment.task, distill=DistillConfig(students={"agnet": SMALL}))

@@ -63,7 +63,7 @@ def test_students_are_planned(capsys):
     printed = capsys.readouterr().out
     assert "of at most 3,000 MACs" in printed
     assert "of at most 2,000 MACs" in printed
-    with pytest.raises(KdmarlError, match="smax_2s3z.yaml: its agents are not of .*robots.yaml; leave that out"):
+    with pytest.raises(KdmarlError, match="smax_2s3z.yaml: its agents are not types of .*robots.yaml; leave that out"):
         app(["plan", str(REPOSITORY / "config/robots.yaml"), "--experiment", str(STALKERS)], standalone_mode=False)
 
 

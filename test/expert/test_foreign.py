@@ -231,7 +231,7 @@ def test_masked_actions_get_no_probability():
             assert (decided.logits.softmax(-1)[~open_] == 0).all()
             np.testing.assert_array_equal(decided.mode()[..., 0], best_door(seen)[name])
     env.step(greedy(wrap(best_door, env, CONFIG))(env))
-    with pytest.raises(KdmarlError, match=r"chooses action 3 of '\w+' where its action mask forbids it"):
+    with pytest.raises(KdmarlError, match=r"chooses action 3 of '\w+', which its action mask forbids"):
         wrap(lambda o: {name: np.full(x.shape[:2], 3) for name, x in o.items()}, env, CONFIG)
 
 
@@ -265,18 +265,18 @@ def wrong(name, values):
         (lambda o: {"weeled": 0, "chooser": 0}, "for 'wheeled', only weeled, chooser; did you mean 'weeled'"),
         (lambda o: [1], "gives a list; give a dict of group"),
         (wrong("wheeled", lambda n: np.zeros((n, 1, 2))), r"\[3, 1, 2\] for 'wheeled'; give commands \[3, 2, 2\]"),
-        (wrong("wheeled", lambda n: np.zeros((n, 2, 3))), "3 values for an agent of 'wheeled', and its command has 2"),
-        (wrong("chooser", lambda n: np.zeros((n, 1, 2))), "2 values for an agent of 'chooser', and it has 3 actions"),
+        (wrong("wheeled", lambda n: np.zeros((n, 2, 3))), "3 values for an agent of 'wheeled', but its command has 2"),
+        (wrong("chooser", lambda n: np.zeros((n, 1, 2))), "2 values for an agent of 'chooser', but it has 3 actions"),
         (wrong("chooser", lambda n: np.full((n, 1), 3)), "chooses action 3 of 'chooser'; its actions are 0 to 2"),
         (wrong("chooser", lambda n: np.full((n, 1), 0.5)), "chooses action 0.5 of 'chooser'"),
-        (wrong("wheeled", lambda n: np.full((n, 2, 2), np.nan)), "gives nan for 'wheeled'; only finite numbers"),
+        (wrong("wheeled", lambda n: np.full((n, 2, 2), np.nan)), "gives nan for 'wheeled'; give .* finite"),
         (wrong("wheeled", lambda n: np.full((n, 2, 2), "go")), "gives a ndarray; give an array of numbers"),
-        (3, "is a int, and cannot be asked for actions"),
-        ({"wheeled": nn.Identity()}, "names no expert for 'chooser'"),
+        (3, "is a int, which gives no actions"),
+        ({"wheeled": nn.Identity()}, "has no expert for 'chooser'"),
         (nn.Linear(4, 2), r"fails on observations \[3, 2, 2\] of 'wheeled' \(RuntimeError: mat1 and mat2"),
         ({"wheeled": nn.GRU(2, 2), "chooser": nn.Identity()}, "gives a tuple; give a tensor of commands"),
-        (Stable(lambda seen: seen, 2), "takes 2 values, and 'chooser' observes 3 as the expert"),
-        (Stable(lambda seen: seen, 7), "takes 7 values .*whole team.*, and 'wheeled' .* set expert.joint: true"),
+        (Stable(lambda seen: seen, 2), "takes 2 values, but 'chooser' observes 3 in the expert view"),
+        (Stable(lambda seen: seen, 7), "takes 7 values .*whole team.*, but 'wheeled' .* set expert.joint: true"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told(made, message):
@@ -288,9 +288,9 @@ def test_what_does_not_fit_is_told(made, message):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (Stable(lambda seen: seen, 6), "takes 6 values, and the team observes 7 .*: 2 times 2 of 'wheeled', 1 times 3"),
-        (nn.Linear(7, 6), "gives 6 values for a whole team, .* 2 times 2 for 'wheeled', 1 times 3 or 1 for 'chooser'"),
-        (nothing, "is a function, which sees the whole team in any case"),
+        (Stable(lambda seen: seen, 6), "takes 6 values, but the team observes 7 .*: 2 times 2 of 'wheeled', 1 times 3"),
+        (nn.Linear(7, 6), "6 values for the whole team, .* 2 times 2 for 'wheeled', 1 times 3 or 1 for 'chooser'"),
+        (nothing, "is a function, which always sees the whole team"),
     ],
 )
 def test_what_does_not_fit_a_team_is_told(made, message):
@@ -305,20 +305,20 @@ def test_what_does_not_fit_a_team_is_told(made, message):
         ({"from": "brought_experts:vandal"}, "read-only"),
         ({"from": "brought_experts:shy"}, r"called with \(\) it fails \(OSError: nothing here\)"),
         ({"from": "brought_experts:Mirror", "arguments": {"gian": 1}}, r"called with \(gian=1\) it fails .*'gian'"),
-        ({"from": "brought_experts:ready", "arguments": {"a": 1}}, "is a Identity, which is not called; remove"),
-        ({"from": "brought_experts:number"}, "is a int, and cannot be asked"),
+        ({"from": "brought_experts:ready", "arguments": {"a": 1}}, "is a Identity, not callable; remove"),
+        ({"from": "brought_experts:number"}, "is a int, which gives no actions"),
         ({"from": "brought_experts:miror"}, "has no 'miror'; did you mean 'mirror'"),
         ({"from": "surely_not_installed:PPO.load"}, "there is no module 'surely_not_installed'; install it"),
         ({"from": "missing.onnx"}, r"missing\.onnx: no such file"),
         ({"from": "broken.onnx"}, r"broken\.onnx: cannot be run"),
         ({"from": "two_in.onnx"}, r"takes 2 inputs \(observation, state\), .* without memory"),
-        ({"from": "two_out.onnx"}, "gives mean, value; say by expert.output which of them acts"),
+        ({"from": "two_out.onnx"}, "has outputs mean, value; choose the action with expert.output"),
         (
             {"from": "two_out.onnx", "output": "maen"},
             r"no output 'maen' \(expert.output\); give one of mean, value",
         ),
-        ({"from": "four.onnx"}, "takes 4 observations at a time"),
-        ({"from": "two_out.onnx", "output": "mean"}, "takes 2 values, and 'chooser' observes 3"),
+        ({"from": "four.onnx"}, "has a batch of 4; export it"),
+        ({"from": "two_out.onnx", "output": "mean"}, "takes 2 values, but 'chooser' observes 3"),
         ({"from": {"wheeled": "narrow.onnx", "chooser": "brought_experts:ready"}}, "gives 1 value for an agent of 'wh"),
     ],
 )
@@ -356,7 +356,7 @@ def test_wrong_keys_are_told(given, message):
 def test_models_with_memory_are_refused():
     recurrent = Stable(lambda seen: seen, 2)
     recurrent.lstm_actor = nn.LSTM(2, 2)
-    with pytest.raises(KdmarlError, match="has memory, and an expert decides by its present observation"):
+    with pytest.raises(KdmarlError, match="has memory, but an expert sees the current observation only"):
         wrap(recurrent, Echo(3), CONFIG)
 
 

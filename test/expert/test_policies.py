@@ -58,7 +58,7 @@ def test_a_shared_actor_tells_types_apart_and_agents_still_ignore_each_other():
 
 
 def test_a_shared_actor_needs_equal_observations():
-    with pytest.raises(KdmarlError, match="'chooser' has others than 'wheeled'; use decentralized"):
+    with pytest.raises(KdmarlError, match="those of 'chooser' differ from 'wheeled'; use decentralized"):
         make_policy("shared", Echo(1).groups, SMALL)
 
 

@@ -29,7 +29,7 @@ def test_weights_that_are_not_there(tmp_path):
     path = linear(tmp_path / "actor.onnx", weights())
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="actor.data", size_threshold=0)
     (tmp_path / "actor.data").unlink()
-    refused(path, "actor.onnx: its weights lie in another file: .*actor.data: no such file")
+    refused(path, "actor.onnx: its weights are in another file: .*actor.data: no such file")
 
 
 def test_weights_of_a_file_elsewhere_are_not_read(tmp_path):
@@ -38,7 +38,7 @@ def test_weights_of_a_file_elsewhere_are_not_read(tmp_path):
     onnx.external_data_helper.set_external_data(model.graph.initializer[0], "../secret")
     model.graph.initializer[0].ClearField("raw_data")
     path.write_bytes(model.SerializeToString())
-    refused(path, r"its weights lie in '../secret'; save them in a file in its own folder")
+    refused(path, r"its weights are in '../secret'; save them in a file in its own folder")
 
 
 def test_an_opset_of_the_future(tmp_path):
@@ -47,19 +47,19 @@ def test_an_opset_of_the_future(tmp_path):
 
 def test_a_network_that_fails_leaves_the_policy_file_as_it_was(tmp_path):
     old = write_policy(tmp_path / "policy.onnx").read_bytes()
-    refused(linear(tmp_path / "actor.onnx", 100 * weights()), "say 'clip: true'", without=["clip"])
+    refused(linear(tmp_path / "actor.onnx", 100 * weights()), "set 'clip: true'", without=["clip"])
     assert (tmp_path / "policy.onnx").read_bytes() == old
 
 
 def test_the_network_itself_is_not_written_over(tmp_path):
     path = linear(tmp_path / "policy.onnx", weights())
-    refused(path, "is what the policy file is made from; give another --output")
+    refused(path, "is a source of the policy file and would be overwritten; give another --output")
 
 
 DISTURBED = [
     (
         helper.make_node("RandomNormalLike", ["raw"], ["n"]),
-        "operator RandomNormalLike, which a policy file may not have",
+        "operator RandomNormalLike, which a policy file may not contain",
     ),
     (helper.make_node("Sin", ["raw"], ["n"], domain="com.some"), "custom operator 'Sin' of domain 'com.some'"),
     (helper.make_node("Log", ["raw"], ["n"]), r"gives \[-inf, -inf\] for an all-zero observation; its weights or"),
@@ -113,11 +113,11 @@ MISFITS = {
     "two inputs": (
         two_inputs,
         {},
-        r"takes 'obs', float32 \[1, 43\] and 'b', float32 \[1, 2\], and one input can be observed",
+        r"takes 'obs', float32 \[1, 43\] and 'b', float32 \[1, 2\], but needs one input for the observation",
     ),
-    "two outputs": (two_outputs, {}, r"gives 'mean', float32 \[1, 2\] and 'std', .*; say which by output_name"),
-    "no such output": (two_outputs, {"output_name": "means"}, "has no output 'means' but .*; did you mean 'mean'?"),
-    "no such state": (lambda path: linear(path, weights()), {"recurrent": {"h": "h2"}}, "has no input 'h' but 'obs'"),
+    "two outputs": (two_outputs, {}, r"gives 'mean', float32 \[1, 2\] and 'std', .*; choose one with output_name"),
+    "no such output": (two_outputs, {"output_name": "means"}, "has no output 'means', only .*; did you mean 'mean'?"),
+    "no such state": (lambda path: linear(path, weights()), {"recurrent": {"h": "h2"}}, "has no input 'h', only 'obs'"),
     "12 joints": (
         lambda path: linear(path, weights(12)),
         {},
@@ -126,24 +126,24 @@ MISFITS = {
     "scores": (
         lambda path: linear(path, weights(4)),
         {"output": {"commands": LISTED}, "clip": False},
-        r"gives 'actions', float32 \[1, 4\]; of 3 actions it must give the number",
+        r"gives 'actions', float32 \[1, 4\]; for 3 actions it must give an index",
     ),
     "integers": (
         lambda path: linear(path, weights(), dtype=TensorProto.INT32),
         {},
-        r"takes 'obs', int32 \[1, 43\], observations are float32",
+        r"takes 'obs', int32 \[1, 43\], but observations are float32",
     ),
     "beyond": (
         lambda path: linear(path, np.full((SIZE, 2), 0.1)),
         {"output": "physical", "clip": False},
-        r"commands -?\d.* to \d.* m/s, .* the limits are -0.3 to 0.8 m/s, -2 to 2 rad/s; say 'clip: true' in",
+        r"commands -?\d.* to \d.* m/s, .* the limits are -0.3 to 0.8 m/s, -2 to 2 rad/s; set 'clip: true' in",
     ),
-    "forgetful": (forgetful, {}, "its LSTM starts every run from the same state, so it remembers nothing"),
+    "forgetful": (forgetful, {}, "its LSTM starts every run from the same state, so it has no memory"),
     "zip": (lambda path: torch.save({"a": 1}, path) or path, {}, "is a zip archive, as PyTorch and Stable-Baselines3"),
     "text": (lambda path: path.write_text("# not a network") and path, {}, "is not an ONNX network; give a file"),
     "empty": (lambda path: path.touch() or path, {}, "is not an ONNX network; give a file"),
     "missing": (lambda path: path, {}, "no such file"),
-    "policy file": (write_policy, {}, "is a policy file already; use it as it is"),
+    "policy file": (write_policy, {}, "is a policy file already; use it without packing"),
 }
 
 

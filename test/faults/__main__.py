@@ -24,7 +24,7 @@ from wall_clock import missing
 
 
 def main() -> int:
-    """Exit code 0 when every fault was answered as it must be, else 1; results are written in either case."""
+    """Exit code 0 if every fault was handled correctly, else 1; results are written in either case."""
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=100, help="faults of each cause (default: %(default)s)")
     parser.add_argument("--model", choices=MODELS, default="process", help="how nodes are started")
@@ -57,9 +57,9 @@ def main() -> int:
 
 
 def measure(cases: list[Case], repetitions: int, scenes: list[Scene]) -> dict[str, Found]:
-    """Trials of each case, which take turns in random order, so that none has the quiet minutes alone.
+    """Trials of all cases in random order, so that quiet minutes of the machine are spread over them.
 
-    Every scene is a robot of its own, with its own process, and takes the next trial when it is done with one.
+    Every scene is a separate robot with its own process, and takes the next trial when it has finished one.
     """
     found = {case.name: Found() for case in cases}
     waiting: SimpleQueue[Case] = SimpleQueue()
@@ -86,7 +86,7 @@ def measure(cases: list[Case], repetitions: int, scenes: list[Scene]) -> dict[st
 
 
 def try_once(scene: Scene, case: Case, found: Found) -> bool:
-    """Whether there was a trial that says something; if it failed, the scene is whole again."""
+    """Whether there was a valid trial; after a failure, the scene is restored."""
     try:
         found.trials.append(run_trial(scene, case))
     except Disturbed as error:

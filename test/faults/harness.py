@@ -1,6 +1,6 @@
-"""One robot under test: its policy node as a process, its body here.
+"""One robot under test: its policy node in a process, its body here.
 
-Everything is real but the body: the node, its process, the messages and the middleware.
+Everything but the body is real: the node, its process, the messages and the middleware.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from wall_clock import WallClock
 os.environ |= LOOPBACK  # for who runs this without pytest
 
 TIMEOUT = 0.5
-"""``sensor_timeout``, as it is when nobody sets it [s]"""
+"""Default ``sensor_timeout`` [s]"""
 PERIOD = 0.1
 """of control [s]"""
 AT_ONCE = 1.5 * PERIOD
-"""Longest time to the zero command when a message tells of the fault [s]."""
+"""Longest time to the zero command if a message reveals the fault [s]."""
 AGED = TIMEOUT + 1.5 * PERIOD
-"""Longest time to the zero command when something does not come any more [s]."""
+"""Longest time to the zero command if messages stop [s]."""
 SILENCE = 2.5 * PERIOD
 """How long a stopped robot is watched for further commands [s]."""
 
@@ -59,14 +59,14 @@ SENSORS = ("scan", "odom", "range_0", "range_1", "range_2", "neighbors")
 # Goals as seen from (1, 2), looking along +y, which make the policy below give a command, too much, or NaN.
 GOOD_GOAL, FAST_GOAL, NAN_GOAL = ((1 - 2 * math.sin(angle), 2 + 2 * math.cos(angle)) for angle in (0.45, 1.4, -0.45))
 AT_ROBOT = (1.0, 2.0)
-"""A target there has no say in the policy's output."""
+"""A target there does not affect the policy's output."""
 
 IDLE = "/idle"
-"""Namespace of the robot that hears nothing."""
+"""Namespace of a robot without inputs."""
 
 Parameters = dict[str, object]
 Model = Callable[[Mapping[str, Parameters], IO[str]], AbstractContextManager[dict[str, "Popen[str]"]]]
-"""Starts the nodes of robots (namespace → parameters), writing to a log; gives the process of each."""
+"""Starts the nodes of robots (namespace → parameters), with output to a log; returns the process of each."""
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def one_process_each(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator
 
 @contextmanager
 def one_process(robots: Mapping[str, Parameters], log: IO[str]) -> Iterator[dict[str, Popen[str]]]:
-    """All robots of a host in one process, with one more that never hears anything."""
+    """All robots of a host in one process, with another one that has no inputs."""
     idle = {name: value for name, value in next(iter(robots.values())).items() if not name.startswith("qos_overrides.")}
     nodes = {
         f"{namespace}/policy": {"ros__parameters": parameters}
@@ -99,7 +99,7 @@ MODELS: dict[str, Model] = {"process": one_process_each, "host": one_process}
 
 
 class Scene:
-    """A robot that drives, until somebody breaks something.
+    """A robot that drives, until a fault is injected.
 
     Attributes: ``body``, ``process``, the node's ``parameters``, and its ``wall_clock`` where it has one of its own.
     """
@@ -119,7 +119,7 @@ class Scene:
             model: of ``MODELS``.
             sim_time: the body publishes ``/clock``, too.
             namespace: of the robot.
-            wall_clock: that the node has, and the body goes by.
+            wall_clock: of the node and the body.
         """
         self.wall_clock = wall_clock
         self.body = RobotBody(namespace=namespace, topics=SENSORS)
@@ -140,7 +140,7 @@ class Scene:
         self.process: Popen[str]
 
     def start(self) -> None:
-        """Start the node anew, ending the one before."""
+        """Restart the node."""
         self._stack.close()
         self.body.spin(0.05)  # what the one before said last has come by then
         self.body.diagnostics.clear()
@@ -150,13 +150,13 @@ class Scene:
         self.process = processes[self.namespace]
 
     def heal(self) -> None:
-        """Everything is well again, whatever was broken, with a new process."""
+        """Remove all faults and start a new process."""
         self.mend()
         self.start()
         assert self.body.drives(), self.body.diagnostics[-1:]
 
     def mend(self) -> None:
-        """The body is well again."""
+        """Remove all faults of the body."""
         self.body.edits.clear()
         self.body.single()
         self.body.clock_runs = True
@@ -192,9 +192,9 @@ def robot_parameters(folder: Path) -> Parameters:
 
 
 def write_brittle_policy(path: Path, robot_types: Path) -> Path:
-    """A policy that asks for every input and fails at some goals: with a square root where others have their tanh.
+    """A policy that needs every input and fails at some goals: with a square root instead of a tanh.
 
-    It gives NaN for goals to the right, and more than its action space holds for goals far to the left.
+    It returns NaN for goals to the right, and values outside its action space for goals far to the left.
     """
 
     def replace_tanh(model: onnx.ModelProto) -> None:

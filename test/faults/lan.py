@@ -1,4 +1,4 @@
-"""Several hosts on one machine: network namespaces joined by a bridge, with faults on the way between them."""
+"""Several hosts on one machine: network namespaces joined by a bridge, with network faults between them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Lan:
         _run(f"ip -n {SWITCH} link set {host} up")
 
     def drop(self, host: str, percent: int) -> None:
-        """Lose so many of a hundred packets that come to ``host``, and of those that it sends."""
+        """Drop this percentage of the packets to and from ``host``."""
         rules = f"numgen random mod 100 < {percent} drop"
         for hook in ("input", "output"):
             chain = f"{{ type filter hook {hook} priority 0; }}"
@@ -39,13 +39,13 @@ class Lan:
             _nft(host, f"add rule inet loss {hook} {'iifname' if hook == 'input' else 'oifname'} eth0 {rules}")
 
     def lost(self, host: str) -> bool:
-        """Whether rules for losing packets are in force on ``host``."""
+        """Whether rules for dropping packets are in force on ``host``."""
         found = subprocess.run([*self.command(host), "nft", "list", "ruleset"], capture_output=True, text=True)
         return "numgen" in found.stdout
 
 
 def missing() -> str:
-    """Why there can be no such hosts here; empty if there can."""
+    """Why such hosts are not possible here; empty if they are."""
     if lacking := [tool for tool in ("ip", "nft") if not shutil.which(tool)]:
         return f"{' and '.join(lacking)} not installed (iproute2, nftables)"
     probe = f"{SWITCH}_probe"
@@ -58,7 +58,7 @@ def missing() -> str:
 
 @contextmanager
 def lan(hosts: Sequence[str]) -> Iterator[Lan]:
-    """Bring ``hosts`` up on one bridge; they are gone in the end, with whatever runs on them unplugged."""
+    """Bring ``hosts`` up on one bridge; they are removed in the end."""
     _clear(hosts)
     try:
         _run(f"ip netns add {SWITCH}")

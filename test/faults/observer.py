@@ -1,6 +1,6 @@
-"""An onlooker that trusts neither robots nor those who break them: judges every command by the messages on the topics.
+"""An independent observer of robots and injected faults: checks every command against the messages on the topics.
 
-Run as a process of its own. It shares nothing with the node but the contract: what a valid message is, it says itself.
+Run in a separate process. It shares only the contract with the node; it decides itself which messages are valid.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kdmarl_core.contract import DiffDrive, load_robot_types
 from kdmarl_ros.node.signals import StopSignal
 
 KEPT = 20
-"""Violations of one robot that are told in full."""
+"""Violations of one robot that are reported in full."""
 FUTURE = 0.2
 """How far a stamp may lie ahead [s]."""
 _QUEUE = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -35,10 +35,10 @@ _RELIABLE_QUEUE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Watch:
-    """One robot. All times are those of publication, by the middleware [s]: this process may be late, they are not."""
+    """One robot. All times are source timestamps [s]: this process may be late, they are not."""
 
     def __init__(self, node: Node, namespace: str, action: DiffDrive) -> None:
-        """Listen to everything that the robot hears, and to what it commands."""
+        """Subscribe to all inputs of the robot, and to its commands."""
         self.commands = self.moving = self.violations = 0
         self.told: list[str] = []
         self.worst = 0.0
@@ -165,7 +165,7 @@ def _published(info: dict) -> float:
 
 
 def main() -> int:
-    """Watch until SIGINT or SIGTERM, then write what was seen."""
+    """Observe until SIGINT or SIGTERM, then write the findings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="JSON file")
     parser.add_argument("robots", nargs="+", help="namespaces")

@@ -1,4 +1,4 @@
-"""What the long run of the fault table found: JSON for machines, a section of a page for people."""
+"""Results of the long run of the fault table: as JSON, and as a section of a page."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ MODEL_NAMES = {"process": "One process for each robot", "host": "One process for
 
 @dataclass
 class Found:
-    """What became of one case."""
+    """Results of one case."""
 
     trials: list[Trial] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    """what was not as it must be, but for times"""
+    """failures, apart from times"""
     disturbed: list[str] = field(default_factory=list)
     """trials that were spoilt by another cause, and repeated"""
 
@@ -65,7 +65,7 @@ def summarise(case: Case, found: Found) -> dict[str, object]:
 
 
 def conditions(command: str, minutes: float) -> dict[str, object]:
-    """What the figures hold for."""
+    """Conditions of the measurement."""
     return {
         "command": command,
         "minutes": round(minutes, 1),
@@ -81,13 +81,13 @@ def conditions(command: str, minutes: float) -> dict[str, object]:
 
 
 def holds(rows: Sequence[dict]) -> bool:
-    """Whether every fault was answered as it must be, and in time but for the machine's own lateness."""
+    """Whether every fault was handled correctly, and in time apart from the machine's own lateness."""
     late = any(_is_to_blame(row, over) for row in rows for over in row["over"])
     return not late and not any(row["failures"] for row in rows)
 
 
 def faults_section(results: dict) -> str:
-    """What the long run found."""
+    """Results of the long run."""
     parts = [fill(METHOD)]
     for model, result in results["models"].items():
         parts.append(fill(_conditions_text(model, result["conditions"]) + _verdict(result["causes"])))
@@ -108,7 +108,7 @@ def _conditions_text(model: str, known: dict) -> str:
 
 
 def soak_section(result: dict) -> str:
-    """What the soak found."""
+    """Results of the soak test."""
     known, summary = result["conditions"], result["summary"]
     memory = ", ".join(f"{row['after_warm_up']:.1f} → {row['at_end']:.1f}" for row in result["memory_mib"])
     wrong = [f"- {text}" for text in (*result["failures"], *result["wrong_commands"])]

@@ -1,4 +1,4 @@
-"""Second chances: few in a whole run of the tests, and each is told."""
+"""Retries: few in a whole run of the tests, and each is reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Retries:
         try:
             trial()
         except AssertionError as error:
-            heal()  # the trials that follow are not to suffer from this one
+            heal()  # later trials must not be affected by this one
             if not self.left:
                 raise
             self.left -= 1

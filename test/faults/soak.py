@@ -1,4 +1,4 @@
-"""Robots that are broken and mended at random for a long time, under an independent onlooker: ``make soak``."""
+"""Random faults in robots for a long time, with an independent observer: ``make soak``."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from robot_body import ACTIVATE
 PAUSE = 5.0
 """Longest time that a robot drives between two faults [s]."""
 SAMPLE_EVERY, WARM_UP, WINDOW = 5.0, 60.0, 30.0
-"""Of memory: how often, from when on, and how long the windows are whose medians are compared [s]."""
+"""Memory measurement: sampling period, warm-up, and length of the windows whose medians are compared [s]."""
 MAX_GROWTH = 0.02
 
 
 def main() -> int:
-    """Exit code 0 when no command was wrong, every fault was answered and no process grew; else 1."""
+    """Exit code 0 if no command was wrong, every fault was handled and no process grew; else 1."""
     parser = argparse.ArgumentParser(prog="python -m faults.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--robots", type=int, default=8)
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def soak(count: int, seconds: float, model: str) -> dict:
-    """Break ``count`` robots for a time; what came of it."""
+    """Inject faults into ``count`` robots for a time; returns the results."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scenes = [Scene(folder, model, namespace=f"/r{index + 1}") for index in range(count)]
@@ -74,7 +74,7 @@ def soak(count: int, seconds: float, model: str) -> dict:
 
 
 class _Breaker:
-    """Breaks and mends one robot, in a thread: its body waits most of the time."""
+    """Injects and removes faults of one robot, in a thread: its body waits most of the time."""
 
     def __init__(self, scene: Scene, process: subprocess.Popen[str], end: float, shared: bool) -> None:
         self.scene = scene
@@ -106,7 +106,7 @@ class _Breaker:
         self.scene.body.close()
 
     def _mend(self) -> None:
-        """Whatever was broken, without a new process: one that does not recover shows as the next failure."""
+        """Remove all faults, without a new process: one that does not recover shows as the next failure."""
         self.scene.process.send_signal(signal.SIGCONT)
         self.scene.mend()
         if self.scene.body.state() == "inactive":
@@ -115,7 +115,7 @@ class _Breaker:
 
 @contextmanager
 def _observer(output: Path, namespaces: list[str]):
-    """The onlooker as a process; what it saw is in the dictionary after its end."""
+    """The observer as a process; its findings are in the dictionary after its end."""
     seen: dict[str, dict] = {}
     process = subprocess.Popen(
         [sys.executable, "-m", "faults.observer", str(output), *namespaces],

@@ -1,4 +1,4 @@
-"""Trials: a fault is brought about, timed and mended."""
+"""Trials: a fault is injected, timed and removed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from wall_clock import WallClock
 class Case:
     """One way to stop a robot.
 
-    ``inject`` brings it about and returns since when [s, monotonic]; ``recover`` ends it and returns likewise.
-    ``counted`` is the counter that it raises, None if it is no fault; ``text``, a regular expression, is in the
+    ``inject`` injects the fault and returns its time [s, monotonic]; ``recover`` removes it and returns likewise.
+    ``counted`` is the counter that it increments, None if it is not a fault; ``text``, a regular expression, is in the
     diagnostics meanwhile.
     """
 
@@ -36,11 +36,11 @@ class Case:
     sets_clock: bool = False
     """needs a scene whose wall clock can be set"""
     warns: bool = False
-    """does not stop the robot: only the diagnostics say ``text``, as a warning"""
+    """does not stop the robot: the diagnostics only warn with ``text``"""
     harmless: bool = False
     """changes nothing"""
     whole_process: bool = False
-    """strikes everything in the node's process"""
+    """affects everything in the node's process"""
 
 
 def kind_of(case: Case) -> str:
@@ -56,22 +56,22 @@ def make_scene(folder: Path, model: str, kind: str, namespace: str) -> Scene:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one fault took; all in seconds."""
+    """Times of one fault; all in seconds."""
 
     stop: float
-    """from the fault to the zero command's arrival, or to the warning; NaN of what is harmless"""
+    """from the fault to the zero command's arrival, or to the warning; NaN for harmless cases"""
     resume: float
     """from the end of the fault to the first command that moves the robot"""
     lateness: float
-    """longest lateness of the body's own timer until the zero command: what the machine alone is to blame for"""
+    """longest lateness of the body's own timer until the zero command: caused by the machine's load alone"""
 
 
 class Disturbed(AssertionError):  # noqa: N818 - no error of anybody
-    """The robot was stopped by something else meanwhile: the trial says nothing of its cause."""
+    """Something else stopped the robot: the trial is not valid."""
 
 
 def run_trial(scene: Scene, case: Case) -> Trial:
-    """Break a driving robot, see that it stops once, stays silent and says why, mend it, and see it drive on.
+    """Inject a fault, check that the robot stops once, stays silent and says why, remove it, check that it drives on.
 
     Raises:
         Disturbed: another cause was counted first, as when the machine or the middleware lets an input stall.
@@ -135,7 +135,7 @@ def _warn(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, floa
 
 
 def _pass_over(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:
-    """See that the robot drives on."""
+    """Check that the robot drives on."""
     body = scene.body
     broken = case.inject(scene)
     body.spin(AGED + SILENCE)

@@ -1,4 +1,4 @@
-"""Ways to spoil things: bytes, plain data, protobuf messages and ROS messages, by a random generator of the caller."""
+"""Mutations of bytes, plain data, protobuf messages and ROS messages, with the caller's random generator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALUES = (*FLOATS, *INTEGERS, *TEXTS, None, True, False, [], {}, [[]], {"x": 1},
 
 
 def pick(rng: np.random.Generator, choices: Any) -> Any:
-    """One of ``choices``, as it is."""
+    """One of ``choices``, with its own type."""
     return choices[rng.integers(len(choices))]
 
 

@@ -32,7 +32,7 @@ CASES = {
 }
 """Target → cases of a long run."""
 SHORT = 60
-"""A short run has so many times fewer."""
+"""A short run has this many times fewer cases."""
 LIMIT = 5.0
 """Time after which a case counts as hung [s]."""
 FOUND = (
@@ -56,7 +56,7 @@ def run(target: str, cases: int, seed: int, first: int = 0) -> dict[str, Any]:
         first: number of the first.
 
     Raises:
-        AssertionError: a case was neither refused nor accepted in time; says how to run it again.
+        AssertionError: a case was neither refused nor accepted in time; the message says how to run it again.
     """
     accepted, slowest, started = 0, 0.0, time.perf_counter()
     with warnings.catch_warnings():
@@ -112,7 +112,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", choices=TARGETS)
     parser.add_argument("--case", metavar="SEED:N", help="only this one")
-    parser.add_argument("--page", action="store_true", help="only write the page's section anew")
+    parser.add_argument("--page", action="store_true", help="only rewrite the page's section")
     options = parser.parse_args()
     if options.page:
         write_section(PAGE, RESULTS.name, section(json.loads(RESULTS.read_text())), "# At run time\n")

@@ -141,7 +141,7 @@ def policy_fields(rng: np.random.Generator) -> bool:
 
 @cache
 def policy_files() -> list[bytes]:
-    """Policy files that are whole: a trained one, one with memory, one of numbered actions."""
+    """Valid policy files: a trained one, one with memory, one with discrete actions."""
     paths = [
         SHIPPED,
         write_policy(folder() / "memory.onnx", "mini", recurrent=True),
@@ -164,7 +164,7 @@ def _run_policy(rng: np.random.Generator, data: bytes) -> bool:
 
 
 class Robot:
-    """A robot whose inputs get messages by hand, through no network."""
+    """A robot whose inputs receive messages directly, without a network."""
 
     def __init__(self, terms: list[Any], robot_type: str, guarded: bool) -> None:
         path = write_policy(folder() / f"{len(terms)}_{robot_type}.onnx", robot_type, observation=terms)
@@ -182,7 +182,7 @@ class Robot:
 
 @cache
 def node() -> Node:
-    """A node that subscribes and hears nothing."""
+    """A node whose subscriptions receive nothing."""
     context = Context()
     context.init(domain_id=99)
     return Node("fuzz", context=context)
@@ -246,7 +246,7 @@ def good_message(topic: str) -> Any:
 
 
 def what_is_wrong(given: dict[str, Any], ages: dict[str, float]) -> list[str]:
-    """What no robot may drive by, told from the messages alone and not by the code under test."""
+    """Messages that no robot may drive on, recognised without the code under test."""
     wrong = []
     for topic, message in given.items():
         stamp = message.header.stamp
@@ -308,7 +308,7 @@ def _wrong_scan(scan: LaserScan) -> list[str]:
 
 
 def _refused(error: Exception) -> bool:
-    """A refusal is one sentence of bearable length."""
+    """Check that a refusal is one sentence of limited length."""
     text = str(error)
     assert text
     assert text.isprintable(), text

@@ -27,7 +27,7 @@ from support import REPOSITORY, ROBOT_TYPES
 RESULTS = REPOSITORY / "docs" / "results" / "guard.json"
 TYPES = load_robot_types(ROBOT_TYPES)
 UNGUARDED = 10
-"""Every so many-th situation is driven without the guard, too."""
+"""Every n-th situation is also driven without the guard."""
 
 
 def one(name: str, seed: int, number: int) -> tuple[float, int, float | None]:
@@ -64,7 +64,7 @@ def section(results: dict) -> list[str]:
 
 
 def main() -> int:
-    """Exit code 0 when nothing was touched."""
+    """Exit code 0 if nothing was touched."""
     parser = argparse.ArgumentParser(prog="python -m guard", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=100_000, help="of all robot types together (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
-"""Random runs of a robot under the scan guard, with sensors as slow, as late and as smeared as real ones.
+"""Random runs of a robot under the scan guard, with the rates, delays and distortion of real sensors.
 
-A lidar turns while the robot drives, so that each beam is of another moment and place. Its message comes when the turn
-is over, stamped with the turn's start or its end; the base obeys up to a period late. Motion and rays are the training
+A lidar rotates while the robot drives, so that each beam has its own time and place. Its message arrives after the
+rotation, stamped with its start or end; the base obeys up to a period late. Motion and rays are the training
 simulator's own kernels.
 """
 
@@ -29,7 +29,7 @@ ARENA = [(-3, -3, 3, -3), (3, -3, 3, 3), (3, 3, -3, 3), (-3, 3, -3, -3)]
 FINE = 720
 """Rays that a cone's minimum is taken of, all around."""
 KINDS = ("turn's start", "turn's end", "all at once")
-"""What the stamp of a scan says: when the turn began, when it ended, or that of beams which all look at one moment."""
+"""Meaning of a scan's stamp: start of the rotation, its end, or the time of all beams at once."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Situation:
     on_sensor: bool
     """a message starts the control cycle, instead of the timer"""
     wishes: list[tuple[int, tuple[float, float]]]
-    """how long the policy wants what, [cycles], [m/s, rad/s]"""
+    """durations [cycles] and values [m/s, rad/s] of the policy's commands"""
 
 
 def draw(rng: np.random.Generator, robot: RobotType) -> Situation:
@@ -199,7 +199,7 @@ class Loop:
         return Readings(Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range))
 
     def readings(self) -> Readings:
-        """The last message's, with the age that a node can tell."""
+        """The last message's readings, with the age that a node can determine."""
         readings, arrived, stamp = self.message
         turn = 0.0 if self._cones else self._turn * STEP
         age = ages((self.now - stamp) * STEP, (self.now - arrived) * STEP, turn)
@@ -207,7 +207,7 @@ class Loop:
 
 
 def run(situation: Situation, guarded: bool = True) -> tuple[float, int]:
-    """Drive as the situation's policy wants, through filter and guard; least gap [m], commands that were changed."""
+    """Drive with the situation's commands through filter and guard; returns least gap [m] and changed commands."""
     loop, robot = Loop(situation), situation.robot
     gate = SafetyFilter(robot.action, PERIOD)
     guard = ScanGuard(robot.action, robot, PERIOD, LATEST if situation.on_sensor else 1.0)

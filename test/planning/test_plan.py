@@ -69,7 +69,10 @@ def test_latency_is_that_of_files(capsys):
         ([ROBOTS, "--budget", "mini={latency: -1.0}"], "latency: expected `float` > 0.0"),
         ([ROBOTS, "--budget", "mini={macs: 100}"], "mini: no student fits a budget of 100 MACs; the smallest, one hid"),
         ([ROBOTS, "--budget", "mini={"], "'{' is not YAML"),
-        ([ROBOTS, "--experiment", SPREAD], "mpe_spread.yaml: its agents are not of .*robots.yaml; leave that out"),
+        (
+            [ROBOTS, "--experiment", SPREAD],
+            "mpe_spread.yaml: its agents are not types of .*robots.yaml; leave that out",
+        ),
         (["--experiment", SPREAD], "agent: has no budget; give it one"),
         (["--experiment", SPREAD, "--budget", "agent={macs: 900}", "--search", "--output", "empty"], "train first"),
     ],

@@ -18,7 +18,7 @@ def robot():
 
 @pytest.fixture
 def started():
-    """Call it for the processes that run since the test began, its own and those that they started; oldest first."""
+    """A function that returns the processes started since the test began and their descendants; oldest first."""
     before = set(descendants())
     return lambda: [pid for pid in descendants() if pid not in before]
 

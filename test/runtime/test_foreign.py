@@ -49,7 +49,7 @@ def test_networks_of_others_are_told_what_they_are(tmp_path, write, dynamo):
         with pytest.raises(KdmarlError) as refused:
             read(path)
         sentence = str(refused.value)
-        assert sentence.startswith(f"{path}: holds no kdmarl manifest, so it is not a policy file but another ONNX")
+        assert sentence.startswith(f"{path}: has no kdmarl manifest, so it is not a policy file but another ONNX")
         assert "(made by pytorch)" in sentence
         assert all(words in sentence for words in expected), sentence
         assert sentence.endswith(REMEDY)
@@ -64,7 +64,7 @@ def test_weights_beside_the_file(tmp_path):
     )
     if not (tmp_path / "actor.onnx.data").exists():  # the exporter keeps small ones inside
         onnx.save(onnx.load(path), path, save_as_external_data=True, location="actor.onnx.data", size_threshold=0)
-    with pytest.raises(KdmarlError, match="; its weights lie in another file, 'actor.onnx.data'; say so in a man"):
+    with pytest.raises(KdmarlError, match="; its weights are in another file, 'actor.onnx.data'; say so in a man"):
         Policy.load(path)
 
 

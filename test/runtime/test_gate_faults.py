@@ -133,5 +133,5 @@ def test_late_cycles_stop_the_robot_though_the_last_found_a_command(gate):
     verdicts = [gate.cycle(at(0.2 * index), drive) for index in range(1, 4)]
     assert [verdict.act for verdict in verdicts] == [Act.DRIVE, Act.DRIVE, Act.STOP]
     assert verdicts[2].fault.reason == (
-        "3 control cycles in a row came later than the period of 0.1 s; give the node more of the computer"
+        "3 control cycles in a row were later than the period of 0.1 s; reduce the load on this computer"
     )

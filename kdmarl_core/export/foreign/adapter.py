@@ -1,4 +1,4 @@
-"""Put another project's graph between the inputs and outputs of a policy file."""
+"""Wrap another project's graph with the inputs and outputs of a policy file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kdmarl_core.export.foreign.wiring import Wiring
 from kdmarl_core.export.onnx_model import set_manifest, strip
 
 INNER = "network/"
-"""Begins the names of what is the other project's."""
+"""Prefix of names in the other project's graph."""
 
 
 def adapted(model: onnx.ModelProto, wiring: Wiring, fitting: Fitting, manifest: Manifest) -> onnx.ModelProto:
-    """A policy file's model: ``model`` for one robot, with types, shapes, names and units of ``manifest``."""
+    """``model`` as a policy file for one robot, with the types, shapes, names and units of ``manifest``."""
     model = compose.add_prefix(model, INNER)
     inner = list(model.graph.node)
     before, after = _Chain(model.graph, "before"), _Chain(model.graph, "after")
@@ -46,7 +46,7 @@ def adapted(model: onnx.ModelProto, wiring: Wiring, fitting: Fitting, manifest: 
 
 
 def _command(chain: _Chain, wiring: Wiring, fitting: Fitting) -> onnx.ValueInfoProto:
-    """Make a command of the network's output, or the number of an action."""
+    """Convert the network's output to a command, or to the index of an action."""
     output = wiring.output
     value = INNER + output.name
     if wiring.meaning == "command":
@@ -54,7 +54,7 @@ def _command(chain: _Chain, wiring: Wiring, fitting: Fitting) -> onnx.ValueInfoP
         for operator, row in zip(("Mul", "Add"), fitting.scaling() or (), strict=False):
             value = chain.add(operator, [value, chain.constant(row[None])])
         if fitting.description.clip and isinstance(fitting.action, DiffDrive):
-            value = _held(chain, value, fitting.action)
+            value = _clipped(chain, value, fitting.action)
         chain.end(value, "command")
         return _tensor("command", (1, 2))
     scores = wiring.meaning == "scores"
@@ -65,52 +65,52 @@ def _command(chain: _Chain, wiring: Wiring, fitting: Fitting) -> onnx.ValueInfoP
         chain.end(index, "action")
         return _tensor("action", (1,), onnx.TensorProto.INT64)
     command = chain.add("Gather", [chain.constant(commands), index])
-    if scores:  # of scores that are not numbers, any may count as the highest
+    if scores:  # with NaN among the scores, the maximum is undefined
         spoiled = chain.add("ReduceSum", [_not_finite(chain, value), chain.constant(np.array([1]))])
         command = chain.add("Add", [command, chain.cast(spoiled, output.dtype, "float32")])
     chain.end(command, "command")
     return _tensor("command", (1, 2))
 
 
-def _held(chain: _Chain, value: str, action: DiffDrive) -> str:
-    """A command held within the limits, which does not make a command of infinity."""
+def _clipped(chain: _Chain, value: str, action: DiffDrive) -> str:
+    """A command clipped to the limits; infinity becomes NaN, not a limit."""
     held = chain.add("Max", [value, chain.constant(action.low[None])])
     held = chain.add("Min", [held, chain.constant(action.high[None])])
     return chain.add("Add", [held, _not_finite(chain, value)])
 
 
 def _not_finite(chain: _Chain, value: str) -> str:
-    """0 for a number, not a number for all that is none."""
+    """0 for finite numbers, NaN for infinity and NaN."""
     return chain.add("Sub", [value, value])
 
 
 class _Chain:
-    """Nodes one after the other; the constants that they need go to the graph."""
+    """A sequence of nodes; their constants are added to the graph."""
 
     def __init__(self, graph: onnx.GraphProto, name: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self._graph, self._name = graph, name
 
     def add(self, operator: str, values: list[str], **attributes: int) -> str:
-        """Append an operation; return the name of its result."""
+        """Append an operator; return the name of its result."""
         name = f"{self._name}/{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, values, [name], **attributes))
         return name
 
     def constant(self, array: np.ndarray) -> str:
-        """Name of a new constant."""
+        """Add a constant; return its name."""
         name = f"{self._name}/constant_{len(self._graph.initializer)}"
         self._graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
     def shaped(self, value: str, shape: Sequence[Size] | None, wanted: tuple[int, ...]) -> str:
-        """The value, in another shape where it has not the wanted one."""
+        """Reshape the value if necessary."""
         if shape == wanted:
             return value
         return self.add("Reshape", [value, self.constant(np.array(wanted, np.int64))])
 
     def cast(self, value: str, dtype: str, wanted: str) -> str:
-        """The value, in another type where it has not the wanted one."""
+        """Cast the value if necessary."""
         to = helper.np_dtype_to_tensor_dtype(np.dtype(wanted))
         return value if dtype == wanted else self.add("Cast", [value], to=to)
 

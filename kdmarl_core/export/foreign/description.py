@@ -1,4 +1,4 @@
-"""What a person says of a network to be packed: the YAML file of ``kdmarl pack``."""
+"""The YAML file of ``kdmarl pack``, which describes a network to be packed."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.errors import did_you_mean
 
 COMMAND = "forward speed [m/s] and yaw rate [rad/s]"
-"""What the two values of a command are."""
+"""The two values of a command."""
 
 Pair = tuple[Number, Number]
-"""Of the forward speed and of the yaw rate."""
+"""For the forward speed and the yaw rate."""
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,21 +48,21 @@ class Drive(_Part, frozen=True, kw_only=True, tag_field="kind", tag="diff_drive"
         """The action space, with the robot's limits where this says nothing.
 
         Raises:
-            ValueError: the limits are none.
+            ValueError: the limits are invalid.
         """
         said = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
         return msgspec.structs.replace(robot, **said)
 
 
 class Scaled(_Part, frozen=True, kw_only=True):
-    """Outputs in units of their own: ``scale`` and ``offset`` make commands of them, or ``commands`` lists these."""
+    """Outputs in other units: converted with ``scale`` and ``offset``, or indices (or scores) of ``commands``."""
 
     scale: Pair | None = None
     """[m/s, rad/s] for an output of 1"""
     offset: Pair = (0.0, 0.0)
     """[m/s, rad/s] for an output of 0"""
     commands: Annotated[list[Pair], msgspec.Meta(min_length=2, max_length=1024)] | None = None
-    """[m/s, rad/s] of each of a network's numbered actions"""
+    """[m/s, rad/s] of each discrete action"""
 
     def __post_init__(self) -> None:
         if (self.scale is None) == (self.commands is None):
@@ -70,7 +70,7 @@ class Scaled(_Part, frozen=True, kw_only=True):
 
 
 class Description(_Part, frozen=True, kw_only=True):
-    """What neither the network nor the robot type can say."""
+    """What neither the network nor the robot type specifies."""
 
     robot_type: str
     observation: Annotated[list[Term], msgspec.Meta(min_length=1, max_length=32)]
@@ -78,9 +78,9 @@ class Description(_Part, frozen=True, kw_only=True):
     control_period: Annotated[float, msgspec.Meta(ge=0.001, le=10)]
     """[s]"""
     output: Literal["normalized", "physical"] | Scaled | None = None
-    """how outputs become commands: ``normalized`` takes −1 to 1 to the limits, ``physical`` are m/s and rad/s"""
+    """how outputs become commands: ``normalized`` maps −1 to 1 to the limits, ``physical`` are m/s and rad/s"""
     clip: bool = False
-    """hold commands within the limits, as the training did; else a network that leaves them is refused"""
+    """clip commands to the limits, as training did; otherwise a network that exceeds them is refused"""
     action: Drive | Discrete = Drive()
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)] | None = None
     """None: the ONNX file's"""
@@ -88,23 +88,23 @@ class Description(_Part, frozen=True, kw_only=True):
     goal_tolerance: Positive | None = None
     """[m]"""
     recurrent: Annotated[dict[str, str], msgspec.Meta(max_length=8)] = {}
-    """the network's input of a state → its output of the next one"""
+    """the network's input of a recurrent state → its output of the next state"""
     output_name: str | None = None
-    """the network's output to use, where several would fit"""
+    """the network's output to use, where several fit"""
     domain: Domain | None = None
 
 
 class Fitting(msgspec.Struct, frozen=True):
-    """A description that fits its robot type, and what was read with it."""
+    """A description that fits its robot type, and the robot type."""
 
     source: str
-    """names the description's file in errors"""
+    """the description's path, for errors"""
     description: Description
     robot: RobotType
     action: DiffDrive | Discrete
 
     def manifest(self, name: str, states: list[RecurrentState], provenance: Provenance) -> Manifest:
-        """The manifest of a policy file; ``name`` is for one that the description gives none."""
+        """The manifest of a policy file; ``name`` is used if the description has none."""
         said = self.description
         return Manifest(
             name=said.name or name,
@@ -120,7 +120,7 @@ class Fitting(msgspec.Struct, frozen=True):
         )
 
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Scale and offset that make commands of outputs, (2,) float32 each; None for outputs that are commands."""
+        """Scale and offset from outputs to commands, (2,) float32 each; None if outputs are commands."""
         output = self.description.output
         if isinstance(output, Scaled):
             return None if output.scale is None else (_row(output.scale), _row(output.offset))
@@ -129,18 +129,18 @@ class Fitting(msgspec.Struct, frozen=True):
         return None
 
     def commands(self) -> np.ndarray | None:
-        """The command of each numbered action, (n, 2) float32 [m/s, rad/s]; None where there is no such list."""
+        """The command of each discrete action, (n, 2) float32 [m/s, rad/s]; None if none are listed."""
         output = self.description.output
         return np.array(output.commands, np.float32) if isinstance(output, Scaled) and output.commands else None
 
     def choices(self) -> int:
-        """Number of the network's numbered actions; 0 where it gives the command itself."""
+        """Number of discrete actions; 0 if the network returns the command itself."""
         commands = self.commands()
         return self.action.n if isinstance(self.action, Discrete) else 0 if commands is None else len(commands)
 
 
 def read_description(path: Path, robots: Path) -> Fitting:
-    """Read the description of a network and see that the robot type can do what it says.
+    """Read the description of a network and check that it fits its robot type.
 
     Args:
         path: the YAML file, a :class:`Description`.
@@ -156,7 +156,7 @@ def read_description(path: Path, robots: Path) -> Fitting:
     if robot is None:
         raise KdmarlError(
             f"{source}: robot_type '{said.robot_type}' is not in {robots}, which has {', '.join(types) or 'none'}; "
-            f"{did_you_mean(said.robot_type, types) if types else 'describe it there'}"
+            f"{did_you_mean(said.robot_type, types) if types else 'add it there'}"
         )
     try:
         action = said.action if isinstance(said.action, Discrete) else said.action.of(robot.action)
@@ -175,32 +175,32 @@ _NOTHING = Provenance(kdmarl_version="", commit="", config_sha256="", seed=0, ex
 
 
 def _check_output(fitting: Fitting) -> None:
-    """See that it is said how outputs become commands, and that listed commands are allowed."""
+    """Check that the conversion of outputs to commands is given, and that listed commands are within the limits."""
     source, said, action = fitting.source, fitting.description, fitting.action
     if isinstance(action, Discrete):
         if said.output or said.clip:
-            raise KdmarlError(f"{source}: discrete actions are numbers, not commands; remove output and clip")
+            raise KdmarlError(f"{source}: discrete actions are indices, not commands; remove output and clip")
         return
     if said.output is None:
         raise KdmarlError(
-            f"{source}: output is missing; say 'normalized' if the network gives -1 to 1 for lowest to highest, "
-            f"'physical' if it gives {COMMAND}, or {{scale: [.., ..]}} or {{commands: [[.., ..], ..]}}"
+            f"{source}: output is missing; give 'normalized' if the network returns -1 to 1 for lowest to highest, "
+            f"'physical' if it returns {COMMAND}, or {{scale: [.., ..]}} or {{commands: [[.., ..], ..]}}"
         )
     commands = fitting.commands()
     if commands is None:
         return
     if said.clip:
-        raise KdmarlError(f"{source}: listed commands are within the limits as they are; remove clip")
+        raise KdmarlError(f"{source}: clip is true, but listed commands must be within the limits; remove clip")
     outside = ((commands < action.low - 1e-6) | (commands > action.high + 1e-6)).any(-1)
     if outside.any():
         raise KdmarlError(
-            f"{source}: command {commands[outside][0].tolist()} is beyond the limits {limits(action)}; change one of "
-            "the two"
+            f"{source}: command {commands[outside][0].tolist()} is beyond the limits {limits(action)}; change the "
+            "command or the limits"
         )
 
 
 def _check_terms(fitting: Fitting) -> None:
-    """See that a robot can observe the terms."""
+    """Check that a robot can observe the terms."""
     source, terms = fitting.source, fitting.description.observation
     if any(isinstance(term, ActionMask) for term in terms):
         raise KdmarlError(f"{source}: masked actions cannot be packed; remove the action_mask term")
@@ -209,7 +209,7 @@ def _check_terms(fitting: Fitting) -> None:
     require_sensed(terms, source)
     wrong = [term.count for term in terms if isinstance(term, PreviousAction) and term.count != fitting.action.size]
     if wrong:
-        raise KdmarlError(f"{source}: previous_action has count {wrong[0]}, a command has 2 values: {COMMAND}; say 2")
+        raise KdmarlError(f"{source}: previous_action has count {wrong[0]}, a command has 2 values: {COMMAND}; give 2")
 
 
 def _row(pair: Pair) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Read another project's ONNX network, and write its graph as one that a policy file may have."""
+"""Read another project's ONNX network, and convert its graph to one that a policy file may contain."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from kdmarl_core.runtime.cost import first_line, quiet_options
 from kdmarl_core.runtime.onnx_file import DTYPES, OPERATORS, OPSETS
 
 MAX_BYTES = 64 * 2**20
-"""Largest file of a network, or of its weights, that is read [bytes]."""
+"""Largest accepted file of a network, or of its weights [bytes]."""
 
 IR_VERSIONS = (8, 10)
-"""Oldest and newest layout of a file that is written; ONNX Runtime 1.18 reads up to 10."""
+"""Oldest and newest IR version that is written; ONNX Runtime 1.18 reads up to 10."""
 
 Size = int | str
-"""Of a dimension: fixed, or the name of one that is free."""
+"""Of a dimension: fixed, or the name of a dynamic one."""
 
 
 class Value(NamedTuple):
@@ -35,17 +35,17 @@ class Value(NamedTuple):
     name: str
     dtype: str
     shape: tuple[Size, ...] | None
-    """None where the file does not say"""
+    """None if the file does not specify it"""
 
     def __str__(self) -> str:
-        sizes = "of a shape that it does not say" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
+        sizes = "of unspecified shape" if self.shape is None else f"[{', '.join(map(str, self.shape))}]"
         return f"'{self.name}', {self.dtype} {sizes}"
 
 
 class Network:
-    """A network as its file has it.
+    """A network as read from its file.
 
-    Attributes: ``source`` (its path, for errors), ``files`` (name → SHA-256 in hex, of the file and of those of its
+    Attributes: ``source`` (its path, for errors), ``files`` (name → SHA-256 in hex, of the file and of its external
     weights), ``producer``, ``opset``, ``inputs`` and ``outputs``.
     """
 
@@ -58,7 +58,7 @@ class Network:
         self.source = str(path)
         data = read_bytes(path, MAX_BYTES, "an ONNX network (.onnx)")
         model = _parse(data, self.source)
-        self.files = {path.name: hashlib.sha256(data).hexdigest()} | _take_in_weights(model, path)
+        self.files = {path.name: hashlib.sha256(data).hexdigest()} | _embed_weights(model, path)
         self.producer = f"{model.producer_name} {model.producer_version}".strip()
         self._model = self._plain_model(model)
         constants = {tensor.name for tensor in self._model.graph.initializer}
@@ -67,7 +67,7 @@ class Network:
         self.opset: int = self._model.opset_import[0].version
 
     def _plain_model(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """Without functions of its own and without operators that only some engines have."""
+        """Inline functions, and refuse custom operators."""
         model.ir_version = min(model.ir_version, IR_VERSIONS[1])
         if model.functions:
             model = inliner.inline_local_functions(model)
@@ -76,7 +76,7 @@ class Network:
             domain, operator = custom[0]
             raise KdmarlError(
                 f"{self.source}: uses the custom operator '{operator}' of domain '{domain}', which robots do not have; "
-                "export it with operators of the default domain only, and pack what the exporter wrote"
+                "export it with operators of the default domain only, and pack the exporter's file without changes"
             )
         default = next(each.version for each in model.opset_import if each.domain in _DEFAULT)
         del model.opset_import[:]
@@ -84,7 +84,7 @@ class Network:
         return model
 
     def session(self) -> ort.InferenceSession:
-        """The network as it is, in ONNX Runtime.
+        """The unchanged network in ONNX Runtime.
 
         Raises:
             KdmarlError: it cannot be run.
@@ -92,7 +92,7 @@ class Network:
         return self._open(self._model, quiet_options())
 
     def plain(self, shapes: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> onnx.ModelProto:
-        """The graph for inputs of these ``shapes``, with these ``outputs``, by operators that policy files may have.
+        """The graph for inputs of these ``shapes``, with these ``outputs``, with operators allowed in policy files.
 
         Raises:
             KdmarlError: that is not possible.
@@ -102,7 +102,7 @@ class Network:
         model.ir_version = max(model.ir_version, IR_VERSIONS[0])
         constants = {tensor.name for tensor in model.graph.initializer}
         for value in [each for each in model.graph.input if each.name in constants]:
-            model.graph.input.remove(value)  # as files of before 2019 have them
+            model.graph.input.remove(value)  # files from before 2019 list weights as inputs
         for value in model.graph.input:
             kind = value.type.tensor_type.elem_type
             value.CopyFrom(helper.make_tensor_value_info(value.name, kind, shapes[value.name]))
@@ -119,7 +119,7 @@ class Network:
         return model
 
     def _simplified(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """What depends on shapes alone becomes constants: ONNX Runtime computes it and writes the rest."""
+        """Fold everything that depends on shapes alone into constants, using ONNX Runtime's optimiser."""
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "simplified.onnx"
             options = quiet_options()
@@ -127,12 +127,12 @@ class Network:
             options.optimized_model_filepath = str(written)
             self._open(model, options)
             simplified = onnx.load(str(written))
-        del simplified.opset_import[:]  # it names all that it knows
+        del simplified.opset_import[:]  # ONNX Runtime lists all domains that it knows
         simplified.opset_import.extend(model.opset_import)
         return simplified
 
     def _converted(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """In an opset that robots run."""
+        """Convert to an opset that robots support."""
         version = model.opset_import[0].version
         if version in OPSETS:
             return model
@@ -149,14 +149,14 @@ class Network:
         others = sorted({node.op_type for node in _nodes(model.graph)} - OPERATORS)
         if others:
             raise KdmarlError(
-                f"{self.source}: uses {_list(others)}, which a policy file may not have; export a deterministic "
+                f"{self.source}: uses {_list(others)}, which a policy file may not contain; export a deterministic "
                 "network of linear layers, GRU or LSTM cells and activations"
             )
 
     def _open(self, model: onnx.ModelProto, options: ort.SessionOptions) -> ort.InferenceSession:
         try:
             return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the engine has many error types of its own
+        except Exception as error:  # ONNX Runtime has many error types of its own
             raise KdmarlError(
                 f"{self.source}: cannot be run by ONNX Runtime {ort.__version__} ({first_line(error)}); export it "
                 f"again with an opset up to {OPSETS[-1]}"
@@ -167,7 +167,7 @@ _DEFAULT = ("", "ai.onnx")
 
 
 def _parse(data: bytes, source: str) -> onnx.ModelProto:
-    """The model in a file's bytes, if it is one to be packed."""
+    """Parse a model, and refuse files that cannot be packed."""
     if data[:2] == b"PK":
         raise KdmarlError(
             f"{source}: is a zip archive, as PyTorch and Stable-Baselines3 save networks; export it to ONNX with "
@@ -175,27 +175,27 @@ def _parse(data: bytes, source: str) -> onnx.ModelProto:
         )
     try:
         model = onnx.load_model_from_string(data)
-    except Exception:  # protobuf's, whose name depends on its version
+    except Exception:  # protobuf's error, whose type depends on its version
         model = onnx.ModelProto()
     if not model.graph.output or not any(each.domain in _DEFAULT for each in model.opset_import):
         raise KdmarlError(f"{source}: is not an ONNX network; give a file that torch.onnx.export wrote")
     if any(entry.key == METADATA_KEY for entry in model.metadata_props):
-        raise KdmarlError(f"{source}: is a policy file already; use it as it is")
+        raise KdmarlError(f"{source}: is a policy file already; use it without packing")
     return model
 
 
-def _take_in_weights(model: onnx.ModelProto, path: Path) -> dict[str, str]:
-    """Put weights that lie in other files into the model; file → SHA-256."""
+def _embed_weights(model: onnx.ModelProto, path: Path) -> dict[str, str]:
+    """Load weights from external files into the model; file → SHA-256."""
     tensors = [each for each in _tensors(model.graph) if external_data_helper.uses_external_data(each)]
     places = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
     digests = {}
     for place in sorted(places):
         if Path(place).name != place:
-            raise KdmarlError(f"{path}: its weights lie in '{place}'; save them in a file in its own folder")
+            raise KdmarlError(f"{path}: its weights are in '{place}'; save them in a file in its own folder")
         try:
             data = read_bytes(path.parent / place, MAX_BYTES, "the file of the network's weights")
         except KdmarlError as error:
-            raise KdmarlError(f"{path}: its weights lie in another file: {error}") from None
+            raise KdmarlError(f"{path}: its weights are in another file: {error}") from None
         digests[place] = hashlib.sha256(data).hexdigest()
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
@@ -216,7 +216,7 @@ def _value(info: onnx.ValueInfoProto) -> Value:
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, those of subgraphs too."""
+    """All nodes, including those of subgraphs."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

@@ -1,4 +1,4 @@
-"""Random observations of a robot: every reading within its sensor's range, made by the terms themselves."""
+"""Random observations of a robot: random readings within the sensors' ranges, observed by the terms themselves."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors
 
 ARCS = 24
-"""Parts of a scan in which all beams read the same: with a distance for each beam, sectors would only see near ones."""
+"""Parts of a scan with equal readings: with independent beams, the minimum of a sector would always be near."""
 BEAMS_PER_ARC = 30
 
 
 def random_observations(
     terms: Sequence[Term], action: DiffDrive | Discrete, count: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Observations of ``count`` robots that have nothing to do with each other, (count, O) float32."""
+    """Observations of ``count`` independent robots, (count, O) float32."""
     history = tuple(_readings(terms, action, count, random) for _ in range(min(1, history_length(terms))))
     return observe(terms, _readings(terms, action, count, random)._replace(history=history))
 
@@ -59,7 +59,7 @@ def _robots(range_: float, shape: tuple[int, int], random: np.random.Generator) 
 
 
 def _around(range_: float, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-    """Places within ``range_`` of the robot, (..., 2) [m]."""
+    """Positions within ``range_`` of the robot, (..., 2) [m]."""
     distance, bearing = random.uniform(0, range_, shape), random.uniform(-math.pi, math.pi, shape)
     return np.stack([distance * np.cos(bearing), distance * np.sin(bearing)], axis=-1)
 

@@ -1,4 +1,4 @@
-"""Find which of a network's inputs and outputs are the observation, the recurrent states and the command."""
+"""Match a network's inputs and outputs with the observation, the recurrent states and the command."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kdmarl_core.export.foreign.network import Network, Value
 from kdmarl_core.runtime.cost import first_line
 
 FLOATS = ("float16", "float32", "float64")
-"""Element types of observations, states and commands that can be changed to float32."""
+"""Element types of observations, states and commands that can be cast to float32."""
 
 Meaning = Literal["command", "index", "scores"]
-"""Of an output: the command itself, the number of an action, or a score for each action."""
+"""Of an output: the command itself, the index of an action, or a score for each action."""
 
 
 class State(NamedTuple):
-    """A recurrent state: the network's input and the output that is the next one."""
+    """A recurrent state: the network's input, and its output of the next state."""
 
     input: Value
     output: str
@@ -31,14 +31,14 @@ class State(NamedTuple):
 
 
 class Wiring(NamedTuple):
-    """What is what in a network."""
+    """The roles of a network's inputs and outputs."""
 
     observation: Value
     shape: tuple[int, ...]
     """of the observation, for one robot"""
     states: list[State]
     output: Value
-    """as it is for one robot"""
+    """with its shape for one robot"""
     meaning: Meaning
 
     @property
@@ -48,14 +48,14 @@ class Wiring(NamedTuple):
 
 
 class Reference:
-    """The network as it is, run step by step by plain ONNX Runtime."""
+    """The unchanged network, run step by step in plain ONNX Runtime."""
 
     def __init__(self, session: ort.InferenceSession, wiring: Wiring, source: str) -> None:
         self._session, self._wiring, self._source = session, wiring, source
         self.reset()
 
     def reset(self) -> None:
-        """Forget the recurrent state."""
+        """Reset the recurrent state."""
         self._states = [np.zeros(state.shape, state.input.dtype) for state in self._wiring.states]
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
@@ -74,18 +74,18 @@ def run(
     """The network's outputs of these ``names``.
 
     Raises:
-        KdmarlError: the engine cannot compute them.
+        KdmarlError: ONNX Runtime cannot compute them.
     """
     try:
         return session.run(names, given)
-    except Exception as error:  # the engine has many error types of its own
+    except Exception as error:  # ONNX Runtime has many error types of its own
         raise KdmarlError(
             f"{source}: cannot be run for one robot ({first_line(error)}); export it with a batch of 1 or of any size"
         ) from None
 
 
-def wire(network: Network, session: ort.InferenceSession, fitting: Fitting) -> Wiring:
-    """Match a network with its description; ``session`` runs it once, on zeros, to see what it gives.
+def match(network: Network, session: ort.InferenceSession, fitting: Fitting) -> Wiring:
+    """Match a network with its description; ``session`` runs it once, on zeros, to get the outputs' shapes.
 
     Raises:
         KdmarlError: sizes, numbers or names of inputs and outputs do not fit.
@@ -107,18 +107,19 @@ def wire(network: Network, session: ort.InferenceSession, fitting: Fitting) -> W
 
 
 def _observation(network: Network, fitting: Fitting) -> Value:
-    """The one input that is no state."""
+    """The one input that is not a recurrent state."""
     states = fitting.description.recurrent
     _require_known("input", states.keys(), network.inputs, fitting.source, network.source)
     others = [value for value in network.inputs if value.name not in states]
     if len(others) != 1:
         raise KdmarlError(
-            f"{network.source}: takes {_told(others) or 'no observation'}, and one input can be observed; name states "
-            "under recurrent (input: output), and export a network that takes all that is observed as one vector"
+            f"{network.source}: takes {_listed(others) or 'no observation'}, but needs one input for the observation; "
+            "name recurrent states under recurrent (input: output), and export a network that takes the whole "
+            "observation as one vector"
         )
     if others[0].dtype not in FLOATS:
         raise KdmarlError(
-            f"{network.source}: takes {others[0]}, observations are float32; export a network that takes such"
+            f"{network.source}: takes {others[0]}, but observations are float32; export a network with a float32 input"
         )
     return others[0]
 
@@ -132,7 +133,7 @@ def _observation_shape(network: Network, value: Value, fitting: Fitting) -> tupl
         total = f"{parts} = {size}" if len(terms) > 1 else parts
         raise KdmarlError(
             f"{fitting.source}: the observation has {total} values, {network.source} takes {width} ({value}); list the "
-            "terms that it was trained with, in its order"
+            "terms that it was trained with, in the same order"
         )
     if any(isinstance(each, int) and each != 1 for each in leading):
         raise KdmarlError(
@@ -146,16 +147,16 @@ def _state(network: Network, name: str, following: str, fitting: Fitting) -> Sta
     _require_known("output", [following], network.outputs, fitting.source, network.source)
     if not value.shape or value.dtype not in FLOATS:
         raise KdmarlError(
-            f"{network.source}: state {value} cannot be kept; export it as a float32 tensor of fixed shape"
+            f"{network.source}: state {value} is not supported; export it as a float32 tensor of fixed shape"
         )
-    # Of a free size, only the number of robots can be meant.
+    # A dynamic size can only be the number of robots.
     return State(value, following, tuple(each if isinstance(each, int) else 1 for each in value.shape))
 
 
 def _output(
     network: Network, made: dict[str, np.ndarray], states: list[State], fitting: Fitting
 ) -> tuple[Value, Meaning]:
-    """The output that commands, and what its values mean."""
+    """The output with the command, and the meaning of its values."""
     choices, named = fitting.choices(), fitting.description.output_name
     taken = {state.output for state in states}
     values = [Value(name, str(array.dtype), array.shape) for name, array in made.items() if name not in taken]
@@ -167,20 +168,20 @@ def _output(
         return fits[0]
     if fits:
         raise KdmarlError(
-            f"{fitting.source}: {network.source} gives {_told([value for value, _ in fits])}, and each could be meant; "
-            "say which by output_name"
+            f"{fitting.source}: {network.source} gives {_listed([value for value, _ in fits])}, and each could be the "
+            "command; choose one with output_name"
         )
     if choices:
-        needed = f"of {choices} actions it must give the number (one whole number) or a score for each"
-        remedy = "list as many commands or actions as the network has"
+        needed = f"for {choices} actions it must give an index (one integer) or a score for each"
+        remedy = "list the same number of commands or actions as the network has"
     else:
         needed = f"a command has 2 values, {COMMAND}"
-        remedy = "give a network that drives, or for one of numbered actions their commands (output: {commands: ..})"
-    raise KdmarlError(f"{network.source}: gives {_told(values)}; {needed}; {remedy}")
+        remedy = "give such a network, or for one with discrete actions their commands (output: {commands: ..})"
+    raise KdmarlError(f"{network.source}: gives {_listed(values)}; {needed}; {remedy}")
 
 
 def _meaning(array: np.ndarray, choices: int) -> Meaning | None:
-    """What an output can mean, by its size and type."""
+    """The possible meaning of an output, by its size and type."""
     if not choices:
         return "command" if array.size == 2 and str(array.dtype) in FLOATS else None
     if array.size == 1 and array.dtype.kind in "iu":
@@ -193,8 +194,8 @@ def _require_known(what: str, names: Iterable[str], values: Sequence[Value], sou
     for name in names:
         if name not in known:
             remedy = did_you_mean(name, known)
-            raise KdmarlError(f"{source}: {network} has no {what} '{name}' but {_told(values) or 'none'}; {remedy}")
+            raise KdmarlError(f"{source}: {network} has no {what} '{name}', only {_listed(values) or 'none'}; {remedy}")
 
 
-def _told(values: Sequence[Value]) -> str:
+def _listed(values: Sequence[Value]) -> str:
     return " and ".join(map(str, values))

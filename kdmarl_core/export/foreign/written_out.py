@@ -1,4 +1,4 @@
-"""Write operators that a policy file may not have by those that it may: LSTM, GRU and the logarithm of sums."""
+"""Replace operators that a policy file may not contain by allowed ones: LSTM, GRU and log-sum-exp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ USUAL_ACTIVATIONS = {"LSTM": [b"Sigmoid", b"Tanh", b"Tanh"], "GRU": [b"Sigmoid",
 GATES = {"LSTM": 4, "GRU": 3}
 
 AXES_ARE_INPUTS = 18
-"""Opset from which on ReduceMax and ReduceLogSumExp take their axes as an input, as ReduceSum does from 13 on."""
+"""First opset in which ReduceMax and ReduceLogSumExp take their axes as an input, as ReduceSum does since 13."""
 
 
 def write_out(model: onnx.ModelProto, source: str) -> None:
@@ -23,7 +23,7 @@ def write_out(model: onnx.ModelProto, source: str) -> None:
         source: names the network in errors.
 
     Raises:
-        KdmarlError: a cell runs backwards, starts from zero, or is otherwise unusual.
+        KdmarlError: a cell runs backwards, starts from zero, or has other options than PyTorch's.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -40,7 +40,7 @@ def write_out(model: onnx.ModelProto, source: str) -> None:
 
 
 class _Equations:
-    """``nodes`` that give an operator's outputs under their names, and the ``constants`` that they need."""
+    """``nodes`` that compute an operator's outputs under their names, and the ``constants`` that they need."""
 
     def __init__(self, node: onnx.NodeProto, known: dict[str, onnx.TensorProto], name: str, source: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -69,7 +69,7 @@ class _Equations:
 
 
 class _LogSumExp(_Equations):
-    """Stable-Baselines3's policies of numbered actions have it."""
+    """Used by Stable-Baselines3's policies with discrete actions."""
 
     def write(self, opset: int) -> None:
         value, axes = self._given[0], self._said.get("axes")
@@ -96,7 +96,7 @@ class _Cell(_Equations):
         {"LSTM": self._lstm, "GRU": self._gru}[self._node.op_type]()
 
     def _check(self) -> int:
-        """See that the cell is a usual one; return its width."""
+        """Check that the cell has PyTorch's options; return its width."""
         said, kind = self._said, self._node.op_type
         states = self._given[5:7] if kind == "LSTM" else self._given[5:6]
         unusual = [
@@ -108,16 +108,16 @@ class _Cell(_Equations):
             any(name not in self._known for name in self._given[1:3]),
         ]
         if any(unusual):
-            raise KdmarlError(f"{self._source}: its {kind} is none of PyTorch's; export a network with an nn.{kind}")
+            raise KdmarlError(f"{self._source}: its {kind} is not PyTorch's; export a network with an nn.{kind}")
         if any(not name or name in self._known for name in states):
             raise KdmarlError(
-                f"{self._source}: its {kind} starts every run from the same state, so it remembers nothing; export its "
+                f"{self._source}: its {kind} starts every run from the same state, so it has no memory; export its "
                 "state as input and output, and name both under recurrent"
             )
         return int(self._known[self._given[2]].dims[-1])
 
     def _lstm(self) -> None:
-        """The gates' rows stand in the order input, output, forget, cell (ONNX's definition of LSTM)."""
+        """The gates' rows are in the order input, output, forget, cell (ONNX's definition of LSTM)."""
         hidden, memory = self._flat(self._given[5]), self._flat(self._given[6])
         gates = self._product(hidden, self._given[2], self._product(self._step_input(), self._given[1], self._bias(0)))
         gates = self._add("Add", gates, self._bias(1))
@@ -129,7 +129,7 @@ class _Cell(_Equations):
         self._give([shown, shown, following])
 
     def _gru(self) -> None:
-        """The gates' rows stand in the order update, reset, hidden (ONNX's definition of GRU)."""
+        """The gates' rows are in the order update, reset, hidden (ONNX's definition of GRU)."""
         hidden = self._flat(self._given[5])
         seen = self._split(self._product(self._step_input(), self._given[1], self._bias(0)))
         remembered = self._split(self._product(hidden, self._given[2], self._bias(1)))
@@ -144,7 +144,7 @@ class _Cell(_Equations):
     def _give(self, values: list[str]) -> None:
         """Name ``values``, (1, H) each, as the cell's outputs: all steps, then the states."""
         shapes = ([1, 1, 1, -1], [1, 1, -1], [1, 1, -1])
-        for output, value, shape in zip(self._node.output, values, shapes, strict=False):  # the last may be left out
+        for output, value, shape in zip(self._node.output, values, shapes, strict=False):  # the last may be missing
             if output:
                 sizes = self._constant(np.array(shape, np.int64))
                 self.nodes.append(helper.make_node("Reshape", [value, sizes], [output]))

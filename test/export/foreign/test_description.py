@@ -44,7 +44,7 @@ MISTAKES = {
         "'scouts' is not in .*, which has scout, .*; did you mean 'scout'?",
     ),
     "unknown key": ({"outputs": "physical"}, "unknown key 'outputs'; did you mean 'output'?"),
-    "no output": ({"output": None}, "output is missing; say 'normalized' if"),
+    "no output": ({"output": None}, "output is missing; give 'normalized' if"),
     "unknown output": ({"output": "tanh"}, r"\$.output: "),
     "scale and commands": ({"output": {}}, r"give scale \(and offset\) or commands"),
     "no lidar": ({"robot_type": "mini"}, "the policy needs a lidar, the robot has none; change the description or"),
@@ -67,7 +67,7 @@ MISTAKES = {
     ),
     "clipped list": (
         {"output": {"commands": [[0.1, 0], [0.2, 0]]}, "clip": True},
-        "commands are within the .*; remove clip",
+        "commands must be within the .*; remove clip",
     ),
     "discrete": ({"action": {"kind": "discrete", "n": 4}}, "discrete actions are numbers, not commands; remove output"),
     "name": ({"name": "../models/x"}, r"\$.name: expected `str` matching regex"),

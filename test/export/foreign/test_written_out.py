@@ -76,9 +76,7 @@ UNUSUAL = {
 @pytest.mark.parametrize("unusual", UNUSUAL)
 def test_cells_that_pytorch_does_not_have_are_refused(unusual):
     kind, attributes = UNUSUAL[unusual]
-    with pytest.raises(
-        KdmarlError, match=f"p.onnx: its {kind} is none of PyTorch's; export a network with an nn.{kind}"
-    ):
+    with pytest.raises(KdmarlError, match=f"p.onnx: its {kind} is not PyTorch's; export a network with an nn.{kind}"):
         write_out(cell(kind, **attributes), "p.onnx")
 
 

@@ -157,7 +157,7 @@ def test_silence_is_named(swarm, client, tmp_path, monkeypatch):
     given = {"swarm": str(swarm), "output": str(tmp_path / "run")}
     node = judge_node.JudgeNode()
     try:
-        with pytest.raises(KdmarlError, match=r"nothing came on /a/odom, /b/odom within"):
+        with pytest.raises(KdmarlError, match=r"nothing was received on /a/odom, /b/odom within"):
             node.watch()
     finally:
         node.destroy_node()

@@ -197,4 +197,4 @@ def test_when_no_robot_can_start_the_exit_code_is_two(policy, tmp_path):
 def test_a_namespace_for_the_whole_process_is_refused(policy, tmp_path):
     with host(tmp_path, {"r1": parameters(policy)}, "-r", "__ns:=/fleet") as process:
         assert process.wait(timeout=30) == 2
-    assert "r1: is renamed to /fleet/policy; leave __node and __ns out" in process.output
+    assert "r1: is remapped to /fleet/policy; leave __node and __ns out" in process.output

@@ -92,7 +92,7 @@ def test_one_process_for_all_robots_gives_each_the_same_parameters(swarm, tmp_pa
     assert nodes == {f"/{name}/policy": {"ros__parameters": values} for name, values in alone.items()}
 
 
-def test_landmarks_are_told_beside_the_goal(tmp_path):
+def test_landmarks_are_given_in_addition_to_the_goal(tmp_path):
     robots = [robot(), robot("mini_1", "mini", (-2.0, 2.0, 0.0), goal=(1.0, 2.0))]
     swarm = load_checked_swarm(write_swarm(tmp_path, robots, world=None, landmarks=[[0, 0.5]]), [])
     for process in make_plan(swarm, simulator=Simulator.NONE):
@@ -132,8 +132,8 @@ def test_output_is_named_after_the_swarm_unless_given(swarm, tmp_path, monkeypat
         ({"duration": float("inf")}, "duration is inf"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**31}, "seed is 2147483648"),
-        ({"simulator": Simulator.NONE, "lockstep": True}, "lockstep needs a simulator of ours, sim is 'none'"),
-        ({"simulator": Simulator.EXTERNAL, "lockstep": True}, "lockstep needs a simulator of ours, sim is 'external'"),
+        ({"simulator": Simulator.NONE, "lockstep": True}, "lockstep needs the built-in simulator, sim is 'none'"),
+        ({"simulator": Simulator.EXTERNAL, "lockstep": True}, "needs the built-in simulator, sim is 'external'"),
         ({"simulator": Simulator.EXTERNAL, "real_time_factor": 0.0}, "real_time_factor is 0, sim is 'external'"),
         ({"simulator": Simulator.NONE, "real_time_factor": 2.0}, "real_time_factor is 2, sim is 'none'"),
     ],

@@ -64,7 +64,7 @@ def test_the_judge_decides_the_exit_code(run, judgement, exit_code):
 
 def test_a_killed_judge_is_no_success(run, lines):
     assert run(r1=RUNS_ON, judge="import os; os.kill(os.getpid(), 9)") == 1
-    assert ("judge", "the judge was killed by SIGKILL before its judgement; see its lines above") in lines
+    assert ("judge", "the judge was killed by SIGKILL before its judgement; see its output above") in lines
 
 
 LIVES_THRICE = """
@@ -106,7 +106,7 @@ def waits_for(*paths):
 def test_a_robot_that_keeps_dying_is_given_up_and_the_others_go_on(run, lines, tmp_path):
     lines.on_line = lambda name, line: "stays down" in line and (tmp_path / "down").touch()
     assert run(r1="raise SystemExit(1)", r2=RUNS_ON, judge=waits_for(tmp_path / "down")) == 0
-    assert ("r1", "ended with exit code 1; it died 5 times in 10 s, so it stays down: see its lines above") in lines
+    assert ("r1", "ended with exit code 1; it died 5 times in 10 s, so it stays down; see its output above") in lines
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_cannot_start_as_told_is_not_tried_again(run, lines):
     assert run(simulator="print('no such file', flush=True); raise SystemExit(2)", r1=RUNS_ON) == 2
     assert [line for who, line in lines if who == "simulator"] == [
         "no such file",
-        "ended with exit code 2; it cannot start, so it stays down: see its lines above",
+        "ended with exit code 2; it cannot start, so it stays down; see its output above",
     ]
 
 
@@ -226,7 +226,7 @@ def test_one_who_does_not_read_keeps_nobody_from_writing_and_ending(started, tmp
         popen.send_signal(signal.SIGINT)
         if reads_in_the_end:
             output = popen.communicate(timeout=5)[0]
-            counts = re.findall(r"^r2 (\d+) lines were dropped here, since nobody read", output, re.MULTILINE)
+            counts = re.findall(r"^r2 (\d+) lines were dropped here, since the output", output, re.MULTILINE)
             assert counts
             assert output.count("x" * 99) + sum(map(int, counts)) == 30_000
         assert popen.wait(timeout=8) == 130

@@ -1,6 +1,6 @@
-"""Stands in for ROS 2's ``launch``, which PyPI lacks: the few classes that our launch file uses, with their signatures.
+"""Stand-in for ROS 2's ``launch``, which is not on PyPI: the classes that our launch file uses, with their signatures.
 
-What mypy checks the launch file against, and what its tests run it with. Nothing here starts anything.
+Used by mypy to check the launch file, and by its tests. Nothing here starts a process.
 """
 
 from __future__ import annotations

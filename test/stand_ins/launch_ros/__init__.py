@@ -1,1 +1,1 @@
-"""Stands in for ROS 2's ``launch_ros`` as :mod:`launch` beside it does for ``launch``."""
+"""Stand-in for ROS 2's ``launch_ros``, like :mod:`launch` for ``launch``."""
