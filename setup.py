@@ -90,7 +90,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["kdmarl_core*", "kdmarl_ros*"]),
-    package_data={"kdmarl_core.benchmark": ["templates/*.j2"]},
+    package_data={"kdmarl_core.benchmark": ["templates/*.j2"], "kdmarl_core.cli": ["templates/*/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 bench_app = typer.Typer(help="Measure speed.")
 app.add_typer(bench_app, name="bench")
+new_app = typer.Typer(help="Write a commented, tested start for a part of your own.")
+app.add_typer(new_app, name="new")
 
 Config = Annotated[Path, typer.Argument(help="Experiment file, e.g. config/navigation.yaml.", show_default=False)]
 Overrides = Annotated[
@@ -27,6 +29,8 @@ Overrides = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder of the run; default runs/<name of the file>.")]
 Models = Annotated[Path, typer.Option(help="Folder of the policy files.")]
+Name = Annotated[str, typer.Argument(help="Name: small letters, digits and _.", show_default=False)]
+Parent = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the folder NAME is made.")]
 
 
 @app.command()
@@ -213,6 +217,22 @@ def bench_envs(
     from kdmarl_core.cli import bench
 
     bench.envs(vmas, seconds, rounds, json)
+
+
+@new_app.command("task")
+def new_task(name: Name, folder: Parent = Path(".")) -> None:
+    """A robots task: its class, an experiment file that trains in minutes, robot types and tests."""
+    from kdmarl_core.cli import new
+
+    new.new("task", name, folder)
+
+
+@new_app.command("robot")
+def new_robot(name: Name, folder: Parent = Path(".")) -> None:
+    """A robot type, key by key with how to measure it, an experiment, a swarm of two and tests."""
+    from kdmarl_core.cli import new
+
+    new.new("robot", name, folder)
 
 
 def main() -> None:

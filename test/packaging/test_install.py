@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -12,11 +13,15 @@ import pytest
 from kdmarl_core.contract import load_swarm
 from support import REPOSITORY, write_policy
 
-TEMPLATES = sorted(path.name for path in (REPOSITORY / "kdmarl_core/benchmark/templates").iterdir())
+TEMPLATES = {
+    path.relative_to(REPOSITORY).as_posix()
+    for room in ("benchmark", "cli")
+    for path in (REPOSITORY / "kdmarl_core" / room / "templates").rglob("*.*")
+}
 EXECUTABLES = {"kdmarl", "kdmarl-swarm", "policy_node", "policy_host", "simulator_node", "judge_node"}
 LIST_TEMPLATES = (
-    "from importlib import resources; "
-    "print(*(each.name for each in (resources.files('kdmarl_core.benchmark') / 'templates').iterdir()))"
+    "import kdmarl_core; from pathlib import Path; top = Path(kdmarl_core.__file__).parents[1]; "
+    "print(*(path.relative_to(top) for path in top.glob('kdmarl_core/*/templates/**/*.*')))"
 )
 SHARED = (
     "package.xml",
@@ -74,7 +79,7 @@ def test_colcon_build(source, options):
     script = f". {workspace}/install/setup.sh && {sys.executable} -c 'import kdmarl_ros; print(kdmarl_ros.__file__)'"
     assert run(["sh", "-c", script], "/").startswith(str(workspace))
     script = f'. {workspace}/install/setup.sh && {sys.executable} -c "{LIST_TEMPLATES}"'
-    assert sorted(run(["sh", "-c", script], "/").split()) == TEMPLATES
+    assert set(run(["sh", "-c", script], "/").split()) == TEMPLATES
 
 
 def test_wheel(source, tmp_path):
@@ -91,5 +96,13 @@ def test_wheel(source, tmp_path):
         assert any(path.endswith(f".data/data/share/kdmarl_ros/{name}") for path in names), name
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"kdmarl_core", "kdmarl_ros"}
     shipped = {name for name in names if name.startswith("kdmarl_core/") and not name.endswith(".py")}
-    assert shipped == {f"kdmarl_core/benchmark/templates/{name}" for name in TEMPLATES}
-    assert not [name for name in names if "/test" in name]
+    assert shipped == TEMPLATES
+    assert not [name for name in names if "/test" in name and name not in TEMPLATES]
+
+
+def test_source_distribution(source, tmp_path):
+    run([sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(tmp_path)], source)
+    (packed,) = tmp_path.glob("kdmarl_ros-*.tar.gz")
+    with tarfile.open(packed) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names >= {*TEMPLATES, *SHARED}
