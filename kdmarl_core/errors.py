@@ -21,11 +21,12 @@ class KdmarlError(Exception):
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Prefix the sentence of a :class:`KdmarlError` raised in the block with ``where``."""
+    """Prefix the sentence of a :class:`KdmarlError` raised in the block with ``where``, unless it begins so already."""
     try:
         yield
     except KdmarlError as error:
-        raise KdmarlError(f"{where}: {error}") from None
+        sentence = str(error)
+        raise KdmarlError(sentence if sentence.startswith(f"{where}: ") else f"{where}: {sentence}") from None
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.errors import did_you_mean, run_command
+from kdmarl_core.errors import did_you_mean, naming, run_command
 
 
 def fail(error):
@@ -34,6 +34,13 @@ def test_what_a_file_says_does_nothing_to_a_terminal():
     text = str(KdmarlError("name '\x1b[2J\r\n\u202eü' is unknown"))
     assert text.isprintable()
     assert "ü" in text
+
+
+def test_what_fails_is_named_once():
+    for said in ("arm", "arm: is 3", "armour: is 3"):
+        with pytest.raises(KdmarlError) as caught, naming("arm"):
+            fail(KdmarlError(said))
+        assert str(caught.value) == {"arm: is 3": "arm: is 3"}.get(said, f"arm: {said}")
 
 
 def test_bugs_keep_their_traceback():

@@ -23,10 +23,12 @@ from kdmarl_core.contract import (
 )
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
+from kdmarl_core.envs.pettingzoo_copies import Copies, Recipe
+from kdmarl_core.envs.pettingzoo_processes import Processes
 
 
 class PettingZooEnv(BatchedEnv):
-    """B copies of a parallel environment, stepped one after the other: for measuring rather than training.
+    """B copies of a parallel environment, stepped one after the other in each of some processes.
 
     Agents must be the same in every episode, observe vectors, and choose among numbered actions or give numbers between
     limits. They may observe
@@ -38,15 +40,17 @@ class PettingZooEnv(BatchedEnv):
     all others. Episodes depend on the seed, their copy's and their own number only. Episode figure: ``return``.
 
     Args:
-        make: makes one copy.
+        make: makes one copy; a :class:`Recipe` where there are more processes than this one.
         num_envs: B.
         max_steps: an episode that is not over by then is cut off.
         types: agent → type; None: the agent's name without the number at its end, and where agents of such a type
             differ in their spaces, those that are alike are a type of the first one's name.
         control_period: [s]; PettingZoo knows none.
+        processes: that step the copies, this one among them; what they give does not depend on it.
 
     Raises:
-        KdmarlError: agents of one type differ, or a space is of a kind that is not supported.
+        KdmarlError: agents of one type differ, or a space is of a kind that is not supported, or there is not a
+            copy for each process; with several processes, whatever goes wrong in them, then or later.
     """
 
     def __init__(
@@ -56,13 +60,17 @@ class PettingZooEnv(BatchedEnv):
         max_steps: int,
         types: Mapping[str, str] | None = None,
         control_period: float = 0.1,
+        processes: int = 1,
     ) -> None:
         self.num_envs, self.max_steps, self.control_period = num_envs, max_steps, control_period
-        self.copies = [make() for _ in range(num_envs)]
+        self._copies = _copies(make, num_envs, processes)
+        self.copies = list(self._copies.made.values())
+        """those in this process, the first ones"""
         names = list(self.copies[0].possible_agents)
         by_type = _by_type(self.copies[0], names, types)
         self.agents = [name for members in by_type.values() for name in members]
         """their names, in the order of all arrays"""
+        self._places = {agent: place for place, agent in enumerate(self.agents)}
         self.num_agents = len(self.agents)
         self._seen: list[dict[str, np.ndarray]] = [{} for _ in range(num_envs)]
         self._episode = np.zeros(num_envs, np.int64)
@@ -137,19 +145,26 @@ class PettingZooEnv(BatchedEnv):
 
     def reset_ended(self) -> None:
         """Start new episodes where the last step ended one."""
-        for index in np.flatnonzero(self._ended).tolist():
-            self._begin(index)
+        self._begin(np.flatnonzero(self._ended).tolist())
         self._ended[:] = False
 
-    def _begin(self, index: int) -> None:
-        seeds = np.random.SeedSequence([self._seed, index, int(self._episode[index])]).generate_state(1)
-        observation, _ = self.copies[index].reset(seed=int(seeds[0]))
-        self._seen[index] = {agent: _flat(seen) for agent, seen in observation.items()}
-        self._episode[index] += 1
-        self._steps[index] = 0
-        self._whole[index] = True
+    def close(self) -> None:
+        """Close the copies and end the processes that step them, which otherwise end with this object."""
+        self._copies.close()
+
+    def _begin(self, indices: list[int]) -> None:
+        """Start the next episode in these copies."""
+        seeds = {}
+        for index in indices:
+            sequence = np.random.SeedSequence([self._seed, index, int(self._episode[index])])
+            seeds[index] = int(sequence.generate_state(1)[0])
+        for index, moment in self._copies.reset(seeds).items():
+            self._seen[index] = moment.seen
+        self._episode[indices] += 1
+        self._steps[indices] = 0
+        self._whole[indices] = True
         for figure in self._figures.values():
-            figure[index] = 0
+            figure[indices] = 0
 
     def desynchronize(self) -> None:
         """Give the running episodes different ages, by random actions."""
@@ -157,10 +172,9 @@ class PettingZooEnv(BatchedEnv):
         ages = rng.integers(0, self.max_steps, self.num_envs)
         for age in range(ages.max()):
             kept = self._ended.copy()
-            for index in np.flatnonzero(ages > age).tolist():
-                self._act(index, self._any_choices(index, rng))
-                if self._ended[index]:
-                    self._begin(index)
+            running = np.flatnonzero(ages > age).tolist()
+            self._act({index: self._any_choices(index, rng) for index in running})
+            self._begin([index for index in running if self._ended[index]])
             self._ended = kept
         self._whole[ages > 0] = False
 
@@ -178,10 +192,7 @@ class PettingZooEnv(BatchedEnv):
 
     def step(self, actions: dict[str, np.ndarray]) -> Step:
         """Step every copy."""
-        reward = np.zeros((self.num_envs, self.num_agents), np.float32)
-        terminated = np.zeros(self.num_envs, bool)
-        for index in range(self.num_envs):
-            reward[index], terminated[index] = self._act(index, self._choices(actions, index))
+        reward, terminated = self._act({index: self._choices(actions, index) for index in range(self.num_envs)})
         counted = self._ended & self._whole
         return Step(
             reward,
@@ -201,24 +212,25 @@ class PettingZooEnv(BatchedEnv):
                 choices += [int(row[0]) for row in rows]
         return choices
 
-    def _act(self, index: int, choices: list[Any]) -> tuple[np.ndarray, bool]:
-        """Step one copy with one action for each agent.
+    def _act(self, choices: Mapping[int, list[Any]]) -> tuple[np.ndarray, np.ndarray]:
+        """Step each copy of ``choices`` with one action for each agent.
 
         Returns:
-            Rewards (N,), and whether the episode ended in a state without a future.
+            Rewards (B, N), and (B,) whether the episode ended in a state without a future.
         """
-        env = self.copies[index]
-        places = {agent: place for place, agent in enumerate(self.agents)}
-        observation, earned, _, truncated, _ = env.step({agent: choices[places[agent]] for agent in env.agents})
-        self._seen[index] = {**self._seen[index], **{agent: _flat(seen) for agent, seen in observation.items()}}
-        reward = np.zeros(self.num_agents, np.float32)
-        for agent, value in earned.items():
-            reward[places[agent]] = value
-        self._steps[index] += 1
-        self._ended[index] = not env.agents or self._steps[index] >= self.max_steps
-        self._figures["return"][index] += reward
-        self.tally(index, self._figures)
-        return reward, not env.agents and not any(truncated.values())
+        reward = np.zeros((self.num_envs, self.num_agents), np.float32)
+        terminated = np.zeros(self.num_envs, bool)
+        chosen = {index: dict(zip(self.agents, each, strict=True)) for index, each in choices.items()}
+        for index, moment in self._copies.step(chosen).items():
+            self._seen[index] = {**self._seen[index], **moment.seen}
+            for agent, value in moment.reward.items():
+                reward[index, self._places[agent]] = value
+            self._steps[index] += 1
+            self._ended[index] = moment.over or self._steps[index] >= self.max_steps
+            self._figures["return"][index] += reward[index]
+            self.tally(index, self._figures)
+            terminated[index] = moment.over and not moment.truncated
+        return reward, terminated
 
     def observe(self, view: str) -> dict[str, np.ndarray]:
         """Group → observation (B, n, O) float32 as ``view`` sees it now."""
@@ -237,6 +249,18 @@ class PettingZooEnv(BatchedEnv):
             )
             for group in self.groups
         }
+
+
+def _copies(make: Callable[[], Any], num_envs: int, processes: int) -> Copies | Processes:
+    if not 1 <= processes <= num_envs:
+        raise KdmarlError(f"processes is {processes}; give 1 to {num_envs}, as there are copies to share out")
+    if processes > 1:
+        if not isinstance(make, Recipe):
+            raise KdmarlError(f"processes is {processes}, and only a Recipe can be made in others; give one, or 1")
+        return Processes(make, num_envs, processes)
+    copies = Copies()
+    copies.make(make, range(num_envs))
+    return copies
 
 
 def _by_type(env: Any, agents: list[str], types: Mapping[str, str] | None) -> dict[str, list[str]]:
@@ -262,8 +286,3 @@ def _by_type(env: Any, agents: list[str], types: Mapping[str, str] | None) -> di
 
 def _spaces(env: Any, agent: str) -> tuple[Any, Any]:
     return env.observation_space(agent), env.action_space(agent)
-
-
-def _flat(seen: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
-    """An observation as one vector, an action mask at its end."""
-    return np.concatenate([seen["observation"], seen["action_mask"]]) if isinstance(seen, Mapping) else seen

@@ -32,6 +32,8 @@ class TaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     evaluation_revision: ClassVar[Mapping[str, Any]] = {}
     """What the figures of an evaluation depend on beside the configuration; change it with the code that measures."""
+    without_effect: ClassVar[Collection[str]] = ()
+    """Keys that no result depends on, such as how many processes work at it: facts and hashes leave them out."""
 
     @property
     def kind(self) -> str:
@@ -54,6 +56,13 @@ class TaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def measured_in(self) -> str:
         """Where policies are measured, for the title of a table."""
         return f"random episodes of {self.name}"
+
+    def check_envs(self, most: int) -> None:
+        """Refuse keys that do not fit an experiment whose stages step at most ``most`` environments at once.
+
+        Raises:
+            ValueError: they do not fit.
+        """
 
     def types(self, folder: Path) -> Collection[str]:
         """Names of the robot types, or types of agents, that there may be; ``folder`` as for :meth:`env`."""
@@ -83,13 +92,13 @@ class TaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def facts(self, folder: Path, *views: str) -> dict[str, Any]:
         """What a run that sees the task through ``views`` depends on: plain data.
 
-        A trained policy is of the same task if and only if these are equal. By default all keys, and of
-        ``observations`` those of ``views``.
+        A trained policy is of the same task if and only if these are equal. By default all keys but
+        ``without_effect``, and of ``observations`` those of ``views``.
 
         Raises:
             KdmarlError: a file that the keys name is missing or does not fit.
         """
-        facts = self.data
+        facts = self.effective
         if isinstance(facts.get("observations"), dict):
             facts["observations"] = {view: seen for view, seen in facts["observations"].items() if view in views}
         return facts

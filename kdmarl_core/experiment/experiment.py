@@ -72,6 +72,7 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.evaluate.seed == self.seed:
             raise ValueError(f"evaluate.seed is {self.seed}, which training uses; give another")
+        self.task.check_envs(max(self.expert.envs, self.distill.envs, self.evaluate.envs))
         known = self.task.types(self.folder)
         own = "expert.from" if isinstance(self.expert, ForeignConfig) else "expert.actors"
         for key, types in (("distill.students", self.distill.students), (own, self.expert.own_types)):
@@ -130,8 +131,9 @@ class Experiment:
 
     @property
     def sha256(self) -> str:
-        """Hash of the resolved experiment, hex."""
-        return hashlib.sha256(msgspec.json.encode(self.data, order="sorted")).hexdigest()
+        """Hash of the resolved experiment but for keys of the task that no result depends on, hex."""
+        data = {**self.data, "task": self.task.effective}
+        return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
 
     def env(self, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
         """The training environment; ``swarm`` fixes arena, starts and goals.

@@ -84,6 +84,11 @@ class ForeignConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return self.critics.ppo
 
     @property
+    def envs(self) -> int:
+        """How many environments its critics are fitted in at once."""
+        return self.critics.envs
+
+    @property
     def env_steps(self) -> int:
         """Environment steps for fitting its critics."""
         return self.critics.env_steps

@@ -7,7 +7,8 @@ import yaml
 
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import Box, Discrete, KdmarlError
-from kdmarl_core.experiment import Experiment
+from kdmarl_core.envs import pettingzoo_task
+from kdmarl_core.experiment import Experiment, train
 from kdmarl_core.runtime import Policy
 
 TINY = {
@@ -93,6 +94,26 @@ def test_actions_of_any_numbers_from_a_module_next_to_the_file(tmp_path, capsys)
     assert "box, -1 to 1.5, -2 to 1.5, -3 to 1.5" in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_number_of_processes_changes_nothing_but_the_time(tmp_path):
+    path, checkpoints = written(tmp_path, ADVERSARY), []
+    for processes in (1, 2):
+        experiment = Experiment.load(path, [f"task.processes={processes}"])
+        train(experiment, tmp_path / str(processes))
+        checkpoints.append((tmp_path / str(processes) / "expert/checkpoint.safetensors").read_bytes())
+    assert checkpoints[0] == checkpoints[1]
+    plain = Experiment.load(path)
+    assert experiment.data["task"]["processes"] == 2
+    assert experiment.sha256 == plain.sha256 != Experiment.load(path, ["task.max_steps=9"]).sha256
+    assert experiment.facts("expert") == plain.facts("expert")
+    assert "processes" not in plain.facts("expert")
+
+
+def test_as_many_processes_as_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(pettingzoo_task, "cores", lambda: 2)
+    experiment = Experiment.load(written(tmp_path, ADVERSARY), ["task.processes=auto"])
+    assert [len(experiment.env(copies).copies) for copies in (1, 4)] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -109,6 +130,11 @@ def test_actions_of_any_numbers_from_a_module_next_to_the_file(tmp_path, capsys)
         ),
         ({"agent_types": {"agent_0": "good"}}, "types: agent 'adversary_0' has none"),
         ({"max_steps": 0}, r"\$.task.max_steps: expected `int` >= 1"),
+        ({"processes": 0}, r"\$.task: processes is 0; give how many are to step the environment, 1 or more, or auto"),
+        ({"processes": -2}, r"\$.task: processes is -2; give how many"),
+        ({"processes": "many"}, r"\$.task: processes is many; give how many"),
+        ({"processes": 1.5}, r"\$.task.processes: expected `int \| str`, got `float`"),
+        ({"processes": 5}, r"\$: task.processes is 5, and no stage steps more than 4 copies; lower it, or raise envs"),
         ({"enf": 1}, r"\$.task: unknown key 'enf'; did you mean 'env'"),
     ],
 )
