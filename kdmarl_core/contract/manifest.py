@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract.files import decode_json
-from kdmarl_core.contract.robots import LidarSensor, RangeSensorRing, RobotType
+from kdmarl_core.contract.robots import RobotType
+from kdmarl_core.contract.sensors import Lidar, LidarSensor, RangeSensorRing, RangeSensors
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
 from kdmarl_core.contract.team_terms import Neighbors
-from kdmarl_core.contract.terms import Lidar, PreviousAction, RangeSensors, Term, observation_size
+from kdmarl_core.contract.terms import PreviousAction, Term, observation_size
 from kdmarl_core.errors import KdmarlError
 
 SCHEMA_VERSION = 1

@@ -14,12 +14,13 @@ lies beyond the sensors' sight counts as blocked.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, Scan
-from kdmarl_core.contract.robots import RangeSensorRing
+from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType
+from kdmarl_core.contract.sensors.base import Returns
+from kdmarl_core.contract.sensors.lidar import of_scan
+from kdmarl_core.contract.sensors.range_sensors import of_ring
 from kdmarl_core.runtime.track import Track
 
 MARGIN = 0.02
@@ -43,21 +44,6 @@ ROUNDING = 1e-6
 
 class TooOldError(KdmarlError):
     """The readings are too old to guard by."""
-
-
-class Returns(NamedTuple):
-    """What was seen: each an arc around the robot, on which something may be anywhere, and all behind it."""
-
-    distance: np.ndarray
-    """(seen,) [m]"""
-    angle: np.ndarray
-    """(seen,) of the arc's middle [rad]"""
-    half: np.ndarray
-    """(seen,) half of the arc's opening [rad]"""
-
-
-NOTHING = Returns(np.empty(0), np.empty(0), np.empty(0))
-"""Seen in the open."""
 
 
 def ages(since_stamp: float, since_arrival: float, turn: float) -> tuple[float, float]:
@@ -210,63 +196,11 @@ class ScanGuard:
         """What was seen nearer than ``within`` [m]."""
         parts = []
         if readings.scan is not None:
-            parts.append(_of_scan(readings.scan, self._lidar.range if self._lidar else math.inf, within))
+            parts.append(of_scan(readings.scan, self._lidar.range if self._lidar else math.inf, within))
         if readings.ranges is not None and self._ring is not None:
-            parts.append(_of_ring(readings.ranges, self._ring, within))
+            parts.append(of_ring(readings.ranges, self._ring, within))
         if not parts:
             raise KdmarlError("the scan guard needs a scan or ranges, and there are none; turn scan_guard off")
         if len(parts) == 1:
             return parts[0]
         return Returns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _of_scan(scan: Scan, sight: float, within: float) -> Returns:
-    """Beams that saw something nearer than ``within`` [m], or see no farther.
-
-    Each stands for all up to its neighbours: what lies between two beams is no farther away than they say. A beam that
-    says nothing (NaN, or 0 where that is below ``range_min``) is taken for the nearer of the next ones that do. What is
-    nearer than ``range_min`` counts at its distance: too near to be measured well, but there.
-
-    Args:
-        scan: of the lidar.
-        sight: how far the lidar sees where the scan does not say [m].
-        within: that matters [m].
-    """
-    farthest = scan.range_max if scan.range_max < math.inf else sight
-    ranges = np.asarray(scan.ranges, np.float64)
-    silent = np.isnan(ranges) | ((ranges <= 0) & (ranges < scan.range_min) & (ranges != -np.inf))
-    if silent.any():
-        ranges = _filled(ranges, silent)
-    near = np.flatnonzero(np.minimum(ranges, farthest) < within)  # -inf as well
-    if near.size == 0:  # mostly
-        return NOTHING
-    distance = np.where(ranges[near] == -np.inf, scan.range_min, np.minimum(ranges[near], farthest))
-    half = min(abs(scan.angle_increment), math.pi)
-    return Returns(distance, scan.angle_min + scan.angle_increment * near, np.full(near.size, half))
-
-
-def _filled(ranges: np.ndarray, silent: np.ndarray) -> np.ndarray:
-    """``ranges`` with the nearer of the next values to both sides where they are ``silent``; inf if there are none."""
-    known = np.flatnonzero(~silent)
-    if known.size == 0:
-        return np.full_like(ranges, np.inf)
-    beams = np.arange(ranges.size)
-    after = known[np.minimum(np.searchsorted(known, beams), known.size - 1)]
-    before = known[np.maximum(np.searchsorted(known, beams, "right") - 1, 0)]
-    return np.where(silent, np.minimum(ranges[before], ranges[after]), ranges)
-
-
-def _of_ring(ranges: np.ndarray, ring: RangeSensorRing, within: float) -> Returns:
-    """Sensors that saw something nearer than ``within`` [m], or see no farther.
-
-    Each stands for its cone and half way to its nearest neighbour. The distance is shortened by what a straight wall
-    may come nearer beyond the cone.
-    """
-    bearings = np.asarray(ring.bearings)
-    apart = np.abs((bearings[:, None] - bearings + math.pi) % (2 * math.pi) - math.pi)
-    np.fill_diagonal(apart, np.inf if bearings.size > 1 else ring.fov)
-    half = np.maximum(apart.min(-1), ring.fov) / 2
-    distance = np.where(np.isneginf(ranges), ring.min_range, np.minimum(ranges, ring.range))
-    distance = distance * np.cos(half - ring.fov / 2)
-    seen = distance < within  # not NaN
-    return Returns(np.maximum(distance[seen], 0.0), bearings[seen], half[seen])

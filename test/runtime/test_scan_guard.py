@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, draw, run
 from kdmarl_core.contract import KdmarlError, Readings, Scan, load_robot_types
-from kdmarl_core.contract.robots import RangeSensorRing, Sensors
+from kdmarl_core.contract.sensors import RangeSensorRing, Sensors
 from kdmarl_core.contract.terms import Goal
 from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import Controller, Policy, SafetyFilter, TooOldError
