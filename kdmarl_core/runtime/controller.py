@@ -10,8 +10,8 @@ import numpy as np
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, history_length, mismatches, observe
 from kdmarl_core.contract.manifest import require_sensed
+from kdmarl_core.contract.sensors import SensorTerm
 from kdmarl_core.contract.spaces import require_diff_drive
-from kdmarl_core.contract.terms import Lidar, RangeSensors
 from kdmarl_core.runtime.policy import Policy
 from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
 from kdmarl_core.runtime.scan_guard import ScanGuard
@@ -55,7 +55,7 @@ class Controller:
         self._braking = robot.action.acceleration
         self.guard: ScanGuard | None = None
         if scan_guard:
-            if not any(isinstance(term, Lidar | RangeSensors) for term in self.terms):
+            if not any(isinstance(term, SensorTerm) and term.guards for term in self.terms):
                 raise KdmarlError(f"{policy.path}: observes no lidar and no range sensors; turn scan_guard off")
             self.guard = ScanGuard(limits, robot, self.period, spacing)
         # What the policy wanted, not what the filter made of it: that is what it saw in training.

@@ -18,9 +18,7 @@ import math
 import numpy as np
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType
-from kdmarl_core.contract.sensors.base import Returns
-from kdmarl_core.contract.sensors.lidar import of_scan
-from kdmarl_core.contract.sensors.range_sensors import of_ring
+from kdmarl_core.contract.sensors.base import Returns, Sensor
 from kdmarl_core.runtime.track import Track
 
 MARGIN = 0.02
@@ -61,7 +59,7 @@ def ages(since_stamp: float, since_arrival: float, turn: float) -> tuple[float, 
 
 
 class ScanGuard:
-    """Slows a robot down, or stops it, before what its lidar or its range sensors see.
+    """Slows a robot down, or stops it, before what its sensors see.
 
     Supposed is that the readings are as old as they say, that the robot obeys no later than one period, and that cycles
     come in time. ``changed`` tells whether the last command was.
@@ -80,7 +78,7 @@ class ScanGuard:
         self._step = self._acceleration * period
         self._period = spacing * period
         self._radius = robot.radius
-        self._lidar, self._ring = robot.sensors.lidar, robot.sensors.range_sensors
+        self._sensors: dict[str, Sensor] = robot.sensors.carried
         # The robot's, not the policy's: after a swap it may still be faster than its new policy.
         farthest = max(-robot.action.linear[0], robot.action.linear[1]) * self._period
         samples = max(2, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
@@ -100,7 +98,7 @@ class ScanGuard:
         """The command, or one with less forward speed, or braking.
 
         Args:
-            readings: of this cycle, from a lidar, range sensors or both, with their age.
+            readings: of this cycle, from sensors that show what is around, with their age.
             last: command that was given last, (2,) [m/s, rad/s].
             command: as the safety filter lets it through, (2,) [m/s, rad/s].
 
@@ -109,7 +107,7 @@ class ScanGuard:
 
         Raises:
             TooOldError: the readings may be older than ``MAX_AGE``.
-            KdmarlError: there is neither scan nor ranges.
+            KdmarlError: there are no such readings.
         """
         youngest, oldest = readings.age
         if not oldest <= MAX_AGE:  # NaN as well
@@ -195,10 +193,11 @@ class ScanGuard:
     def _returns(self, readings: Readings, within: float) -> Returns:
         """What was seen nearer than ``within`` [m]."""
         parts = []
-        if readings.scan is not None:
-            parts.append(of_scan(readings.scan, self._lidar.range if self._lidar else math.inf, within))
-        if readings.ranges is not None and self._ring is not None:
-            parts.append(of_ring(readings.ranges, self._ring, within))
+        for name, sensor in self._sensors.items():
+            reading = readings.said(name)
+            returns = None if reading is None else sensor.returns(reading, within)
+            if returns is not None:
+                parts.append(returns)
         if not parts:
             raise KdmarlError("the scan guard needs a scan or ranges, and there are none; turn scan_guard off")
         if len(parts) == 1:

@@ -1,35 +1,45 @@
-"""A planar lidar."""
+"""A planar lidar: distances all around, or in a field of view."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.readings import BaseTerm, Count, Readings, Scan, given
-from kdmarl_core.contract.sensors.base import NOTHING, Age, Returns, now_and_past
-from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.contract.readings import Count, Readings, Scan, given
+from kdmarl_core.contract.sensors.base import (
+    NOTHING,
+    Age,
+    Fan,
+    Reader,
+    Returns,
+    Sensor,
+    SensorTerm,
+    farthest,
+    now_and_past,
+    out_of_reach,
+)
+from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.errors import KdmarlError
 
 MAX_ANGLE = 4 * math.pi
 """Farthest angle of a beam, either way [rad]: drivers count from 0 or from the middle, and some of them twice."""
 
+ARCS = 24
+"""Parts of a random scan in which all beams read the same: were all different, sectors would only see near ones."""
+BEAMS_PER_ARC = 30
 
-class LidarSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+
+class LidarSensor(Sensor, frozen=True, kw_only=True):
     """A planar lidar at the robot's centre; beam i points at ``-fov/2 + i·fov/beams``."""
 
     beams: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-    range: Positive
-    """[m]"""
-    min_range: NonNegative = 0.05
-    """[m]"""
     fov: Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)] = 2 * math.pi
     """[rad]"""
-    noise: NonNegative = 0.01
-    """standard deviation of a distance [m]"""
 
     @property
     def angle_min(self) -> float:
@@ -41,13 +51,33 @@ class LidarSensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Angle from beam to beam [rad]."""
         return self.fov / self.beams
 
+    @property
+    def fan(self) -> Fan:
+        """Its beams, which are cast for other sensors, too."""
+        return Fan(self.angle_min, self.angle_increment, self.beams)
 
-class Lidar(BaseTerm, frozen=True, tag="lidar"):
+    def from_rays(self, angles: np.ndarray) -> Reader:
+        """A scan of all the rays."""
+        return lambda distance: Scan(distance, self.angle_min, self.angle_increment, self.min_range, self.range)
+
+    @property
+    def rays(self) -> np.ndarray:
+        """The beams' angles."""
+        return self.fan.angles
+
+    def returns(self, reading: Scan, within: float) -> Returns:
+        """See :func:`of_scan`."""
+        return of_scan(reading, self.range, within)
+
+
+class Lidar(SensorTerm, frozen=True, tag="lidar"):
     """Nearest obstacle in each of ``sectors`` equal sectors of ``fov``, whatever the scan's beams.
 
     Sector 0 starts at ``-fov/2`` and they follow counter-clockwise. With ``past``, the sectors of that many
     control periods ago follow, so that a policy without memory can tell what moves.
     """
+
+    sensor = "lidar"
 
     sectors: Count
     range: Positive
@@ -69,6 +99,35 @@ class Lidar(BaseTerm, frozen=True, tag="lidar"):
     def at(self, readings: Readings) -> np.ndarray:
         """The sectors of one moment."""
         return lidar(given(readings.scan, "lidar", "a scan"), self.sectors, self.range, self.fov)
+
+    def lacks(self, carried: LidarSensor | None) -> list[str]:
+        """A lidar, range, field of view."""
+        if carried is None:
+            return ["the policy needs a lidar, the robot has none"]
+        found = []
+        if carried.range < self.range - 1e-6:
+            found.append(
+                f"the policy needs a lidar that sees {self.range:g} m far, the robot's sees {carried.range:g} m"
+            )
+        if carried.fov < self.fov - 1e-6:
+            found.append(
+                f"the policy needs a lidar with a field of view of {self.fov:.2f} rad, "
+                f"the robot's has {carried.fov:.2f} rad"
+            )
+        return found
+
+    def untrainable(self, carried: LidarSensor | None) -> str:
+        """No lidar, or too short a range."""
+        if carried is None:
+            return "has a lidar term, the robot has no lidar; remove it"
+        return out_of_reach(self.range, carried.range)
+
+    @classmethod
+    def sample(cls, terms: Sequence[Lidar], count: int, random: np.random.Generator) -> Scan:
+        """A scan in arcs, all around."""
+        sees = farthest(terms)
+        arcs = random.uniform(0, sees, (count, ARCS))
+        return Scan(np.repeat(arcs, BEAMS_PER_ARC, -1), -math.pi, 2 * math.pi / (ARCS * BEAMS_PER_ARC), 0.0, sees)
 
 
 def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) -> np.ndarray:

@@ -3,34 +3,73 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.readings import BaseTerm, Count, Readings, given
-from kdmarl_core.contract.sensors.base import Age, Returns, now_and_past
-from kdmarl_core.contract.spaces import NonNegative, Number, Positive
+from kdmarl_core.contract.readings import Count, Readings, given
+from kdmarl_core.contract.sensors.base import (
+    Age,
+    Reader,
+    Returns,
+    Sensor,
+    SensorTerm,
+    farthest,
+    now_and_past,
+    out_of_reach,
+)
+from kdmarl_core.contract.spaces import Number, Positive
 from kdmarl_core.errors import KdmarlError
 
+RAYS_IN_A_CONE = 9
+"""Rays across the opening of a range sensor in MuJoCo; the nearest counts."""
 
-class RangeSensorRing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+
+class RangeSensorRing(Sensor, frozen=True, kw_only=True):
     """Single range sensors at the robot's centre, each seeing the nearest thing in a cone."""
 
     bearings: Annotated[list[Number], msgspec.Meta(min_length=1, max_length=64)]
     """direction of each sensor [rad]"""
-    range: Positive
-    """[m]"""
-    min_range: NonNegative = 0.05
-    """[m]"""
     fov: Annotated[float, msgspec.Meta(gt=0, le=math.pi)] = 0.35
     """opening angle of one sensor [rad]"""
-    noise: NonNegative = 0.01
-    """standard deviation of a distance [m]"""
+
+    def from_rays(self, angles: np.ndarray) -> Reader:
+        """The nearest of the rays in each cone."""
+        cones = []
+        for bearing in self.bearings:
+            away = np.abs((angles - bearing + math.pi) % (2 * math.pi) - math.pi)
+            cone = np.flatnonzero(away <= self.fov / 2 + 1e-6)
+            if cone.size == 0:
+                raise KdmarlError(
+                    f"a range sensor at {bearing} rad meets none of {angles.size} rays; raise task.privileged_beams"
+                )
+            cones.append(cone)
+        return lambda distance: np.stack([distance[..., cone].min(-1) for cone in cones], -1)
+
+    @property
+    def rays(self) -> np.ndarray:
+        """Some across each cone."""
+        spread = np.linspace(-self.fov / 2, self.fov / 2, RAYS_IN_A_CONE)
+        return (np.array(self.bearings)[:, None] + spread).ravel()
+
+    def nearest(self, distance: np.ndarray) -> np.ndarray:
+        """The nearest in each cone."""
+        return distance.reshape(-1, RAYS_IN_A_CONE).min(axis=1)
+
+    def returns(self, reading: np.ndarray, within: float) -> Returns:
+        """See :func:`of_ring`."""
+        return of_ring(reading, self, within)
 
 
-class RangeSensors(BaseTerm, frozen=True, tag="range_sensors"):
-    """Distances of single range sensors (sonar, infrared, time of flight); ``past`` as in :class:`Lidar`."""
+class RangeSensors(SensorTerm, frozen=True, tag="range_sensors"):
+    """Distances of single range sensors (sonar, infrared, time of flight).
+
+    ``past`` as in :class:`~kdmarl_core.contract.sensors.Lidar`.
+    """
+
+    sensor = "range_sensors"
 
     count: Count
     range: Positive
@@ -50,6 +89,30 @@ class RangeSensors(BaseTerm, frozen=True, tag="range_sensors"):
     def at(self, readings: Readings) -> np.ndarray:
         """The distances of one moment."""
         return range_sensors(given(readings.ranges, "range_sensors", "ranges"), self.count, self.range)
+
+    def lacks(self, carried: RangeSensorRing | None) -> list[str]:
+        """As many sensors, range."""
+        count = len(carried.bearings) if carried else 0
+        if carried is None or count != self.count:
+            return [f"the policy needs {self.count} range sensors, the robot has {count}"]
+        if carried.range < self.range - 1e-6:
+            return [
+                f"the policy needs range sensors that see {self.range:g} m far, the robot's see {carried.range:g} m"
+            ]
+        return []
+
+    def untrainable(self, carried: RangeSensorRing | None) -> str:
+        """Too short a range, or another number of sensors."""
+        count = len(carried.bearings) if carried else 0
+        if carried and (trouble := out_of_reach(self.range, carried.range)):
+            return trouble
+        return f"{self.count} range sensors, the robot has {count}" if count != self.count else ""
+
+    @classmethod
+    def sample(cls, terms: Sequence[RangeSensors], count: int, random: np.random.Generator) -> np.ndarray:
+        """(count, sensors) [m]."""
+        sensors = max((term.count for term in terms), default=1)
+        return random.uniform(0, farthest(terms), (count, sensors))
 
 
 def range_sensors(ranges: np.ndarray, count: int, max_range: float) -> np.ndarray:
