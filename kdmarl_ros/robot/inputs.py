@@ -18,7 +18,9 @@ from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_core.runtime.scan_guard import ages
 from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.latest import ORDERS, Latest
-from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets, turn_time
+from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
+from kdmarl_ros.sensors.lidar import to_scan, turn_time
+from kdmarl_ros.sensors.range_sensors import to_ranges
 
 SEEING = (Lidar, RangeSensors)
 """Terms that look at distances."""

@@ -1,0 +1,1 @@
+"""The messages of robots' sensors: each sensor is one file."""
