@@ -26,7 +26,8 @@ SENSOR_SPACING = 1.4
 class Controller:
     """A policy on one robot, with everything that one cycle hands to the next.
 
-    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``guard``, None when it is off.
+    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``sensors`` of the robot; ``guard``, None
+    when it is off.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Controller:
         self.policy = policy
         self.terms = policy.manifest.observation
         self.period = policy.manifest.control_period
+        self.sensors = robot.sensors
         self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
         self._low, self._high = action.low, action.high
         slack = ROUNDING * (self._high - self._low)
