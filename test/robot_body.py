@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 import time
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import LaserScan, Range
 
+from kdmarl_ros.sensors import SENSOR_TOPICS
 from node_process import Client
 
 SENSOR_PERIOD = 0.05
@@ -26,6 +25,7 @@ SENSOR_PERIOD = 0.05
 CLOCK_PERIOD = 0.02
 """of ``/clock``, in simulated and in real time [s]"""
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
+SENSORS = {topic: sensor for sensor in SENSOR_TOPICS.values() for topic in sensor.topics}
 
 Edit = Callable[[object], object]
 
@@ -220,15 +220,9 @@ def fill(topic: str, message, robot: str = "r1") -> None:
         message.header.frame_id, message.child_frame_id = "map", f"{robot}/base_link"
         message.pose.pose.position.x, message.pose.pose.position.y = 1.0, 2.0
         message.pose.pose.orientation.z = message.pose.pose.orientation.w = math.sqrt(0.5)
-    elif topic == "scan":
-        message.angle_min, message.angle_increment = -math.pi, 2 * math.pi / 360
-        message.range_min, message.range_max = 0.05, 3.5
-        message.ranges = array.array("f", [2.0] * 360)
     elif topic == "neighbors":
         message.header.frame_id = f"{robot}/base_link"
         message.poses = [Pose(position=Point(x=1.5, y=1.5))]
-    else:
-        message.min_range, message.max_range, message.range = 0.05, 2.0, 1.0
 
 
 def edited(**values: object) -> Edit:
@@ -272,9 +266,9 @@ def places(*xy: tuple[float, float], frame: str = "map") -> PoseArray:
 
 
 def sensor_message(topic: str):
-    """An empty message for ``topic``."""
-    return _kind(topic)()
+    """A message for ``topic``; those of odometry and neighbors are empty."""
+    return SENSORS[topic].example() if topic in SENSORS else _kind(topic)()
 
 
 def _kind(topic: str) -> type:
-    return {"scan": LaserScan, "odom": Odometry, "neighbors": PoseArray}.get(topic, Range)
+    return SENSORS[topic].kind if topic in SENSORS else {"odom": Odometry, "neighbors": PoseArray}[topic]

@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract.files import decode_json
-from kdmarl_core.contract.robots import LidarSensor, RangeSensorRing, RobotType
+from kdmarl_core.contract.robots import RobotType
+from kdmarl_core.contract.sensors import SensorTerm
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
 from kdmarl_core.contract.team_terms import Neighbors
-from kdmarl_core.contract.terms import Lidar, PreviousAction, RangeSensors, Term, observation_size
+from kdmarl_core.contract.terms import PreviousAction, Term, observation_size
 from kdmarl_core.errors import KdmarlError
 
 SCHEMA_VERSION = 1
@@ -183,11 +184,10 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
         )
     if manifest.domain and not manifest.domain.radius[0] - 1e-6 <= robot.radius <= manifest.domain.radius[1] + 1e-6:
         found.append(f"the robot's radius is {robot.radius} m, the policy was trained for {manifest.domain.radius} m")
+    carried = robot.sensors.carried
     for term in manifest.observation:
-        if isinstance(term, Lidar):
-            found += _lidar_mismatches(term, robot.sensors.lidar)
-        if isinstance(term, RangeSensors):
-            found += _ring_mismatches(term, robot.sensors.range_sensors)
+        if isinstance(term, SensorTerm):
+            found += term.lacks(carried.get(term.sensor))
     return found
 
 
@@ -209,28 +209,6 @@ def require_sensed(terms: list[Term], who: str) -> None:
         raise KdmarlError(
             f"{who}: the policy observes nothing but its own previous_action; retrain with a sensor's term"
         )
-
-
-def _lidar_mismatches(term: Lidar, lidar: LidarSensor | None) -> list[str]:
-    if lidar is None:
-        return ["the policy needs a lidar, the robot has none"]
-    found = []
-    if lidar.range < term.range - 1e-6:
-        found.append(f"the policy needs a lidar that sees {term.range:g} m far, the robot's sees {lidar.range:g} m")
-    if lidar.fov < term.fov - 1e-6:
-        found.append(
-            f"the policy needs a lidar with a field of view of {term.fov:.2f} rad, the robot's has {lidar.fov:.2f} rad"
-        )
-    return found
-
-
-def _ring_mismatches(term: RangeSensors, ring: RangeSensorRing | None) -> list[str]:
-    count = len(ring.bearings) if ring else 0
-    if ring is None or count != term.count:
-        return [f"the policy needs {term.count} range sensors, the robot has {count}"]
-    if ring.range < term.range - 1e-6:
-        return [f"the policy needs range sensors that see {term.range:g} m far, the robot's see {ring.range:g} m"]
-    return []
 
 
 def _rounded(values: np.ndarray) -> list[float]:

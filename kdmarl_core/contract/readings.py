@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,6 +12,10 @@ from kdmarl_core.errors import KdmarlError
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 T = TypeVar("T")
+
+OWN_FIELD = {"lidar": "scan", "range_sensors": "ranges"}
+"""Name of a sensor → the field of :class:`Readings` that is its own; other sensors have a place in ``more``."""
+NO_MORE: Mapping[str, Any] = {}
 
 
 class Scan(NamedTuple):
@@ -52,15 +57,28 @@ class Readings(NamedTuple):
     history: tuple[Readings, ...] = ()
     """readings of earlier control periods, the most recent first"""
     age: tuple[float, float] = (0.0, 0.0)
-    """of scan and ranges: no less and no more than [s]"""
+    """of what the scan guard sees by: no less and no more than [s]"""
     time: float | None = None
     """of the control cycle, on a clock that goes forward [s]; None: a control period after the one before"""
+    more: Mapping[str, Any] = NO_MORE
+    """name of a sensor → its reading, of those without a field of their own"""
 
     def past(self, age: int) -> Readings:
         """The readings ``age`` control periods ago; the oldest there are if the history is shorter."""
         if age == 0 or not self.history:
             return self
         return self.history[min(age, len(self.history)) - 1]
+
+    @classmethod
+    def of_sensors(cls, said: Mapping[str, Any]) -> Readings:
+        """The readings that sensors give, by their names in robot types."""
+        own = {field: said[sensor] for sensor, field in OWN_FIELD.items() if sensor in said}
+        return cls(**own, more={sensor: reading for sensor, reading in said.items() if sensor not in OWN_FIELD})
+
+    def said(self, sensor: str) -> Any:
+        """The reading of a sensor, by its name in robot types; None where there is none."""
+        field = OWN_FIELD.get(sensor)
+        return self.more.get(sensor) if field is None else getattr(self, field)
 
 
 class BaseTerm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="term"):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
+from kdmarl_core.contract.sensors import Sensor
 from kdmarl_core.mujoco.model import FLOOR, SEEN_GROUP, SIDES, TIMESTEP, drive_of, model_spec, scan_height, wheel_name
 
 try:
@@ -18,8 +19,6 @@ except ModuleNotFoundError:  # MujocoWorld says so in one sentence
 
 COMMAND_TIMEOUT = 0.5
 """Age at which a drive forgets its command and stops, as real bases do [s]."""
-RAYS_IN_A_CONE = 9
-"""Rays across the opening of a range sensor; the nearest counts."""
 
 
 class Odometry(NamedTuple):
@@ -42,12 +41,11 @@ class Odometry(NamedTuple):
 class _Rays:
     """One sensor's rays, buffers kept from call to call."""
 
-    def __init__(self, angles: np.ndarray, max_range: float, min_range: float, noise: float) -> None:
-        self.angles = angles
-        self.max_range, self.min_range, self.noise = max_range, min_range, noise
-        self.vectors = np.zeros((angles.size, 3))
-        self.distance = np.zeros(angles.size)
-        self.hit = np.zeros(angles.size, np.int32)
+    def __init__(self, sensor: Sensor) -> None:
+        self.sensor, self.angles = sensor, sensor.rays
+        self.vectors = np.zeros((self.angles.size, 3))
+        self.distance = np.zeros(self.angles.size)
+        self.hit = np.zeros(self.angles.size, np.int32)
 
 
 class MujocoWorld:
@@ -91,8 +89,9 @@ class MujocoWorld:
         self._velocity_start = [int(joint.dofadr[0]) for joint in joints]
         self._seen_groups = np.zeros(6, np.uint8)
         self._seen_groups[SEEN_GROUP] = 1
-        self._lidars = [_lidar_rays(robot_type) for robot_type in self._types]
-        self._cones = [_cone_rays(robot_type) for robot_type in self._types]
+        self._rays = [
+            {name: _Rays(sensor) for name, sensor in robot_type.sensors.carried.items()} for robot_type in self._types
+        ]
         self._set_up_drives()
         self.reset()
 
@@ -186,17 +185,17 @@ class MujocoWorld:
 
     def scan(self, name: str) -> np.ndarray | None:
         """Lidar scan of robot ``name``, (beams,) float32 [m], as REP-117; None without a lidar."""
-        index = self._index[name]
-        rays = self._lidars[index]
-        return None if rays is None else self._measure(index, rays, self._cast(index, rays))
+        return self.sense(name, "lidar")
 
     def ranges(self, name: str) -> np.ndarray | None:
         """Range sensors of robot ``name``, (sensors,) float32 [m], as REP-117; None without such."""
+        return self.sense(name, "range_sensors")
+
+    def sense(self, name: str, sensor: str) -> np.ndarray | None:
+        """What a sensor of robot ``name`` says, (values,) float32 [m], as REP-117; None without such a sensor."""
         index = self._index[name]
-        rays = self._cones[index]
-        if rays is None:
-            return None
-        return self._measure(index, rays, self._cast(index, rays).reshape(-1, RAYS_IN_A_CONE).min(axis=1))
+        rays = self._rays[index].get(sensor)
+        return None if rays is None else rays.sensor.measure(self._cast(index, rays), self._noise[index])
 
     def contacts(self) -> list[tuple[str, str]]:
         """Pairs that press on each other now, sorted: a robot, and a robot or a part of the arena.
@@ -229,29 +228,6 @@ class MujocoWorld:
             rays.distance,
             None,
             rays.angles.size,
-            rays.max_range,
+            rays.sensor.range,
         )
         return np.where(rays.hit < 0, np.inf, rays.distance)
-
-    def _measure(self, index: int, rays: _Rays, distance: np.ndarray) -> np.ndarray:
-        """Add noise; too far reads inf and too near -inf (REP-117)."""
-        measured = distance + rays.noise * self._noise[index].standard_normal(distance.size)
-        measured[measured > rays.max_range] = np.inf
-        measured[measured < rays.min_range] = -np.inf
-        return measured.astype(np.float32)
-
-
-def _lidar_rays(robot_type: RobotType) -> _Rays | None:
-    lidar = robot_type.sensors.lidar
-    if lidar is None:
-        return None
-    angles = lidar.angle_min + lidar.angle_increment * np.arange(lidar.beams)
-    return _Rays(angles, lidar.range, lidar.min_range, lidar.noise)
-
-
-def _cone_rays(robot_type: RobotType) -> _Rays | None:
-    ring = robot_type.sensors.range_sensors
-    if ring is None:
-        return None
-    spread = np.linspace(-ring.fov / 2, ring.fov / 2, RAYS_IN_A_CONE)
-    return _Rays((np.array(ring.bearings)[:, None] + spread).ravel(), ring.range, ring.min_range, ring.noise)

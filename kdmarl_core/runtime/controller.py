@@ -10,8 +10,8 @@ import numpy as np
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, history_length, mismatches, observe
 from kdmarl_core.contract.manifest import require_sensed
+from kdmarl_core.contract.sensors import SensorTerm
 from kdmarl_core.contract.spaces import require_diff_drive
-from kdmarl_core.contract.terms import Lidar, RangeSensors
 from kdmarl_core.runtime.policy import Policy
 from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
 from kdmarl_core.runtime.scan_guard import ScanGuard
@@ -26,7 +26,8 @@ SENSOR_SPACING = 1.4
 class Controller:
     """A policy on one robot, with the state from one cycle to the next.
 
-    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``guard``, None when it is off.
+    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``sensors`` of the robot; ``guard``, None
+    when it is off.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Controller:
         self.policy = policy
         self.terms = policy.manifest.observation
         self.period = policy.manifest.control_period
+        self.sensors = robot.sensors
         self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
         self._low, self._high = action.low, action.high
         slack = ROUNDING * (self._high - self._low)
@@ -55,7 +57,7 @@ class Controller:
         self._braking = robot.action.acceleration
         self.guard: ScanGuard | None = None
         if scan_guard:
-            if not any(isinstance(term, Lidar | RangeSensors) for term in self.terms):
+            if not any(isinstance(term, SensorTerm) and term.guards for term in self.terms):
                 raise KdmarlError(f"{policy.path}: observes no lidar and no range sensors; turn scan_guard off")
             self.guard = ScanGuard(limits, robot, self.period, spacing)
         # The policy's own output, not the filtered command: that is what it observes in training.

@@ -14,12 +14,11 @@ lies beyond the sensors' sight counts as blocked.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, Scan
-from kdmarl_core.contract.robots import RangeSensorRing
+from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType
+from kdmarl_core.contract.sensors.base import Returns, Sensor
 from kdmarl_core.runtime.track import Track
 
 MARGIN = 0.02
@@ -45,21 +44,6 @@ class TooOldError(KdmarlError):
     """The readings are too old to guard by."""
 
 
-class Returns(NamedTuple):
-    """What was seen: each an arc around the robot, on which something may be anywhere, and all behind it."""
-
-    distance: np.ndarray
-    """(seen,) [m]"""
-    angle: np.ndarray
-    """(seen,) of the arc's middle [rad]"""
-    half: np.ndarray
-    """(seen,) half of the arc's opening [rad]"""
-
-
-NOTHING = Returns(np.empty(0), np.empty(0), np.empty(0))
-"""Seen in the open."""
-
-
 def ages(since_stamp: float, since_arrival: float, turn: float) -> tuple[float, float]:
     """How old a message's readings are, at least and at most [s].
 
@@ -75,7 +59,7 @@ def ages(since_stamp: float, since_arrival: float, turn: float) -> tuple[float, 
 
 
 class ScanGuard:
-    """Slows a robot down, or stops it, before what its lidar or its range sensors see.
+    """Slows a robot down, or stops it, before what its sensors see.
 
     Supposed is that the readings are as old as they say, that the robot obeys no later than one period, and that cycles
     come in time. ``changed`` tells whether the last command was.
@@ -94,7 +78,7 @@ class ScanGuard:
         self._step = self._acceleration * period
         self._period = spacing * period
         self._radius = robot.radius
-        self._lidar, self._ring = robot.sensors.lidar, robot.sensors.range_sensors
+        self._sensors: dict[str, Sensor] = robot.sensors.carried
         # The robot's, not the policy's: after a swap it may still be faster than its new policy.
         farthest = max(-robot.action.linear[0], robot.action.linear[1]) * self._period
         samples = max(2, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
@@ -114,7 +98,7 @@ class ScanGuard:
         """The command, or one with less forward speed, or braking.
 
         Args:
-            readings: of this cycle, from a lidar, range sensors or both, with their age.
+            readings: of this cycle, from sensors that show what is around, with their age.
             last: command that was given last, (2,) [m/s, rad/s].
             command: as the safety filter lets it through, (2,) [m/s, rad/s].
 
@@ -123,7 +107,7 @@ class ScanGuard:
 
         Raises:
             TooOldError: the readings may be older than ``MAX_AGE``.
-            KdmarlError: there is neither scan nor ranges.
+            KdmarlError: there are no such readings.
         """
         youngest, oldest = readings.age
         if not oldest <= MAX_AGE:  # NaN as well
@@ -209,64 +193,13 @@ class ScanGuard:
     def _returns(self, readings: Readings, within: float) -> Returns:
         """What was seen nearer than ``within`` [m]."""
         parts = []
-        if readings.scan is not None:
-            parts.append(_of_scan(readings.scan, self._lidar.range if self._lidar else math.inf, within))
-        if readings.ranges is not None and self._ring is not None:
-            parts.append(_of_ring(readings.ranges, self._ring, within))
+        for name, sensor in self._sensors.items():
+            reading = readings.said(name)
+            returns = None if reading is None else sensor.returns(reading, within)
+            if returns is not None:
+                parts.append(returns)
         if not parts:
             raise KdmarlError("the scan guard needs a scan or ranges, and there are none; turn scan_guard off")
         if len(parts) == 1:
             return parts[0]
         return Returns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _of_scan(scan: Scan, sight: float, within: float) -> Returns:
-    """Beams that saw something nearer than ``within`` [m], or see no farther.
-
-    Each stands for all up to its neighbours: what lies between two beams is no farther away than they say. A beam that
-    says nothing (NaN, or 0 where that is below ``range_min``) is taken for the nearer of the next ones that do. What is
-    nearer than ``range_min`` counts at its distance: too near to be measured well, but there.
-
-    Args:
-        scan: of the lidar.
-        sight: how far the lidar sees where the scan does not say [m].
-        within: that matters [m].
-    """
-    farthest = scan.range_max if scan.range_max < math.inf else sight
-    ranges = np.asarray(scan.ranges, np.float64)
-    silent = np.isnan(ranges) | ((ranges <= 0) & (ranges < scan.range_min) & (ranges != -np.inf))
-    if silent.any():
-        ranges = _filled(ranges, silent)
-    near = np.flatnonzero(np.minimum(ranges, farthest) < within)  # -inf as well
-    if near.size == 0:  # mostly
-        return NOTHING
-    distance = np.where(ranges[near] == -np.inf, scan.range_min, np.minimum(ranges[near], farthest))
-    half = min(abs(scan.angle_increment), math.pi)
-    return Returns(distance, scan.angle_min + scan.angle_increment * near, np.full(near.size, half))
-
-
-def _filled(ranges: np.ndarray, silent: np.ndarray) -> np.ndarray:
-    """``ranges`` with the nearer of the next values to both sides where they are ``silent``; inf if there are none."""
-    known = np.flatnonzero(~silent)
-    if known.size == 0:
-        return np.full_like(ranges, np.inf)
-    beams = np.arange(ranges.size)
-    after = known[np.minimum(np.searchsorted(known, beams), known.size - 1)]
-    before = known[np.maximum(np.searchsorted(known, beams, "right") - 1, 0)]
-    return np.where(silent, np.minimum(ranges[before], ranges[after]), ranges)
-
-
-def _of_ring(ranges: np.ndarray, ring: RangeSensorRing, within: float) -> Returns:
-    """Sensors that saw something nearer than ``within`` [m], or see no farther.
-
-    Each stands for its cone and half way to its nearest neighbour. The distance is shortened by what a straight wall
-    may come nearer beyond the cone.
-    """
-    bearings = np.asarray(ring.bearings)
-    apart = np.abs((bearings[:, None] - bearings + math.pi) % (2 * math.pi) - math.pi)
-    np.fill_diagonal(apart, np.inf if bearings.size > 1 else ring.fov)
-    half = np.maximum(apart.min(-1), ring.fov) / 2
-    distance = np.where(np.isneginf(ranges), ring.min_range, np.minimum(ranges, ring.range))
-    distance = distance * np.cos(half - ring.fov / 2)
-    seen = distance < within  # not NaN
-    return Returns(np.maximum(distance[seen], 0.0), bearings[seen], half[seen])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,8 +17,8 @@ from rclpy.subscription import MessageInfo
 from sensor_msgs.msg import LaserScan
 
 from kdmarl_ros.node.qos import SENSOR_QOS
+from kdmarl_ros.sensors import SENSOR_TOPICS
 
-BEAMS = 360
 MISSED = "stops_missed_deadline"
 """The diagnostics counter of stops for missed deadlines."""
 
@@ -140,8 +138,6 @@ def _odometry() -> Odometry:
 
 
 def _scan() -> LaserScan:
-    message = LaserScan(
-        angle_min=-math.pi, angle_increment=2 * math.pi / BEAMS, range_min=0.05, range_max=3.5, scan_time=0.1
-    )
-    message.ranges = array.array("f", [2.0] * BEAMS)
+    message = SENSOR_TOPICS["lidar"].example()
+    message.scan_time = 0.1
     return message

@@ -9,25 +9,20 @@ import numpy as np
 from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Readings, Term
+from kdmarl_core.contract.readings import NO_MORE, OWN_FIELD
+from kdmarl_core.contract.sensors import Sensors, SensorTerm
 from kdmarl_core.contract.team_terms import Neighbors, Targets
-from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors, Velocity
+from kdmarl_core.contract.terms import Goal, Velocity
 from kdmarl_core.runtime.faults import Cause, Fault
-from kdmarl_core.runtime.scan_guard import ages
 from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.latest import ORDERS, Latest
-from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_ranges, to_scan, to_targets, turn_time
+from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
+from kdmarl_ros.sensors import SENSOR_TOPICS, SensorTopics
 
-SEEING = (Lidar, RangeSensors)
-"""Terms that look at distances."""
-
-FIRST_TURN = 0.5
-"""Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
-
-TOPICS = ("scan", "odom", "neighbors", *ORDERS, *(f"range_{index}" for index in range(64)))
-"""All that any policy may need; robot types have 64 range sensors at most."""
+TOPICS = ("odom", "neighbors", *ORDERS, *(topic for sensor in SENSOR_TOPICS.values() for topic in sensor.topics))
+"""All that any policy may need."""
 
 
 def required_topics(terms: list[Term]) -> dict[str, type]:
@@ -38,10 +33,9 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
     topics: dict[str, type] = {}
     for term in terms:
         match term:
-            case Lidar():
-                topics["scan"] = LaserScan
-            case RangeSensors(count=count):
-                topics |= {f"range_{index}": Range for index in range(count)}
+            case SensorTerm():
+                sensor = SENSOR_TOPICS[term.sensor]
+                topics |= dict.fromkeys(sensor.needed(term), sensor.kind)
             case Goal():
                 topics |= {"odom": Odometry, "goal_pose": PoseStamped}
             case Targets():
@@ -58,12 +52,15 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
 class Inputs:
     """All that one robot's policy observes."""
 
-    def __init__(self, node: Node, terms: list[Term], timeout: float, first_orders: dict[str, Any]) -> None:
+    def __init__(
+        self, node: Node, terms: list[Term], sensors: Sensors, timeout: float, first_orders: dict[str, Any]
+    ) -> None:
         """Subscribe to what ``terms`` need, no more.
 
         Args:
             node: the robot's node, in its namespace.
             terms: of the policy.
+            sensors: of the robot.
             timeout: age at which a sensor's message is refused [s].
             first_orders: topic of ``ORDERS`` → first message, in the frame of the odometry if it names none; without
                 one the robot waits for that topic.
@@ -71,6 +68,7 @@ class Inputs:
         Raises:
             KdmarlError: a QoS override does not fit.
         """
+        self.sensors = sensors
         self.timeout = timeout
         self._timeout_ns = round(timeout * 1e9)
         self._first_orders = first_orders
@@ -83,9 +81,12 @@ class Inputs:
         except KdmarlError:
             self.destroy()
             raise
-        self._sight = {kind: max((t.range for t in terms if isinstance(t, kind)), default=0.0) for kind in SEEING}
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
-        self._ranges = [latest for topic, latest in self._latest.items() if topic.startswith("range_")]
+        seeing = _seeing(terms, self._latest, sensors)
+        self._scan, self._ranges = (seeing.get(name) for name in OWN_FIELD)
+        self._more = {name: sensor for name, sensor in seeing.items() if name not in OWN_FIELD}
+        guarding = {term.sensor for term in terms if isinstance(term, SensorTerm) and term.guards}
+        self._guarding = [seeing[name] for name in guarding]
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -94,7 +95,8 @@ class Inputs:
 
     def listen(self, on_news: Callable[[], None]) -> None:
         """Call ``on_news`` after each message of the sensor that shows the surroundings, or of odom without any."""
-        leading = [topic for topic in ("scan", "range_0", "neighbors", "odom") if topic in self.topics]
+        first = [sensor.topics[0] for sensor in SENSOR_TOPICS.values()]
+        leading = [topic for topic in (*first, "neighbors", "odom") if topic in self.topics]
         self._latest[leading[0]].on_news = on_news
 
     def destroy(self) -> None:
@@ -148,12 +150,9 @@ class Inputs:
                 goal = to_goal(self._order("goal_pose", odometry), odometry, motion)
             if "targets" in self._latest:
                 targets = to_targets(self._order("targets", odometry), odometry, motion)
-        scan = self._latest.get("scan")
         return Readings(
-            scan=to_scan(scan.message, self._sight[Lidar]) if scan else None,
-            ranges=to_ranges([latest.message for latest in self._ranges], self._sight[RangeSensors])
-            if self._ranges
-            else None,
+            scan=self._scan.read() if self._scan else None,
+            ranges=self._ranges.read() if self._ranges else None,
             goal=goal,
             velocity=velocity,
             neighbors=to_neighbors(self._latest["neighbors"].message, base_frame)
@@ -162,14 +161,12 @@ class Inputs:
             targets=targets,
             age=self._age(now, arrival_now),
             time=arrival_now / 1e9,
+            more={name: sensor.read() for name, sensor in self._more.items()} if self._more else NO_MORE,
         )
 
     def _age(self, now: int, arrival_now: int) -> tuple[float, float]:
-        """Of the distances that were measured: no less and no more than [s]."""
-        found = [ages(*latest.since(now, arrival_now), turn=0.0) for latest in self._ranges]
-        if (scan := self._latest.get("scan")) is not None:
-            interval = min(self.timeout, FIRST_TURN) if scan.interval is None else scan.interval
-            found.append(ages(*scan.since(now, arrival_now), turn_time(scan.message, interval)))
+        """Of what the scan guard sees by: no less and no more than [s]."""
+        found = [age for sensor in self._guarding for age in sensor.ages(now, arrival_now, self.timeout)]
         return (min(age[0] for age in found), max(age[1] for age in found)) if found else (0.0, 0.0)
 
     def _order(self, topic: str, odometry: Odometry) -> Any:
@@ -185,3 +182,13 @@ class Inputs:
                 )
             message.header.frame_id = message.header.frame_id or odometry.header.frame_id
         return message
+
+
+def _seeing(terms: list[Term], latest: dict[str, Latest], sensors: Sensors) -> dict[str, SensorTopics]:
+    """Name → topics of each of the robot's ``sensors`` that ``terms`` are made of."""
+    found, carried = {}, sensors.carried
+    for name, topics in SENSOR_TOPICS.items():
+        own = [term for term in terms if isinstance(term, SensorTerm) and term.sensor == name]
+        if own:
+            found[name] = topics(own, [latest[topic] for topic in topics.topics if topic in latest], carried.get(name))
+    return found

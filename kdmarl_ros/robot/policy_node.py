@@ -125,7 +125,7 @@ class PolicyNode(LifecycleNode):
         try:
             first_orders = self._first_orders()
             controller = self._load(self.get_parameter("policy").value)
-            inputs = Inputs(self, controller.terms, self._timeout, first_orders)
+            inputs = Inputs(self, controller.terms, controller.sensors, self._timeout, first_orders)
             inputs.keep_orders(self._orders)
         except KdmarlError as error:
             return self._refuse(str(error))
@@ -271,9 +271,9 @@ class PolicyNode(LifecycleNode):
         Raises:
             KdmarlError: a QoS override does not fit a topic that only the new ones have.
         """
-        if required_topics(controller.terms).keys() == now.topics:
+        if required_topics(controller.terms).keys() == now.topics and controller.sensors == now.sensors:
             return now
-        return Inputs(self, controller.terms, self._timeout, self._first_orders())
+        return Inputs(self, controller.terms, controller.sensors, self._timeout, self._first_orders())
 
     def _swap_policy(self, parameters: list[Parameter]) -> None:
         """Drive by the policy that was validated; callbacks never overlap, so this is between two cycles."""

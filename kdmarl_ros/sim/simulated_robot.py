@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import array
 import math
 from collections.abc import Callable
 
-import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Robot, RobotType
+from kdmarl_core.contract.sensors import Sensor
 from kdmarl_core.mujoco.world import MujocoWorld
+from kdmarl_ros.sensors import SENSOR_TOPICS
 
 CommandCallback = Callable[[str, float, float], None]
 
@@ -44,22 +44,20 @@ class SimulatedRobot:
             robot_type: with the sensors.
             frame: of its odometry.
             stamped: whether commands come as TwistStamped.
-            period: between two scans [s].
+            period: between two messages of a sensor [s].
             on_command: called with the robot's name, forward speed [m/s] and yaw rate [rad/s].
         """
         self.name = robot.name
         self._odometry = Odometry()
         self._odometry.header.frame_id = frame
         self._odometry.child_frame_id = f"{robot.name}/base_link"
-        self._odometry_publisher = self._publisher(node, Odometry, "odom")
-        self._scan = _scan_message(robot.name, robot_type, period)
-        if self._scan is not None:
-            self._scan_publisher = self._publisher(node, LaserScan, "scan")
-        self._ranges = _range_messages(robot.name, robot_type)
-        self._range_publishers = [self._publisher(node, Range, f"range_{index}") for index in range(len(self._ranges))]
+        self._odometry_publisher = _publisher(node, self.name, Odometry, "odom")
+        # Those that start control cycles last: a controller that acts on them has the rest.
+        sensors = reversed(robot_type.sensors.carried.items())
+        self._sensors = [_Sensor(node, self.name, name, sensor, period) for name, sensor in sensors]
         self._neighbors = PoseArray()
         self._neighbors.header.frame_id = self._odometry.child_frame_id
-        self._neighbors_publisher = self._publisher(node, PoseArray, "neighbors")
+        self._neighbors_publisher = _publisher(node, self.name, PoseArray, "neighbors")
 
         def hand_over(message: Twist | TwistStamped) -> None:
             twist = message.twist if stamped else message
@@ -69,28 +67,16 @@ class SimulatedRobot:
             TwistStamped if stamped else Twist, f"{robot.name}/cmd_vel", hand_over, QoSProfile(depth=1)
         )
 
-    def _publisher(self, node: Node, kind: type, topic: str):  # type: ignore[no-untyped-def]
-        return node.create_publisher(kind, f"{self.name}/{topic}", qos_profile_sensor_data)
-
     def publish(self, world: MujocoWorld, stamp: Time) -> None:
         """Publish what every sensor reads in ``world`` now."""
-        # Scan and ranges last: a controller that acts on them has the rest.
         self._fill_odometry(world, stamp)
         self._odometry_publisher.publish(self._odometry)
         if self._neighbors_publisher.get_subscription_count():  # few policies look at the others
             self._neighbors.header.stamp = stamp
             self._neighbors.poses = [_pose(*place) for place in world.neighbors(self.name)]
             self._neighbors_publisher.publish(self._neighbors)
-        ranges = world.ranges(self.name)
-        for index, message in enumerate(self._ranges):
-            message.header.stamp = stamp
-            message.range = float(ranges[index])  # type: ignore[index]
-            self._range_publishers[index].publish(message)
-        scan = world.scan(self.name)
-        if self._scan is not None and scan is not None:
-            self._scan.header.stamp = stamp
-            self._scan.ranges = _float_array(scan)
-            self._scan_publisher.publish(self._scan)
+        for sensor in self._sensors:
+            sensor.publish(world, stamp)
 
     def _fill_odometry(self, world: MujocoWorld, stamp: Time) -> None:
         at, message = world.odometry(self.name), self._odometry
@@ -105,39 +91,25 @@ def _pose(x: float, y: float, yaw: float) -> Pose:
     return Pose(position=Point(x=x, y=y), orientation=Quaternion(z=math.sin(yaw / 2), w=math.cos(yaw / 2)))
 
 
-def _float_array(values: np.ndarray) -> array.array[float]:
-    """As the message keeps it; it would check a numpy array value by value."""
-    return array.array("f", values.tobytes())
+class _Sensor:
+    """The topics of one sensor."""
+
+    def __init__(self, node: Node, robot: str, name: str, sensor: Sensor, period: float) -> None:
+        self._robot, self._name, self._sensor = robot, name, sensor
+        self._topics = SENSOR_TOPICS[name]
+        self._messages = self._topics.messages(sensor, robot, period)
+        topics = self._topics.topics[: len(self._messages)]
+        self._publishers = [_publisher(node, robot, self._topics.kind, topic) for topic in topics]
+
+    def publish(self, world: MujocoWorld, stamp: Time) -> None:
+        said = world.sense(self._robot, self._name)
+        if said is None:
+            return
+        self._topics.fill(self._sensor, self._messages, said)
+        for message, publisher in zip(self._messages, self._publishers, strict=True):
+            message.header.stamp = stamp
+            publisher.publish(message)
 
 
-def _scan_message(name: str, robot_type: RobotType, period: float) -> LaserScan | None:
-    lidar = robot_type.sensors.lidar
-    if lidar is None:
-        return None
-    message = LaserScan(
-        angle_min=lidar.angle_min,
-        angle_max=lidar.angle_min + (lidar.beams - 1) * lidar.angle_increment,
-        angle_increment=lidar.angle_increment,
-        scan_time=period,
-        range_min=lidar.min_range,
-        range_max=lidar.range,
-    )
-    message.header.frame_id = f"{name}/base_scan"
-    return message
-
-
-def _range_messages(name: str, robot_type: RobotType) -> list[Range]:
-    ring = robot_type.sensors.range_sensors
-    if ring is None:
-        return []
-    messages = []
-    for index in range(len(ring.bearings)):
-        message = Range(
-            radiation_type=Range.INFRARED,
-            field_of_view=ring.fov,
-            min_range=ring.min_range,
-            max_range=ring.range,
-        )
-        message.header.frame_id = f"{name}/range_{index}"
-        messages.append(message)
-    return messages
+def _publisher(node: Node, robot: str, kind: type, topic: str) -> Publisher:
+    return node.create_publisher(kind, f"{robot}/{topic}", qos_profile_sensor_data)

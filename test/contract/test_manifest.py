@@ -5,7 +5,7 @@ import pytest
 
 from kdmarl_core.contract import KdmarlError, Manifest, load_robot_types, mismatches
 from kdmarl_core.contract.manifest import Domain, Provenance
-from kdmarl_core.contract.robots import LidarSensor, Sensors
+from kdmarl_core.contract.sensors import LidarSensor, Sensors
 from kdmarl_core.contract.terms import Goal, Lidar, RangeSensors
 from support import ROBOT_TYPES
 

@@ -169,7 +169,7 @@ class Robot:
     def __init__(self, terms: list[Any], robot_type: str, guarded: bool) -> None:
         path = write_policy(folder() / f"{len(terms)}_{robot_type}.onnx", robot_type, observation=terms)
         self.controller = Controller(Policy.load(path), robot_type, load_types()[robot_type], scan_guard=guarded)
-        self.inputs = Inputs(node(), terms, TIMEOUT, {})
+        self.inputs = Inputs(node(), terms, self.controller.sensors, TIMEOUT, {})
         self.action = load_types()[robot_type].action
 
     def command(self, messages: dict[str, Any], ages: dict[str, float]) -> np.ndarray:

@@ -23,13 +23,8 @@ def noiseless(swarm):
     """The same swarm with perfect sensors."""
     types = {}
     for name, kind in swarm.robot_types.items():
-        sensors = kind.sensors
-        parts = {
-            field: replace(part, noise=0.0)
-            for field in ("lidar", "range_sensors")
-            if (part := getattr(sensors, field)) is not None
-        }
-        types[name] = replace(kind, sensors=replace(sensors, **parts))
+        parts = {field: replace(part, noise=0.0) for field, part in kind.sensors.carried.items()}
+        types[name] = replace(kind, sensors=replace(kind.sensors, **parts))
     return replace(swarm, robot_types=types)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, draw, run
 from kdmarl_core.contract import KdmarlError, Readings, Scan, load_robot_types
-from kdmarl_core.contract.robots import RangeSensorRing, Sensors
+from kdmarl_core.contract.sensors import RangeSensorRing, Sensors
 from kdmarl_core.contract.terms import Goal
 from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import Controller, Policy, SafetyFilter, TooOldError
@@ -99,7 +99,7 @@ def scenes(draw):
 
 def allowed(guard, last, command, ranges, age):
     """The command that a copy of the guard gives."""
-    lidar = guard._lidar
+    lidar = guard._sensors.get("lidar")
     scan = lidar and Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)
     readings = Readings(scan=scan, ranges=None if lidar else ranges, age=age)
     return copy.deepcopy(guard)(readings, last, command)
@@ -116,8 +116,8 @@ def test_nothing_nearer_or_older_or_out_of_sight_ever_permits_more_motion(scene,
     assert abs(allowed(guard, last, command, nearer, (youngest, oldest))[0]) <= abs(before[0]) + 1e-6
     longer = (youngest * data.draw(st.floats(0, 1)), oldest + data.draw(st.floats(0, 0.3)))
     assert abs(allowed(guard, last, command, ranges, longer)[0]) <= abs(before[0]) + 1e-6
-    if guard._lidar:
-        guard._lidar = msgspec.structs.replace(guard._lidar, range=data.draw(st.floats(0.1, 3.0)))
+    if lidar := guard._sensors.get("lidar"):
+        guard._sensors["lidar"] = msgspec.structs.replace(lidar, range=data.draw(st.floats(0.1, 3.0)))
         assert abs(allowed(guard, last, command, ranges, (youngest, oldest))[0]) <= abs(before[0]) + 1e-6
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdmarl_core.contract import KdmarlError, Readings, RobotType, Scan, Term, history_length
-from kdmarl_core.contract.terms import Lidar, RangeSensors
+from kdmarl_core.contract import KdmarlError, Readings, RobotType, Term, history_length
+from kdmarl_core.contract.sensors import LidarSensor, SensorTerm
+from kdmarl_core.contract.sensors.base import Fan, Reader
 from kdmarl_core.envs.base import Group
 from kdmarl_core.envs.robots.config import Randomization, RobotsConfig
 from kdmarl_core.envs.robots.rays import cast
@@ -35,17 +36,15 @@ class Surroundings(NamedTuple):
 
 
 class _Rays(NamedTuple):
-    """One group's beams."""
+    """Rays of one group that are cast together, and what is read from them."""
 
-    angle_min: float
-    increment: float
+    fan: Fan
     cos: np.ndarray
     sin: np.ndarray
     range: float
     """cast this far [m]"""
-    min_range: float
-    cones: list[np.ndarray]
-    """beams of each range sensor"""
+    readers: dict[str, Reader]
+    """by the sensor's name"""
 
 
 class Sensors:
@@ -58,7 +57,7 @@ class Sensors:
         num_envs: B.
 
     Raises:
-        KdmarlError: a range sensor meets none of the lent rays.
+        KdmarlError: the lent rays are too few for a sensor.
     """
 
     def __init__(
@@ -69,14 +68,15 @@ class Sensors:
         agents = sum(group.count for group in groups)
         self._noise, self._dropout, self._odometry_noise = (np.zeros((num_envs, agents)) for _ in range(3))
         self._ranges = {group.name: self._no_ranges(group, num_envs) for group in groups}
-        longest = max(ranges[0].size for ranges in self._ranges.values())
+        longest = max(ranges[0].size for kept in self._ranges.values() for ranges in kept)
         self._normals = np.random.default_rng(0).standard_normal(max(NORMALS, 4 * longest), np.float32)
         self._odometry = np.zeros((num_envs, agents, 2), np.float32)
 
-    def _no_ranges(self, group: Group, num_envs: int) -> np.ndarray:
-        """(age, B, n, beams) true distances with noise, the present first."""
+    def _no_ranges(self, group: Group, num_envs: int) -> list[np.ndarray]:
+        """For each fan (age, B, n, rays) true distances with noise, the present first."""
         ages = 1 + max(history_length(terms) for terms in group.observation.values())
-        return np.zeros((ages, num_envs, group.count, self._rays[group.name].cos.size), np.float32)
+        shape = (ages, num_envs, group.count)
+        return [np.zeros((*shape, rays.fan.count), np.float32) for rays in self._rays[group.name]]
 
     def randomize(self, rng: np.random.Generator, chosen: np.ndarray, ranges: Randomization) -> None:
         """Draw the quality of the sensors in the ``chosen`` environments."""
@@ -93,28 +93,28 @@ class Sensors:
         which = slice(None) if fresh is None else fresh
         pose, discs, walls = around.pose[which], around.discs[which], around.walls[which]
         for group in self._groups:
-            rays = self._rays[group.name]
-            shape = (pose.shape[0], group.count, rays.cos.size)
-            ranges = np.empty(shape, np.float32)
-            cast(
-                pose,
-                around.radius,
-                group.agents.start,
-                group.agents.stop,
-                discs,
-                walls,
-                rays.angle_min,
-                rays.increment,
-                rays.cos,
-                rays.sin,
-                rays.range + BEYOND,
-                ranges,
-            )
-            ranges += self._normal(rng, shape) * self._noise[which, group.agents][..., None].astype(np.float32)
-            if fresh is None:
-                lost = rng.random((pose.shape[0], group.count)) < self._dropout[:, group.agents]
-                ranges[lost] = self._ranges[group.name][0][lost]
-            self._remember(group.name, which, ranges, fresh is not None)
+            for rays, kept in zip(self._rays[group.name], self._ranges[group.name], strict=True):
+                shape = (pose.shape[0], group.count, rays.fan.count)
+                ranges = np.empty(shape, np.float32)
+                cast(
+                    pose,
+                    around.radius,
+                    group.agents.start,
+                    group.agents.stop,
+                    discs,
+                    walls,
+                    rays.fan.angle_min,
+                    rays.fan.angle_increment,
+                    rays.cos,
+                    rays.sin,
+                    rays.range + BEYOND,
+                    ranges,
+                )
+                ranges += self._normal(rng, shape) * self._noise[which, group.agents][..., None].astype(np.float32)
+                if fresh is None:
+                    lost = rng.random((pose.shape[0], group.count)) < self._dropout[:, group.agents]
+                    ranges[lost] = kept[0][lost]
+                _remember(kept, which, ranges, fresh is not None)
         error = rng.standard_normal(around.velocity[which].shape) * self._odometry_noise[which][..., None]
         self._odometry[which] = around.velocity[which] + error
 
@@ -124,28 +124,19 @@ class Sensors:
         start = int(rng.integers(0, self._normals.size - size))
         return self._normals[start : start + size].reshape(shape)
 
-    def _remember(self, name: str, which: slice | np.ndarray, ranges: np.ndarray, new_episode: bool) -> None:
-        """Put new distances in front of the older ones; a new episode has no older ones."""
-        kept = self._ranges[name]
-        if new_episode:
-            kept[:, which] = ranges
-        else:
-            kept[1:] = kept[:-1].copy()
-            kept[0] = ranges
-
     def readings(self, group: Group) -> Readings:
-        """Scan, range sensors and odometry of one group, now and earlier."""
-        now, *history = (self._ranging(group, age) for age in range(len(self._ranges[group.name])))
+        """Sensors and odometry of one group, now and earlier."""
+        ages = self._ranges[group.name][0].shape[0]
+        now, *history = (self._ranging(group, age) for age in range(ages))
         return now._replace(history=tuple(history), velocity=self._odometry[:, group.agents])
 
     def _ranging(self, group: Group, age: int) -> Readings:
-        """Scan and range sensors ``age`` control periods ago."""
-        rays, ranges = self._rays[group.name], self._ranges[group.name][age]
-        cones = [ranges[..., cone].min(-1) for cone in rays.cones]
-        return Readings(
-            scan=Scan(ranges, rays.angle_min, rays.increment, rays.min_range, rays.range),
-            ranges=np.stack(cones, -1) if cones else None,
-        )
+        """What the sensors said ``age`` control periods ago."""
+        said: dict[str, Any] = {}
+        for rays, kept in zip(self._rays[group.name], self._ranges[group.name], strict=True):
+            for name, read in rays.readers.items():
+                said[name] = read(kept[age])
+        return Readings.of_sensors(said)
 
 
 def check_sensors(name: str, robot: RobotType, terms: list[Term]) -> None:
@@ -154,37 +145,31 @@ def check_sensors(name: str, robot: RobotType, terms: list[Term]) -> None:
     Raises:
         KdmarlError: a term needs a sensor that the robot lacks, or one that reaches farther.
     """
-    ring = robot.sensors.range_sensors
+    carried = robot.sensors.carried
     for term in terms:
-        if isinstance(term, Lidar) and robot.sensors.lidar is None:
-            raise KdmarlError(f"task.observations.student.{name}: has a lidar term, the robot has no lidar; remove it")
-        reach = robot.sensors.lidar if isinstance(term, Lidar) else ring if isinstance(term, RangeSensors) else None
-        if reach and isinstance(term, Lidar | RangeSensors) and term.range > reach.range:
-            raise KdmarlError(
-                f"task.observations.student.{name}: a term reaches {term.range} m, the sensor {reach.range} m; lower it"
-            )
-        if isinstance(term, RangeSensors) and (ring is None or len(ring.bearings) != term.count):
-            count = len(ring.bearings) if ring else 0
-            raise KdmarlError(f"task.observations.student.{name}: {term.count} range sensors, the robot has {count}")
+        if isinstance(term, SensorTerm) and (trouble := term.untrainable(carried.get(term.sensor))):
+            raise KdmarlError(f"task.observations.student.{name}: {trouble}")
 
 
-def _rays(robot: RobotType, config: RobotsConfig) -> _Rays:
-    lidar, ring = robot.sensors.lidar, robot.sensors.range_sensors
-    if lidar:
-        angle_min, increment, beams = lidar.angle_min, lidar.angle_increment, lidar.beams
-        reach, nearest = lidar.range, lidar.min_range
+def _rays(robot: RobotType, config: RobotsConfig) -> list[_Rays]:
+    """All fans of rays of a robot type: the lidar's first, or that of a lidar which is lent to it, for the expert."""
+    lent = LidarSensor(beams=config.privileged_beams, range=config.privileged_range, min_range=0.0)
+    sensors = {"lidar": lent} | robot.sensors.carried
+    fans: list[_Rays] = []
+    for name, sensor in sensors.items():
+        if sensor.fan is None:
+            fans[0].readers[name] = sensor.from_rays(fans[0].fan.angles)
+            continue
+        angles = sensor.fan.angles
+        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        fans.append(_Rays(sensor.fan, cos, sin, sensor.range, {name: sensor.from_rays(angles)}))
+    return fans
+
+
+def _remember(kept: np.ndarray, which: slice | np.ndarray, ranges: np.ndarray, new_episode: bool) -> None:
+    """Put new distances in front of the older ones; a new episode has no older ones."""
+    if new_episode:
+        kept[:, which] = ranges
     else:
-        beams, reach, nearest = config.privileged_beams, config.privileged_range, 0.0
-        angle_min, increment = -math.pi, 2 * math.pi / beams
-    angles = angle_min + increment * np.arange(beams)
-    cones = []
-    for bearing in ring.bearings if ring else ():
-        away = np.abs((angles - bearing + math.pi) % (2 * math.pi) - math.pi)
-        cone = np.flatnonzero(away <= ring.fov / 2 + 1e-6)  # type: ignore[union-attr]
-        if cone.size == 0:
-            raise KdmarlError(
-                f"a range sensor at {bearing} rad meets none of {beams} rays; raise task.privileged_beams"
-            )
-        cones.append(cone)
-    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    return _Rays(angle_min, increment, cos, sin, reach, nearest, cones)
+        kept[1:] = kept[:-1].copy()
+        kept[0] = ranges

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, Discrete, Readings, Scan, Term, history_length, observe
+from kdmarl_core.contract import DiffDrive, Discrete, Readings, Term, history_length, observe
+from kdmarl_core.contract.readings import OWN_FIELD
+from kdmarl_core.contract.sensors import Lidar, RangeSensors, SensorTerm
 from kdmarl_core.contract.simulator_terms import Vector
 from kdmarl_core.contract.team_terms import Neighbors, Targets
-from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, RangeSensors
-
-ARCS = 24
-"""Parts of a scan with equal readings: with independent beams, the minimum of a sector would always be near."""
-BEAMS_PER_ARC = 30
+from kdmarl_core.contract.terms import Goal, PreviousAction
 
 
 def random_observations(
@@ -27,22 +26,26 @@ def random_observations(
 
 def _readings(terms: Sequence[Term], action: DiffDrive | Discrete, count: int, random: np.random.Generator) -> Readings:
     previous = max((term.count for term in terms if isinstance(term, PreviousAction)), default=2)
-    ring = max((term.count for term in terms if isinstance(term, RangeSensors)), default=1)
     vector = max((term.size for term in terms if isinstance(term, Vector)), default=1)
     low, high = (action.low, action.high) if isinstance(action, DiffDrive) else (-np.ones(2), np.ones(2))
-    sees = _farthest(terms, Lidar)
-    arcs = random.uniform(0, sees, (count, ARCS))
+    kinds = list(dict.fromkeys(type(term) for term in terms if isinstance(term, SensorTerm)))
     others, places = (_most(terms, kind) + 1 for kind in (Neighbors, Targets))
     return Readings(
-        scan=Scan(np.repeat(arcs, BEAMS_PER_ARC, -1), -math.pi, 2 * math.pi / (ARCS * BEAMS_PER_ARC), 0.0, sees),
-        ranges=random.uniform(0, _farthest(terms, RangeSensors), (count, ring)),
+        scan=_sample(Lidar, terms, count, random),
+        ranges=_sample(RangeSensors, terms, count, random),
         goal=_around(_farthest(terms, Goal), (count,), random),
         velocity=random.uniform(low, high, (count, 2)),
         neighbors=_robots(max(_farthest(terms, Neighbors), _farthest(terms, Targets)), (count, others), random),
         targets=_around(_farthest(terms, Targets), (count, places), random),
         previous_action=_previous(action, (count, previous), random),
         vector=random.normal(size=(count, vector)),
+        more={kind.sensor: _sample(kind, terms, count, random) for kind in kinds if kind.sensor not in OWN_FIELD},
     )
+
+
+def _sample(kind: type[SensorTerm], terms: Sequence[Term], count: int, random: np.random.Generator) -> Any:
+    """A random reading for the terms of a kind, which may be none."""
+    return kind.sample([term for term in terms if isinstance(term, kind)], count, random)
 
 
 def _previous(action: DiffDrive | Discrete, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:

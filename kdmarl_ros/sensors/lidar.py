@@ -1,0 +1,100 @@
+"""A lidar's scans."""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+from sensor_msgs.msg import LaserScan
+
+from kdmarl_core.contract import Scan
+from kdmarl_core.contract.sensors import LidarSensor
+from kdmarl_core.runtime.scan_guard import ages
+from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, float_array, malformed, require_sight
+
+MAX_BEAMS = 10_000
+"""Beams of one scan: more would take longer than a control cycle may."""
+
+FIRST_TURN = 0.5
+"""Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
+
+
+class Topics(SensorTopics):
+    """One topic of scans."""
+
+    topics = ("scan",)
+    kind = LaserScan
+
+    def read(self) -> Scan:
+        """See :func:`to_scan`."""
+        return to_scan(self.heard[0].message, self.sight)
+
+    def ages(self, now: int, arrival_now: int, timeout: float) -> list[tuple[float, float]]:
+        """From the turn's end, or its start: which of them the stamp is, is not known."""
+        scan = self.heard[0]
+        interval = min(timeout, FIRST_TURN) if scan.interval is None else scan.interval
+        return [ages(*scan.since(now, arrival_now), turn_time(scan.message, interval))]
+
+    @classmethod
+    def messages(cls, sensor: LidarSensor, robot: str, period: float) -> list[LaserScan]:
+        """One scan, of a turn that takes the whole period."""
+        message = LaserScan(
+            angle_min=sensor.angle_min,
+            angle_max=sensor.angle_min + (sensor.beams - 1) * sensor.angle_increment,
+            angle_increment=sensor.angle_increment,
+            scan_time=period,
+            range_min=sensor.min_range,
+            range_max=sensor.range,
+        )
+        message.header.frame_id = f"{robot}/base_scan"
+        return [message]
+
+    @classmethod
+    def fill(cls, sensor: LidarSensor, messages: list[LaserScan], said: np.ndarray) -> None:
+        """Set the ranges."""
+        messages[0].ranges = float_array(said)
+
+    @classmethod
+    def example(cls) -> LaserScan:
+        """All around, 2 m from everything."""
+        message = LaserScan(angle_min=-math.pi, angle_increment=2 * math.pi / 360, range_min=0.05, range_max=3.5)
+        message.ranges = array.array("f", [2.0] * 360)
+        return message
+
+
+def to_scan(message: LaserScan, sight: float = 0.0) -> Scan:
+    """A scan whose ``ranges`` share the message's memory.
+
+    Args:
+        message: of the lidar.
+        sight: how far it has to see [m].
+
+    Raises:
+        Fault: it has too many beams, its limits make no sense, it sees less far, or too many beams are invalid.
+    """
+    ranges = np.frombuffer(message.ranges, np.float32)
+    if ranges.size > MAX_BEAMS:
+        raise malformed(f"scan has {ranges.size} beams, at most {MAX_BEAMS} are taken; thin it out in the driver")
+    if not 0 <= message.range_min < message.range_max:  # NaN as well; a range_max of inf is one that nobody knows
+        raise malformed(
+            f"scan has range_min {message.range_min:g} and range_max {message.range_max:g} m; "
+            "set 0 <= range_min < range_max in the lidar driver"
+        )
+    require_sight("scan", message.range_max, sight)
+    # inf (nothing seen) is valid and -inf (too close) too; NaN and distances below range_min say nothing.
+    valid = np.count_nonzero(ranges >= message.range_min) + np.count_nonzero(ranges == -np.inf)
+    if ranges.size - valid > MAX_INVALID * ranges.size:
+        raise malformed(f"{ranges.size - valid} of {ranges.size} beams of scan are invalid; check the lidar")
+    return Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
+
+
+def turn_time(message: LaserScan, interval: float) -> float:
+    """From a scan's first beam to its last [s].
+
+    Args:
+        message: that may say so by ``time_increment``, or by ``scan_time``, which is no less.
+        interval: from the scan before [s], for a message that says neither.
+    """
+    said = message.time_increment * (len(message.ranges) - 1)
+    return next((time for time in (said, message.scan_time) if time > 0), interval)
