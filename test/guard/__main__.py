@@ -1,11 +1,13 @@
 """The long run of the scan guard: ``make guard``.
 
-Writes ``docs/results/guard.json`` and the section "Scan guard" of ``docs/results/runtime.md``.
+Writes ``docs/results/guard.json`` and the section "Scan guard" of ``docs/results/runtime.md``. A run that was cut off
+goes on from ``runs/guard.jsonl``, as long as the code and the robot types are the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -13,7 +15,9 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +30,17 @@ from support import REPOSITORY, ROBOT_TYPES
 
 RESULTS = REPOSITORY / "docs" / "results" / "guard.json"
 TYPES = load_robot_types(ROBOT_TYPES)
+PROGRESS = REPOSITORY / "runs" / "guard.jsonl"
+CORE = REPOSITORY / "kdmarl_core"
+CHUNK = 500
+"""Runs between two lines of ``PROGRESS``."""
+Found = tuple[float, int, float | None]
+"""Of a run: least gap [m], how many commands were changed, and the least gap without the guard, if that was driven."""
 UNGUARDED = 10
 """Every n-th situation is also driven without the guard."""
 
 
-def one(name: str, seed: int, number: int) -> tuple[float, int, float | None]:
+def one(name: str, seed: int, number: int) -> Found:
     """Least gap [m], how many commands were changed, and the least gap without the guard where that is looked at."""
     situation = draw(np.random.default_rng([seed, number]), TYPES[name])
     least, changed = run(situation)
@@ -63,37 +73,80 @@ def section(results: dict) -> list[str]:
     return ["## Scan guard", "", *wrap(text, 120), "", *table]
 
 
+def code() -> str:
+    """Hash of the files that decide what a run finds, hex."""
+    files = [REPOSITORY / "test/guard/closed_loop.py", ROBOT_TYPES, *sorted(CORE.glob("contract/sensors/*.py"))]
+    files += [CORE / "runtime" / f"{name}.py" for name in ("scan_guard", "track", "safety")]
+    files += [CORE / "envs" / "robots" / f"{name}.py" for name in ("kernels", "rays")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+class Progress:
+    """What has been found, kept in a file after every chunk, so that a run that was cut off goes on."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        """Take up what ``path`` holds if it is of the same code and ``seed``."""
+        self._path = path
+        self.found: dict[str, list[Found]] = {name: [] for name in TYPES}
+        self.minutes = 0.0
+        begin = {"code": code(), "seed": seed}
+        lines = path.read_text().splitlines() if path.exists() else []
+        if lines and json.loads(lines[0]) == begin:
+            for line in map(json.loads, lines[1:]):
+                self._take(**line)
+            print(f"going on after {sum(map(len, self.found.values())):,} runs ({path})", flush=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(begin) + "\n")
+
+    def _take(self, name: str, found: list[Found], minutes: float) -> None:
+        self.found[name] += found
+        self.minutes += minutes
+
+    def add(self, name: str, found: list[Found], minutes: float) -> None:
+        """Keep the results of the next runs of robot type ``name``, which took so long."""
+        with self._path.open("a") as file:
+            file.write(json.dumps({"name": name, "found": found, "minutes": round(minutes, 3)}) + "\n")
+        self._take(name, found, minutes)
+
+
+def summarise(name: str, found: list[Found]) -> dict[str, Any]:
+    """One row of the table."""
+    free = [gap for _, _, gap in found if gap is not None]
+    return {
+        "name": name,
+        "runs": len(found),
+        "touches": sum(least <= CONTACT for least, _, _ in found),
+        "touched_in": [number for number, (least, _, _) in enumerate(found) if least <= CONTACT],
+        "least_gap_m": round(min(least for least, _, _ in found), 4),
+        "runs_changed": sum(changed > 0 for _, changed, _ in found),
+        "runs_unguarded": len(free),
+        "touches_unguarded": sum(gap <= CONTACT for gap in free),
+    }
+
+
 def main() -> int:
     """Exit code 0 if nothing was touched."""
     parser = argparse.ArgumentParser(prog="python -m guard", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=100_000, help="of all robot types together (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    begun, rows = time.monotonic(), []
+    progress = Progress(PROGRESS, options.seed)
+    count = -(-options.runs // len(TYPES))
     with ProcessPoolExecutor() as pool:
         for name in TYPES:
-            count = -(-options.runs // len(TYPES))
-            found = list(pool.map(partial(one, name, options.seed), range(count), chunksize=50))
-            free = [gap for _, _, gap in found if gap is not None]
-            rows.append(
-                {
-                    "name": name,
-                    "runs": count,
-                    "touches": sum(least <= CONTACT for least, _, _ in found),
-                    "touched_in": [number for number, (least, _, _) in enumerate(found) if least <= CONTACT],
-                    "least_gap_m": round(min(least for least, _, _ in found), 4),
-                    "runs_changed": sum(changed > 0 for _, changed, _ in found),
-                    "runs_unguarded": len(free),
-                    "touches_unguarded": sum(gap <= CONTACT for gap in free),
-                }
-            )
-            print(json.dumps(rows[-1]), flush=True)
+            while (done := len(progress.found[name])) < count:
+                begun = time.monotonic()
+                numbers = range(done, min(done + CHUNK, count))
+                found = list(pool.map(partial(one, name, options.seed), numbers, chunksize=25))
+                progress.add(name, found, (time.monotonic() - begun) / 60)
+    rows = [summarise(name, progress.found[name][:count]) for name in TYPES]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     results = {
         "command": f"make guard RUNS={options.runs}",
         "seed": options.seed,
         "machine": machine,
-        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "minutes": round(progress.minutes, 1),
         "robots": rows,
     }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
