@@ -98,7 +98,7 @@ def _wrong(name: str, templates: Iterable[str]) -> str:
 
 def _place(module: str) -> str:
     """Where a module is that Python finds by this name; empty if there is none."""
-    if module in sys.stdlib_module_names:
+    if module in {*sys.stdlib_module_names, "test"}:  # which that list leaves out
         return "in its standard library"
     spec = importlib.util.find_spec(module)
     return (spec and spec.origin) or ""  # a folder without __init__.py has no origin, and gives way to any module

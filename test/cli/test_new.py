@@ -23,6 +23,17 @@ TINY = {
     "distill.final_updates": 2, "distill.polish.rounds": 1, "task.max_steps": 10,
 }  # fmt: skip
 OVERRIDES = [part for key, value in TINY.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+
+
+@pytest.fixture(autouse=True)
+def _forget(tmp_path):
+    """Python must not find in another test the modules that one has written."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
 every_kind = pytest.mark.parametrize("kind", FILES)
 
 
@@ -30,13 +41,13 @@ def kdmarl(*arguments):
     return app([str(argument) for argument in arguments], standalone_mode=False)
 
 
-def run(arguments, cwd, code=0):
-    """Run Python with ``arguments`` where no path of the tests' own is set."""
+def run(arguments, cwd):
+    """Run Python with ``arguments`` and give what it prints."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -49,20 +60,28 @@ def test_every_kind_is_tested():
 
 
 @every_kind
-def test_the_commands_that_are_shown_work_at_once(kind, tmp_path, capsys):
+def test_the_tests_that_are_written_pass_and_leave_nothing(kind, tmp_path):
+    kdmarl("new", kind, "patrol", "--folder", tmp_path)
+    out = run(["-m", "pytest", "-p", "no:cacheprovider", "test_patrol.py"], tmp_path / "patrol")
+    assert "skipped" not in out
+    assert everything(tmp_path / "patrol") == FILES[kind]
+
+
+@every_kind
+def test_the_commands_that_are_shown_work_at_once(kind, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "my own" / "patrol"
     kdmarl("new", kind, "patrol", "--folder", folder.parent)
     assert everything(folder) == FILES[kind]
     title, commands = capsys.readouterr().out.split("\n\nnext:\n\n")
     assert title == f"{folder}: {', '.join(FILES[kind])}"
-    entered, *commands = [shlex.split(line) for line in commands.splitlines()]
+    entered, tested, *commands = [shlex.split(line) for line in commands.splitlines()]
     assert entered == ["cd", str(folder)]
-    assert len(commands) == 3
-    for program, *arguments in commands:
-        module = {"pytest": ["pytest", "-p", "no:cacheprovider"], "kdmarl": ["kdmarl_core.cli"]}[program]
-        out = run(["-m", *module, *arguments, *(OVERRIDES if arguments[0] in ("train", "distill") else [])], folder)
-        assert "skipped" not in out
-    assert all(path.startswith("runs") for path in set(everything(folder)) - set(FILES[kind]))
+    assert tested == ["pytest", "test_patrol.py"]
+    monkeypatch.chdir(folder)
+    for program, command, *arguments in commands:
+        assert program == "kdmarl"
+        kdmarl(command, *arguments, *(OVERRIDES if command in ("train", "distill") else []))
+    assert (folder / "runs").is_dir()
 
 
 @every_kind
