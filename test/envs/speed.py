@@ -1,4 +1,4 @@
-"""How fast copies of PettingZoo environments are stepped by one process and by several: ``python test/envs/speed.py``."""
+"""How fast copies of PettingZoo environments are stepped by one process and by several: ``test/envs/speed.py``."""
 
 from __future__ import annotations
 
