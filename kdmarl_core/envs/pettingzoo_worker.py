@@ -108,7 +108,7 @@ def main() -> None:
 def _answer(copies: Copies, data: bytes) -> bytes:
     """The reply to one request."""
     request = _requests.decode(data)
-    doing = {Make: "making it", Reset: "its reset", Act: "its step"}[type(request)]
+    doing = "making it" if isinstance(request, Make) else "its reset" if isinstance(request, Reset) else "its step"
     try:
         if isinstance(request, Make):
             copies.make(request.recipe, request.numbers)

@@ -47,6 +47,11 @@ class TaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return {**msgspec.to_builtins(self), "kind": self.kind}
 
     @property
+    def effective(self) -> dict[str, Any]:
+        """The same without keys that no result depends on."""
+        return {key: value for key, value in self.data.items() if key not in self.without_effect}
+
+    @property
     def name(self) -> str:
         """The task's name in manifests and file names; by default the class's, ``MyConfig`` → ``my``."""
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()

@@ -1,4 +1,4 @@
-"""Steps/s of copies of PettingZoo environments in one process and in several: ``python test/envs/speed.py``."""
+"""How fast copies of PettingZoo environments are stepped by one process and by several: ``test/envs/speed.py``."""
 
 from __future__ import annotations
 
