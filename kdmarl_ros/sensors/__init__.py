@@ -7,6 +7,8 @@ from importlib import import_module
 from kdmarl_core.contract.sensors import Sensors
 from kdmarl_ros.sensors.base import SensorTopics
 
+__all__ = ["SENSOR_TOPICS", "SensorTopics"]
+
 SENSOR_TOPICS: dict[str, type[SensorTopics]] = {
     name: import_module(f"{__name__}.{name}").Topics for name in Sensors.__struct_fields__
 }

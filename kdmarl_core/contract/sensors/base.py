@@ -39,12 +39,13 @@ class Fan(NamedTuple):
     """of the first [rad]"""
     angle_increment: float
     """from one to the next, positive [rad]"""
-    count: int
+    rays: int
+    """how many"""
 
     @property
     def angles(self) -> np.ndarray:
-        """(count,) [rad]."""
-        return self.angle_min + self.angle_increment * np.arange(self.count)
+        """(rays,) [rad]."""
+        return self.angle_min + self.angle_increment * np.arange(self.rays)
 
 
 class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -76,7 +76,7 @@ class Sensors:
         """For each fan (age, B, n, rays) true distances with noise, the present first."""
         ages = 1 + max(history_length(terms) for terms in group.observation.values())
         shape = (ages, num_envs, group.count)
-        return [np.zeros((*shape, rays.fan.count), np.float32) for rays in self._rays[group.name]]
+        return [np.zeros((*shape, rays.fan.rays), np.float32) for rays in self._rays[group.name]]
 
     def randomize(self, rng: np.random.Generator, chosen: np.ndarray, ranges: Randomization) -> None:
         """Draw the quality of the sensors in the ``chosen`` environments."""
@@ -94,7 +94,7 @@ class Sensors:
         pose, discs, walls = around.pose[which], around.discs[which], around.walls[which]
         for group in self._groups:
             for rays, kept in zip(self._rays[group.name], self._ranges[group.name], strict=True):
-                shape = (pose.shape[0], group.count, rays.fan.count)
+                shape = (pose.shape[0], group.count, rays.fan.rays)
                 ranges = np.empty(shape, np.float32)
                 cast(
                     pose,
