@@ -97,11 +97,12 @@ class Crew(ParallelEnv):
         return *given, out, no, {agent: {} for agent in no}
 '''
 DRIVER = """
-import os, sys
+import os, signal, sys
 from kdmarl_core.envs.pettingzoo import PettingZooEnv
 from kdmarl_core.envs.pettingzoo_copies import Recipe
 from kdmarl_core.evaluate import episodes
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
 recipe = Recipe("crew_of_a_test:Crew", sys.argv[1], {"home": os.getpid(), "fault": sys.argv[2]})
 env = PettingZooEnv(recipe, 2, 9, processes=2)
 act = episodes.random_commands(0)
@@ -262,10 +263,14 @@ def test_other_processes_end_with_their_parent(crew, tmp_path, before, fault, se
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as parent:
-        assert parent.stdout.readline() == "ready\n"
-        assert len(set(descendants()) - before) == 2
-        os.killpg(parent.pid, sent)  # all that the keyboard would reach
-        _, err = parent.communicate(timeout=20)  # ends when nobody can write there any more
+        try:
+            assert parent.stdout.readline() == "ready\n"
+            assert len(set(descendants()) - before) == 2
+            os.killpg(parent.pid, sent)  # all that the keyboard would reach
+            _, err = parent.communicate(timeout=20)  # ends when nobody can write there any more
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
     assert not left_within(1, before)
     assert err.count("Traceback") == shown
 
