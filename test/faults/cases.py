@@ -394,7 +394,7 @@ CASES = [
         recover=fed,
         limit=AGED,
         counted="stops_missed_deadline",
-        text="3 control cycles in a row came later",
+        text="3 control cycles in a row were later",
         whole_process=True,
     ),
     Case(
