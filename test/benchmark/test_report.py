@@ -172,7 +172,7 @@ def test_a_report_needs_results_and_marks(tmp_path):
     with pytest.raises(KdmarlError, match="none.json: no such file; kdmarl benchmark makes it"):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)
     ledger.save(ledger.Ledger(title=""), tmp_path / "none.json")
-    with pytest.raises(KdmarlError, match="holds no results yet"):
+    with pytest.raises(KdmarlError, match="has no results yet"):
         app(["report", str(tmp_path / "none.json")], standalone_mode=False)
     spoiled = ledger.Ledger(title="", notes={"methods": {"a": ""}}, rows=[{"method": "a", "student": "team"}])
     ledger.save(spoiled, tmp_path / "none.json")

@@ -141,6 +141,6 @@ def test_missing_critics_are_told_before_any_work(tmp_path, known):
     env = Echo(4)
     expert, critics = make_policy("decentralized", env.groups, SMALL), make_critics(env, SMALL, EXPERT)
     given = nn.ModuleDict({name: critics[name] for name in known})
-    with pytest.raises(KdmarlError, match="polish.rounds is 200, and the expert has no critic of '(chooser|wheeled)'"):
+    with pytest.raises(KdmarlError, match="polish.rounds is 200, but the expert has no critic for '(chooser|wheeled)'"):
         distill(CONFIG, expert, given, None, tmp_path / "students", seed=0)
     assert not (tmp_path / "students").exists()

@@ -71,7 +71,7 @@ def spread(tmp_path):
 def test_an_onnx_expert(spread, tmp_path, capsys):
     chain(spread, tmp_path)
     out = " ".join(capsys.readouterr().out.split())
-    assert "critics, which distill.polish needs, are fitted to its returns in 80 steps" in out
+    assert "fitting the critics that distill.polish needs to its returns, 80 environment steps" in out
     assert "agent: its critic explains" in out
     rows = json.loads((tmp_path / "run/evaluation.json").read_text())["rows"]
     expert = next(row for row in rows if (row["team"], row["robot_type"]) == ("expert", "agent"))

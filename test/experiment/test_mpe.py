@@ -113,7 +113,7 @@ def test_int8_files_go_through_the_chain(tmp_path, capsys, trained):
 
 def test_students_with_memory_are_not_exported_in_int8(tmp_path):
     remembers = ["--set", "distill.students.agent={hidden: [16], memory: 8}"]
-    with pytest.raises(KdmarlError, match="--int8: students with memory stay in float32; leave it out, or set"):
+    with pytest.raises(KdmarlError, match="--int8: students with memory stay in float32; leave out --int8, or set"):
         app(["export", str(SPREAD), "--output", str(tmp_path), "--int8", *remembers], standalone_mode=False)
 
 

@@ -69,7 +69,7 @@ MISTAKES = {
         {"output": {"commands": [[0.1, 0], [0.2, 0]]}, "clip": True},
         "commands must be within the .*; remove clip",
     ),
-    "discrete": ({"action": {"kind": "discrete", "n": 4}}, "discrete actions are numbers, not commands; remove output"),
+    "discrete": ({"action": {"kind": "discrete", "n": 4}}, "discrete actions are indices, not commands; remove output"),
     "name": ({"name": "../models/x"}, r"\$.name: expected `str` matching regex"),
     "period": ({"control_period": 0}, r"\$.control_period: "),
 }

@@ -192,7 +192,7 @@ def test_wrong_choices_are_refused(launch, argument):
         ({"duration": "-3"}, "duration is -3"),
         ({"real_time_factor": "fast"}, "real_time_factor is 'fast'; give a number"),
         ({"robots": "scout_1,bob"}, "no robot 'bob'; the swarm has scout_1"),
-        ({"sim": "none", "lockstep": "true"}, "lockstep needs a simulator"),
+        ({"sim": "none", "lockstep": "true"}, "lockstep needs the built-in simulator"),
         ({"swarm": "nothing.yaml"}, "nothing.yaml: no such file"),
     ],
 )

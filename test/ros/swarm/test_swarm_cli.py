@@ -49,7 +49,7 @@ BAD_OPTIONS = {
     "--seed -1": "seed is -1",
     "--duration -3": "duration is -3",
     "--real-time-factor -1": "real_time_factor is -1",
-    "--sim none --lockstep": "lockstep needs a simulator",
+    "--sim none --lockstep": "lockstep needs the built-in simulator",
     "--bogus": "--bogus",
 }
 
