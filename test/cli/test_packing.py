@@ -64,7 +64,7 @@ def test_errors_are_one_sentence_and_leave_nothing(tmp_path, network):
     manifest = ("--manifest", tmp_path / "manifest.yaml")
     for changes, arguments, sentence in (
         ({"robot_type": "scut"}, (network, *manifest, *robots), "robot_type 'scut' is not in"),
-        ({"clip": False}, (network, *manifest, *robots), "say 'clip: true'"),
+        ({"clip": False}, (network, *manifest, *robots), "set 'clip: true'"),
         ({}, (network, *manifest), "config/robots.yaml: no such file; check the path"),
         ({}, (tmp_path / "no.onnx", *manifest, *robots), "no.onnx: no such file"),
         ({}, (network,), "Missing option '--manifest'"),
