@@ -97,7 +97,7 @@ def test_one_unit_that_fails_is_told_and_the_others_are_done(tmp_path, monkeypat
         return msgspec.structs.replace(result(unit.task, unit.method), seed=unit.seed, sha256=sha256)
 
     monkeypatch.setattr(module, "_measure", measure)
-    with pytest.raises(KdmarlError, match="1 of 12 units have failed: spread/tiny/1; see above"):
+    with pytest.raises(KdmarlError, match="1 of 12 units have failed: spread/tiny/1; see the errors above"):
         run(SMOKE, *places)
     assert "spread/tiny/1: failed: the loss is not finite" in capsys.readouterr().out
     recorded = ledger.load(results)
