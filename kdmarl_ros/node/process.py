@@ -52,9 +52,9 @@ def run(work: Callable[[], int], args: list[str] | None = None) -> int:
 def leave(exit_code: int) -> NoReturn:
     """End the process, once rclpy is shut down, with nothing left to run but the kernel.
 
-    The interpreter's own end would run the destructors of Fast DDS while threads of it may still be alive, and a node
-    that has ended in order would crash now and then instead of giving its exit code
-    (https://github.com/eProsima/Fast-DDS/issues/3561).
+    The interpreter's own end would run the destructors of Fast DDS, of which threads may still be alive then
+    (https://github.com/eProsima/Fast-DDS/issues/3561): a node that had said why it refuses to start has been seen to
+    end by signal 11 instead of with its exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
