@@ -1,6 +1,7 @@
 """The judge node as its users meet it: a process that watches topics and leaves files and an exit code."""
 
 import json
+import re
 import signal
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -74,8 +75,9 @@ def test_a_run_that_reaches_the_bars(swarm, client, tmp_path):
         assert client.until(lambda: process.poll() is not None)
         text = process.communicate()[0]
     assert process.returncode == 0, text
-    assert "t=  5.0 s  goals 2/2  collisions 0  min clearance 1.7" in text
-    assert "t= 10.0 s  goals 2/2" in text
+    # The first message at or after each 5 s; messages may come in bursts.
+    assert re.search(r"^t=  5\.\d s  goals 2/2  collisions 0  min clearance 1\.[678]\d m$", text, re.MULTILINE), text
+    assert re.search(r"^t= 10\.\d s  goals 2/2", text, re.MULTILINE), text
     assert "passed" in text
     summary = json.loads((output / "summary.json").read_text())
     assert summary["schema_version"] == 1

@@ -141,6 +141,7 @@ def test_a_signal_stops_all_robots(team, policy, tmp_path, number):
         process.send_signal(number)
         assert team.until(lambda: process.poll() is not None, 5)
         assert process.returncode == 0
+        assert team.until(lambda: {space for _, space in team.node.get_node_names_and_namespaces()} == {"/"}, 1)
         team.spin(0.2)
     for commands in team.commands.values():
         stops = [command for command in commands if command[0] > since and not any(command[1:])]
