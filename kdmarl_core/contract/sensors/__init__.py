@@ -12,12 +12,15 @@ import msgspec
 
 from kdmarl_core.contract.sensors.base import Sensor, SensorTerm
 from kdmarl_core.contract.sensors.lidar import Lidar, LidarSensor
+from kdmarl_core.contract.sensors.point_cloud import PointCloud, PointCloudSensor
 from kdmarl_core.contract.sensors.range_sensors import RangeSensorRing, RangeSensors
 
 __all__ = [
     "AnySensorTerm",
     "Lidar",
     "LidarSensor",
+    "PointCloud",
+    "PointCloudSensor",
     "RangeSensorRing",
     "RangeSensors",
     "Sensor",
@@ -25,7 +28,7 @@ __all__ = [
     "Sensors",
 ]
 
-AnySensorTerm = Lidar | RangeSensors
+AnySensorTerm = Lidar | RangeSensors | PointCloud
 
 
 class Sensors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,6 +39,7 @@ class Sensors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     lidar: LidarSensor | None = None
     range_sensors: RangeSensorRing | None = None
+    point_cloud: PointCloudSensor | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def carried(self) -> dict[str, Any]:
