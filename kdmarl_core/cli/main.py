@@ -235,6 +235,14 @@ def new_robot(name: Name, folder: Parent = Path(".")) -> None:
     new.new("robot", name, folder)
 
 
+@new_app.command("sensor")
+def new_sensor(name: Name, folder: Parent = Path(".")) -> None:
+    """A sensor: its settings and observation term, its messages, and tests; says where they go in a checkout."""
+    from kdmarl_core.cli import new
+
+    new.new("sensor", name, folder)
+
+
 def main() -> None:
     """Run a command; user errors are one sentence on stderr and exit code 2."""
     sys.exit(run_command(_run, "kdmarl"))

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -11,11 +13,13 @@ import yaml
 
 from kdmarl_core.cli.main import app
 from kdmarl_core.contract import KdmarlError
-from support import REPOSITORY
+from sim_support import write_swarm
+from support import REPOSITORY, ROBOT_TYPES
 
 FILES = {
     "task": ["patrol.py", "patrol.yaml", "robots.yaml", "test_patrol.py"],
     "robot": ["patrol.yaml", "patrol_navigation.yaml", "patrol_swarm.yaml", "test_patrol.py"],
+    "sensor": ["patrol.py", "patrol_topics.py", "test_patrol.py"],
 }
 TINY = {
     "expert.envs": 4, "expert.steps": 10, "expert.iterations": 1, "expert.actor.hidden": [8],
@@ -81,7 +85,42 @@ def test_the_commands_that_are_shown_work_at_once(kind, tmp_path, capsys, monkey
     for program, command, *arguments in commands:
         assert program == "kdmarl"
         kdmarl(command, *arguments, *(OVERRIDES if command in ("train", "distill") else []))
-    assert (folder / "runs").is_dir()
+    assert (folder / "runs").is_dir() == bool(commands)
+
+
+REGISTERED = """
+import sys
+import numpy as np
+from kdmarl_core.contract import load_robot_types, load_swarm
+from kdmarl_core.contract.sensors import Sensors
+from kdmarl_core.mujoco.world import MujocoWorld
+from kdmarl_ros.sensors import SENSOR_TOPICS
+
+swarm = load_swarm(sys.argv[1])
+seen = MujocoWorld(swarm).sense(swarm.robots[0].name, "patrol")
+assert seen.shape == (8,) and (seen > 0).all()
+assert SENSOR_TOPICS["patrol"].topics == ("patrol",) and list(SENSOR_TOPICS)[-1] == "patrol"
+"""
+
+
+def test_a_sensor_serves_once_it_is_where_its_files_say(tmp_path):
+    for package in ("kdmarl_core", "kdmarl_ros"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    kdmarl("new", "sensor", "patrol", "--folder", tmp_path)
+    sensors = tmp_path / "kdmarl_core/contract/sensors"
+    shutil.copy(tmp_path / "patrol/patrol.py", sensors)
+    messages = (tmp_path / "patrol/patrol_topics.py").read_text()
+    moved = messages.replace("from patrol import", "from kdmarl_core.contract.sensors.patrol import")
+    (tmp_path / "kdmarl_ros/sensors/patrol.py").write_text(moved)
+    text = (sensors / "__init__.py").read_text()
+    text = text.replace("import msgspec\n", "import msgspec\n\nfrom kdmarl_core.contract.sensors.patrol import *\n", 1)
+    text = re.sub("(AnySensorTerm = .*)", r"\1 | StripTerm", text)
+    text = re.sub("(    point_cloud: .*)", r"\1\n    patrol: Strip | msgspec.UnsetType = msgspec.UNSET", text)
+    (sensors / "__init__.py").write_text(text)
+    swarm, types = write_swarm(tmp_path), yaml.safe_load(ROBOT_TYPES.read_text())
+    types["scout"]["sensors"]["patrol"] = {"zones": 8, "range": 2.0}
+    (tmp_path / ROBOT_TYPES.name).write_text(yaml.safe_dump(types))
+    run(["-c", REGISTERED, swarm], tmp_path)
 
 
 @every_kind
@@ -147,7 +186,7 @@ def test_a_robot_may_be_called_as_a_module(tmp_path):
 def test_what_is_there_stays_and_nothing_is_added(kind, tmp_path):
     (tmp_path / "patrol").mkdir()
     (tmp_path / "patrol/notes.txt").touch()
-    taken = [tmp_path / "patrol/patrol.yaml", tmp_path / "patrol/test_patrol.py"]
+    taken = [tmp_path / "patrol" / FILES[kind][0], tmp_path / "patrol/test_patrol.py"]
     taken[0].write_text("mine")
     taken[1].symlink_to("gone")
     with pytest.raises(KdmarlError) as refusal:
@@ -155,7 +194,7 @@ def test_what_is_there_stays_and_nothing_is_added(kind, tmp_path):
     assert str(refusal.value) == (
         f"{taken[0]}, {taken[1]}: already there, and kept as it is; choose another name or --folder"
     )
-    assert everything(tmp_path / "patrol") == ["notes.txt", "patrol.yaml", "test_patrol.py"]
+    assert everything(tmp_path / "patrol") == ["notes.txt", FILES[kind][0], "test_patrol.py"]
     assert taken[0].read_text() == "mine"
     for path in taken:
         path.unlink()
