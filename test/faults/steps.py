@@ -10,6 +10,8 @@ from collections.abc import Callable
 from sensor_msgs.msg import PointCloud2
 
 from faults.harness import BEST_EFFORT, PERIOD, RELIABLE, Scene
+from faults.trials import Disturbed
+from kdmarl_core.runtime.gate import LATE_CYCLES
 from robot_body import ACTIVATE, DEACTIVATE, Edit
 
 Step = Callable[[Scene], float]
@@ -133,6 +135,11 @@ def starved(scene: Scene) -> float:
         count = len(body.commands)
         if body.stops(begun):
             break
+    else:
+        times = [command[0] for command in body.commands if command[0] >= begun]
+        late = [after - before > 1.5 * PERIOD for before, after in itertools.pairwise(times)]
+        if [True] * LATE_CYCLES not in [late[first : first + LATE_CYCLES] for first in range(len(late))]:
+            raise Disturbed("the process got the processor often enough after all")
     body.says("control cycles in a row", 1)
     process.send_signal(signal.SIGSTOP)
     return begun
