@@ -1,6 +1,10 @@
 """Settings for all tests."""
 
 import os
+import sys
+from functools import cache
+
+import pytest
 
 from loopback import LOOPBACK
 
@@ -10,3 +14,17 @@ os.environ["MPLBACKEND"] = "Agg"
 # Such small networks gain nothing from more threads, and on a busy machine threads that wait for each other take ten
 # times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _one_table_of_operators() -> None:
+    """Build torch's table of ONNX operators once for all exports of a process: it takes longer than a small export."""
+    if "torch" in sys.modules:
+        _keep_table_of_operators()
+
+
+@cache
+def _keep_table_of_operators() -> None:
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))
