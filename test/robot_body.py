@@ -33,7 +33,8 @@ Edit = Callable[[object], object]
 class RobotBody(Client):
     """Publishes sensor messages at 20 Hz, and records the commands with their times.
 
-    Attributes: ``commands`` as (time of arrival, forward speed, yaw rate), ``diagnostics`` as (level, message, values),
+    Attributes: ``commands`` as (time of arrival, forward speed, yaw rate), ``left``, the speed to the left of each,
+    ``diagnostics`` as (level, message, values),
     ``sent`` with the time of the last message by topic, ``lateness``, the longest that sensor messages were late since
     it was set to zero [s], ``edits``, which change (or, returning None, withhold) messages by topic, and ``offset`` of
     its clock [s].
@@ -42,6 +43,7 @@ class RobotBody(Client):
     def __init__(self, command_type: type = Twist, namespace: str = "/r1", topics: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.commands: list[tuple[float, float, float]] = []
+        self.left: list[float] = []
         self.diagnostics: list[tuple[bytes, str, dict[str, str]]] = []
         self.sent: dict[str, float] = {}
         self.lateness = 0.0
@@ -151,6 +153,7 @@ class RobotBody(Client):
 
     def _command(self, message) -> None:
         twist = getattr(message, "twist", message)
+        self.left.append(twist.linear.y)
         self.commands.append((time.monotonic(), twist.linear.x, twist.angular.z))
 
     def _diagnose(self, message) -> None:

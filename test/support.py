@@ -60,7 +60,7 @@ def write_policy(
         action=action or robot.action,
         control_period=control_period,
         goal_tolerance=0.3,
-        recurrent=[RecurrentState(name=SMOOTHING, shape=[1, 2])] if recurrent else [],
+        recurrent=[RecurrentState(name=SMOOTHING, shape=[1, (action or robot.action).size])] if recurrent else [],
         provenance=Provenance(
             kdmarl_version="0.1.0",
             commit="unknown",
@@ -91,7 +91,7 @@ def default_observation(robot: RobotType) -> list[Term]:
     if robot.sensors.range_sensors:
         ring = robot.sensors.range_sensors
         terms.append(RangeSensors(count=len(ring.bearings), range=ring.range))
-    return [*terms, Goal(range=5.0), Velocity(), PreviousAction()]
+    return [*terms, Goal(range=5.0), Velocity(lateral=robot.action.sideways), PreviousAction(robot.action.size)]
 
 
 def _model(manifest: Manifest) -> onnx.ModelProto:
@@ -105,7 +105,7 @@ def _model(manifest: Manifest) -> onnx.ModelProto:
         outputs = [helper.make_tensor_value_info("action", onnx.TensorProto.INT64, [1])]
     else:
         raw = "raw"
-        outputs = [helper.make_tensor_value_info("command", onnx.TensorProto.FLOAT, [1, 2])]
+        outputs = [helper.make_tensor_value_info("command", onnx.TensorProto.FLOAT, [1, manifest.action.size])]
         for state in manifest.recurrent:
             raw = f"{state.name}_next"
             inputs.append(helper.make_tensor_value_info(state.name, onnx.TensorProto.FLOAT, state.shape))
@@ -127,17 +127,21 @@ def _model(manifest: Manifest) -> onnx.ModelProto:
 def _seeking_weights(manifest: Manifest) -> np.ndarray:
     """(observation, actions) weights: forward speed from cos, yaw rate from sin of the goal's bearing.
 
-    With targets they are from x and y of the nearest.
+    Robots that can move to their left do so by the sine, too. With targets all are from x and y of the nearest.
     """
-    weights = np.zeros((manifest.observation_size, max(2, getattr(manifest.action, "n", 2))), np.float32)
+    action = manifest.action
+    values = action.n if isinstance(action, Discrete) else max(2, action.size)
+    turns = 1 if isinstance(action, Discrete) else values - 1
+    weights = np.zeros((manifest.observation_size, values), np.float32)
     start = 0
     for term in manifest.observation:
-        if isinstance(term, Goal):
-            weights[start + 1, 0] = 0.8
-            weights[start + 2, 1] = 1.5
-        if isinstance(term, Targets):
-            weights[start, 0] = 1.0
-            weights[start + 1, 1] = 1.5
+        if isinstance(term, Goal | Targets):
+            x, y = start + isinstance(term, Goal), start + isinstance(term, Goal) + 1
+            speed = 0.8 if isinstance(term, Goal) else 1.0
+            weights[x, 0] = speed
+            if getattr(action, "sideways", False):
+                weights[y, 1] = speed
+            weights[y, turns] = 1.5
         start += term.size
     return weights
 

@@ -22,9 +22,9 @@ from rich.text import Text
 
 from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.checksums import SUMS, read_sums
+from kdmarl_core.contract.kinematics import require_kinematics
 from kdmarl_core.contract.manifest import require_sensed
 from kdmarl_core.contract.ros_environment import LOGS, domain, log_folder, require_writable
-from kdmarl_core.contract.spaces import require_diff_drive
 from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Goal
 from kdmarl_core.errors import printable
@@ -129,7 +129,7 @@ def _look(path: Path, loaded: dict[Path, Policy]) -> Iterator[Finding]:
     text = _load(path, loaded)
     manifest = loaded[path].manifest
     try:
-        require_diff_drive(manifest.action, str(path))
+        require_kinematics(manifest.action, str(path))
         require_sensed(manifest.observation, str(path))
     except KdmarlError as error:
         yield Finding("warn", f"{text}, for simulation only: {error}")

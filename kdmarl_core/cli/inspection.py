@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kdmarl_core.contract import Box, DiffDrive, Manifest
+from kdmarl_core.contract import Box, Kinematics, Manifest
 from kdmarl_core.contract.figures import RECORDED
 from kdmarl_core.contract.manifest import Interval, Packed, Provenance, Results
 from kdmarl_core.errors import printable
@@ -111,8 +111,8 @@ def terms_words(manifest: Manifest) -> str:
 def action_words(manifest: Manifest) -> str:
     """The action space and its limits."""
     action = manifest.action
-    if isinstance(action, DiffDrive):
-        return f"diff_drive, {_span(action.linear)} m/s, {_span(action.angular)} rad/s"
+    if isinstance(action, Kinematics):
+        return f"{action.kind}, {action.words()}"
     if isinstance(action, Box):
         return f"box, {', '.join(_span(pair) for pair in zip(action.lowest, action.highest, strict=True))}"
     return f"discrete, {action.n} actions"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdmarl_core.cli.inspection import action_words, terms_words
-from kdmarl_core.contract import DiffDrive, KdmarlError
+from kdmarl_core.contract import KdmarlError, Kinematics
 from kdmarl_core.errors import printable
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def _rows(made: PackedPolicy) -> list[tuple[str, str]]:
         rows.append(("left out", ", ".join(unused)))
     if made.opset != network.opset:
         rows.append(("opset", f"{network.opset}, converted to {made.opset}"))
-    unit = "of the choices differ" if made.fitting.choices() else "m/s, rad/s at most"
+    action = made.fitting.action
+    unit = "of the choices differ"
+    if isinstance(action, Kinematics) and not made.fitting.choices():
+        unit = f"{action.units} at most"
     rows.append(("checked", f"{made.tried} observations; differs from the network by {made.difference:.1g} {unit}"))
     if made.fitting.description.clip:
         rows.append(("clipped to limits", f"{made.clipped:.0%} of the commands for random observations"))
@@ -80,12 +83,16 @@ def _size(made: PackedPolicy) -> str:
 
 def _conversion(made: PackedPolicy) -> str:
     """How outputs become commands, in words."""
-    if not isinstance(made.fitting.action, DiffDrive):
+    action = made.fitting.action
+    if not isinstance(action, Kinematics):
         return ""
     listed, scaling = made.fitting.commands(), made.fitting.scaling()
     if listed is not None:
         return f", one of {len(listed)} listed commands"
     if scaling is None:
         return ""
-    (speed, turn), (base_speed, base_turn) = scaling
-    return f", times {speed:g} plus {base_speed:g} m/s and times {turn:g} plus {base_turn:g} rad/s"
+    *others, last = (
+        f"times {scale:g} plus {offset:g} {axis.unit}"
+        for axis, scale, offset in zip(action.axes, *scaling, strict=True)
+    )
+    return f", {', '.join(others)} and {last}"

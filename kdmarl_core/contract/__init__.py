@@ -1,10 +1,11 @@
 """What a policy needs and gives: observation terms, action spaces, manifest, robot types, swarm file."""
 
+from kdmarl_core.contract.kinematics import DiffDrive, Kinematics
 from kdmarl_core.contract.manifest import Manifest, mismatches
 from kdmarl_core.contract.names import check_name
 from kdmarl_core.contract.readings import Readings, Scan
 from kdmarl_core.contract.robots import RobotType, load_robot_types
-from kdmarl_core.contract.spaces import ActionSpace, Box, Continuous, DiffDrive, Discrete
+from kdmarl_core.contract.spaces import ActionSpace, Box, Continuous, Discrete
 from kdmarl_core.contract.swarm import Robot, Swarm, World, load_swarm
 from kdmarl_core.contract.terms import Term, action_mask, history_length, observation_size, observe
 from kdmarl_core.errors import KdmarlError
@@ -16,6 +17,7 @@ __all__ = [
     "DiffDrive",
     "Discrete",
     "KdmarlError",
+    "Kinematics",
     "Manifest",
     "Readings",
     "Robot",

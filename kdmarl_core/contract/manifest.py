@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract.files import decode_json
+from kdmarl_core.contract.kinematics import Kinematics
 from kdmarl_core.contract.robots import RobotType
 from kdmarl_core.contract.sensors import SensorTerm
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
-from kdmarl_core.contract.spaces import ActionSpace, DiffDrive, NonNegative, Positive
+from kdmarl_core.contract.spaces import ActionSpace, NonNegative, Positive
 from kdmarl_core.contract.team_terms import Neighbors
 from kdmarl_core.contract.terms import PreviousAction, Term, observation_size
 from kdmarl_core.errors import KdmarlError
@@ -177,11 +178,8 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
     found = []
     if manifest.robot_type != robot_type:
         found.append(f"the policy is for robot type '{manifest.robot_type}', this robot is a '{robot_type}'")
-    if isinstance(manifest.action, DiffDrive) and not manifest.action.within(robot.action):
-        found.append(
-            f"the policy commands up to {_rounded(manifest.action.high)} [m/s, rad/s], "
-            f"the robot allows {_rounded(robot.action.high)}"
-        )
+    if isinstance(manifest.action, Kinematics):
+        found += _motion_mismatches(manifest.action, robot.action)
     if manifest.domain and not manifest.domain.radius[0] - 1e-6 <= robot.radius <= manifest.domain.radius[1] + 1e-6:
         found.append(f"the robot's radius is {robot.radius} m, the policy was trained for {manifest.domain.radius} m")
     carried = robot.sensors.carried
@@ -209,6 +207,17 @@ def require_sensed(terms: list[Term], who: str) -> None:
         raise KdmarlError(
             f"{who}: the policy observes nothing but its own previous_action; retrain with a sensor's term"
         )
+
+
+def _motion_mismatches(action: Kinematics, robot: Kinematics) -> list[str]:
+    if type(action) is not type(robot):
+        return [f"the policy drives by {action.kind} commands, the robot by {robot.kind} commands"]
+    if not action.within(robot):
+        return [
+            f"the policy commands up to {_rounded(action.high)} [{action.units}], "
+            f"the robot allows {_rounded(robot.high)}"
+        ]
+    return []
 
 
 def _rounded(values: np.ndarray) -> list[float]:

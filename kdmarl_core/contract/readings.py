@@ -42,7 +42,8 @@ class Readings(NamedTuple):
     goal: np.ndarray | None = None
     """(..., 2) position of the goal in the robot frame [m]"""
     velocity: np.ndarray | None = None
-    """(..., 2) measured forward speed and yaw rate [m/s, rad/s]"""
+    """(..., 2) measured forward speed and yaw rate [m/s, rad/s], or (..., 3) with the speed to the left [m/s] between
+    them"""
     neighbors: np.ndarray | None = None
     """(..., robots, 3) x, y, yaw of other robots in the robot frame [m, m, rad]; NaN rows are absent; with
     (..., robots, 6) also their velocity over ground along x and y of that frame [m/s] and their radius [m]"""

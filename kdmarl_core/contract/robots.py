@@ -7,9 +7,10 @@ from typing import Annotated
 
 import msgspec
 
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.contract.files import convert, read_yaml
+from kdmarl_core.contract.kinematics import AnyKinematics
 from kdmarl_core.contract.sensors import Sensors
-from kdmarl_core.contract.spaces import DiffDrive, Positive
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -31,7 +32,7 @@ class RobotType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """[m]"""
     height: Positive = 0.25
     """[m]"""
-    action: DiffDrive
+    action: AnyKinematics
     sensors: Sensors
     budget: Budget = Budget()
 

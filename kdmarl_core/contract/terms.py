@@ -57,17 +57,20 @@ class Goal(BaseTerm, frozen=True, tag="goal"):
         return goal(given(readings.goal, "goal", "a goal position"), self.range)
 
 
-class Velocity(BaseTerm, frozen=True, tag="velocity"):
-    """Measured forward speed [m/s] and yaw rate [rad/s]."""
+class Velocity(BaseTerm, frozen=True, tag="velocity", omit_defaults=True):
+    """Measured forward speed [m/s] and yaw rate [rad/s]; with ``lateral`` the speed to the left [m/s] between them."""
+
+    lateral: bool = False
 
     @property
     def size(self) -> int:
         """Number of values."""
-        return 2
+        return 3 if self.lateral else 2
 
     def compute(self, readings: Readings) -> np.ndarray:
-        """The measured velocity as float32, (..., 2) [m/s, rad/s]."""
-        return np.asarray(given(readings.velocity, "velocity", "a velocity"), np.float32)
+        """The measured velocity as float32, (..., size)."""
+        velocity = np.asarray(given(readings.velocity, "velocity", "a velocity"), np.float32)
+        return velocity if self.lateral or velocity.shape[-1] != 3 else velocity[..., ::2]
 
 
 class PreviousAction(BaseTerm, frozen=True, tag="previous_action"):

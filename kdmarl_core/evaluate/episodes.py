@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from kdmarl_core.contract import Continuous, DiffDrive, action_mask
+from kdmarl_core.contract import Continuous, Kinematics, action_mask
 from kdmarl_core.contract.spaces import Discrete
 from kdmarl_core.envs.base import STUDENT, BatchedEnv, any_of
 from kdmarl_core.runtime import Policy
@@ -117,7 +117,7 @@ def stand_still(env: BatchedEnv) -> dict[str, np.ndarray]:
     """Zero commands, or the nearest within the limits: an :data:`Act` for robot tasks only."""
     commands = {}
     for group in env.groups:
-        if not isinstance(group.action, DiffDrive):
+        if not isinstance(group.action, Kinematics):
             raise TypeError(f"'{group.name}' is not a robot")
         zero = np.zeros((env.num_envs, group.count, group.action.size))
         commands[group.name] = np.clip(zero, group.action.low, group.action.high)

@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 
 from kdmarl_core import __version__
-from kdmarl_core.contract import DiffDrive, KdmarlError, Manifest
+from kdmarl_core.contract import KdmarlError, Kinematics, Manifest
 from kdmarl_core.contract.checksums import note_sum
 from kdmarl_core.contract.manifest import Packed, Provenance, RecurrentState
 from kdmarl_core.contract.writing import replacing
 from kdmarl_core.export.foreign.adapter import adapted
-from kdmarl_core.export.foreign.description import Fitting, limits, read_description
+from kdmarl_core.export.foreign.description import Fitting, read_description
 from kdmarl_core.export.foreign.network import Network
 from kdmarl_core.export.foreign.samples import random_observations
 from kdmarl_core.export.foreign.wiring import Reference, Wiring, match
@@ -32,8 +32,8 @@ EPISODE = 50
 """Observations between two resets of the recurrent state."""
 
 TOLERANCE = 1e-5
-"""Largest difference allowed between a policy file and its network, for values up to 1 [m/s, rad/s]; relative for
-larger ones."""
+"""Largest difference allowed between a policy file and its network, in the units of commands for values up to 1;
+relative for larger ones."""
 
 UNDECIDED = 0.001
 """Share of discrete actions that may differ: between two almost equal scores, rounding picks one."""
@@ -63,7 +63,7 @@ class PackedPolicy(NamedTuple):
     tried: int
     """number of observations, including zeros"""
     difference: float
-    """largest from the network [m/s, rad/s]; of discrete actions, share of choices that differ"""
+    """largest from the network, in the units of commands; of discrete actions, share of choices that differ"""
     clipped: float
     """share of the random observations whose command was clipped"""
 
@@ -129,15 +129,17 @@ def _tried(reference: Reference, wiring: Wiring, fitting: Fitting, source: str) 
             what = f"random observation {index} within the sensors' ranges" if index else "an all-zero observation"
             raise KdmarlError(f"{source}: gives {outputs[-1][:8].tolist()} for {what}; its weights or ranges are wrong")
     commands = _commands(np.stack(outputs), wiring, fitting, source)
-    if not isinstance(fitting.action, DiffDrive):
+    action = fitting.action
+    if not isinstance(action, Kinematics):
         return Tried(observations, commands, 0.0)
-    slack = ROUNDING * (fitting.action.high - fitting.action.low)
-    beyond = ((commands < fitting.action.low - slack) | (commands > fitting.action.high + slack)).any(-1)
+    slack = ROUNDING * (action.high - action.low)
+    beyond = ((commands < action.low - slack) | (commands > action.high + slack)).any(-1)
     if beyond.any() and not fitting.description.clip:
-        low, high = commands.min(0), commands.max(0)
+        spans = zip(commands.min(0), commands.max(0), action.axes, strict=True)
+        given = ", ".join(f"{low:.3g} to {high:.3g} {axis.unit}" for low, high, axis in spans)
         raise KdmarlError(
-            f"{source}: commands {low[0]:.3g} to {high[0]:.3g} m/s, {low[1]:.3g} to {high[1]:.3g} rad/s for readings "
-            f"within the sensors' ranges, the limits are {limits(fitting.action)}; set 'clip: true' in "
+            f"{source}: commands {given} for readings "
+            f"within the sensors' ranges, the limits are {action.words()}; set 'clip: true' in "
             f"{fitting.source} if its training clipped actions too, as Stable-Baselines3's does, else correct its "
             "output"
         )
@@ -198,7 +200,7 @@ def _difference(policy: Policy, tried: Tried, fitting: Fitting, source: str) -> 
         given.append(policy(row))
     policy.reset()
     expected = tried.commands
-    if isinstance(fitting.action, DiffDrive) and fitting.description.clip:
+    if isinstance(fitting.action, Kinematics) and fitting.description.clip:
         expected = expected.clip(fitting.action.low, fitting.action.high)
     differences = np.abs(np.stack(given) - expected)
     if fitting.choices():

@@ -1,11 +1,12 @@
-"""The MuJoCo model of a swarm: arena, pillars, walls and differential-drive robots, as an ``MjSpec``."""
+"""The MuJoCo model of a swarm: arena, pillars, walls and robots, as an ``MjSpec``."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm, World
+from kdmarl_core.contract import DiffDrive, KdmarlError, Kinematics, Robot, RobotType, Swarm, World
+from kdmarl_core.mujoco.base import CASTER, Base
+from kdmarl_core.mujoco.diff_drive import WHEEL, DiffDriveBase
 
 try:
     import mujoco
@@ -20,61 +21,13 @@ HIDDEN_GROUP = 3
 FLOOR = "arena:floor"
 """Names of all but the chassis have a colon, which no robot's name can have: a robot may be called ``floor``."""
 
-SIDES = ("left", "right")
-"""Of a robot's wheels."""
-WHEEL, CASTER = "wheel", "caster"
-"""Default classes of the geoms that touch the floor."""
 WALL_HEIGHT = 0.5
 # Thin, because a wall segment of the swarm file is a line to the training simulator and to the judge.
 WALL_HALF_THICKNESS = 0.005
 ARENA_HALF_THICKNESS = 0.05
-DENSITY = 250.0
-"""Mass of a chassis over its volume [kg/m³]; gives 6 kg at 0.18 m radius, as robots of that size have."""
-SERVO_LAG = 0.02
-"""Time constant with which the wheels follow their speed command [s]."""
-ROTOR_SHARE = 0.5
-"""Inertia that the geared motors add, over that of the robot's mass as the wheels feel it.
 
-Also what keeps the explicit servo stable: (1 + share) / share · timestep / lag must stay well below 2. (MuJoCo's
-implicit integrators damp the servo after the contact forces are known, and the wheels then slip.)
-"""
-TORQUE_MARGIN = 2.0
-"""Motor torque over what the acceleration limits need."""
-
-
-class Drive(NamedTuple):
-    """Wheels and motors of a robot type, derived from its body and limits."""
-
-    wheel_radius: float
-    """[m]"""
-    half_track: float
-    """from the middle to a wheel [m]"""
-    mass: float
-    """of the whole robot [kg]"""
-    rotor_inertia: float
-    """of one motor, at the wheel [kg·m²]"""
-    gain: float
-    """motor torque for each rad/s of wheel speed error [N·m·s/rad]"""
-    torque: float
-    """largest motor torque [N·m]"""
-
-
-def drive_of(robot_type: RobotType) -> Drive:
-    """Wheels and motors that carry ``robot_type`` through its acceleration limits."""
-    radius, action = robot_type.radius, robot_type.action
-    wheel_radius, half_track = 0.3 * radius, 0.75 * radius
-    mass = DENSITY * math.pi * radius**2 * robot_type.height
-    yaw_inertia = mass * radius**2 / 2
-    wheel_inertia = mass * wheel_radius**2 / 2
-    force = mass * action.linear_acceleration / 2 + yaw_inertia * action.angular_acceleration / (2 * half_track)
-    return Drive(
-        wheel_radius=wheel_radius,
-        half_track=half_track,
-        mass=mass,
-        rotor_inertia=ROTOR_SHARE * wheel_inertia,
-        gain=(1 + ROTOR_SHARE) * wheel_inertia / SERVO_LAG,
-        torque=TORQUE_MARGIN * (1 + ROTOR_SHARE) * force * wheel_radius,
-    )
+BASES: dict[type[Kinematics], type[Base]] = {DiffDrive: DiffDriveBase}
+"""What drives the robots of each kinematics: add a class of your own here."""
 
 
 def scan_height(swarm: Swarm) -> float:
@@ -87,7 +40,7 @@ def model_spec(swarm: Swarm) -> mujoco.MjSpec:
 
     Contacts: wheels and casters touch the floor only; chassis, pillars and walls touch each other only, as do geoms
     that are added without a class. The body ``<robot>:body`` has its origin on the floor below the robot's middle, x
-    ahead; wheels are the joints ``<robot>:left_wheel`` and ``<robot>:right_wheel``.
+    ahead; what moves it is up to the class of its kinematics in ``BASES``.
 
     Raises:
         KdmarlError: the swarm file has no world.
@@ -165,44 +118,7 @@ def _add_box(
 
 
 def _add_robot(spec: mujoco.MjSpec, robot: Robot, robot_type: RobotType) -> None:
-    """A chassis on two driven wheels and two casters; the body's origin is on the floor below its middle."""
-    drive = drive_of(robot_type)
-    radius, name, (x, y, yaw) = robot_type.radius, robot.name, robot.pose
-    bottom = 0.1 * robot_type.height
-    half_height = (robot_type.height - bottom) / 2
-    body = spec.worldbody.add_body(name=f"{name}:body", pos=[x, y, 0], euler=[0, 0, yaw])
-    body.add_freejoint(name=name)
-    body.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        size=[radius, half_height, 0],
-        pos=[0, 0, bottom + half_height],
-        mass=0.86 * drive.mass,
-    )
-    caster = 0.15 * radius
-    for sign in (1, -1):
-        body.add_geom(
-            spec.find_default(CASTER),
-            size=[caster, 0, 0],
-            pos=[sign * 0.75 * radius, 0, caster],
-            mass=0.02 * drive.mass,
-        )
-    for side, sign in zip(SIDES, (1, -1), strict=True):
-        _add_wheel(spec, body, wheel_name(robot, side), sign, radius, drive)
-
-
-def wheel_name(robot: Robot, side: str) -> str:
-    """Name of a wheel's body and joint; ``side`` is one of ``SIDES``."""
-    return f"{robot.name}:{side}_wheel"
-
-
-def _add_wheel(
-    spec: mujoco.MjSpec, robot_body: mujoco.MjsBody, name: str, sign: int, radius: float, drive: Drive
-) -> None:
-    """A wheel with its motor, left (``sign`` 1) or right (−1) of the middle."""
-    wheel = drive.wheel_radius
-    body = robot_body.add_body(name=name, pos=[0, sign * drive.half_track, wheel])
-    body.add_joint(name=name, axis=[0, 1, 0], armature=drive.rotor_inertia)
-    body.add_geom(spec.find_default(WHEEL), size=[wheel, 0.1 * radius, wheel], mass=0.05 * drive.mass)
-    motor = spec.add_actuator(target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, forcerange=[-drive.torque, drive.torque])
-    motor.set_to_velocity(drive.gain)
+    x, y, yaw = robot.pose
+    body = spec.worldbody.add_body(name=f"{robot.name}:body", pos=[x, y, 0], euler=[0, 0, yaw])
+    body.add_freejoint(name=robot.name)
+    BASES[type(robot_type.action)].add(spec, body, robot, robot_type)

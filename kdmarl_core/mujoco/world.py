@@ -10,7 +10,8 @@ import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
 from kdmarl_core.contract.sensors import Sensor
-from kdmarl_core.mujoco.model import FLOOR, SEEN_GROUP, SIDES, TIMESTEP, drive_of, model_spec, scan_height, wheel_name
+from kdmarl_core.mujoco.base import Base
+from kdmarl_core.mujoco.model import BASES, FLOOR, SEEN_GROUP, TIMESTEP, model_spec, scan_height
 
 try:
     import mujoco
@@ -97,23 +98,20 @@ class MujocoWorld:
 
     def _set_up_drives(self) -> None:
         actions = [robot_type.action for robot_type in self._types]
-        drives = [drive_of(robot_type) for robot_type in self._types]
-        self._low = np.array([action.low for action in actions], float)
-        self._high = np.array([action.high for action in actions], float)
-        self._largest_change = np.array([action.acceleration for action in actions], float) * TIMESTEP
-        self._wheel_radius = np.array([drive.wheel_radius for drive in drives])
-        self._half_track = np.array([drive.half_track for drive in drives])
-        self._motors = np.array([[self._motor(wheel_name(robot, side)) for side in SIDES] for robot in self.robots])
-        count = len(self.robots)
-        self._commanded = np.zeros((count, 2))
+        count, values = len(self.robots), max(action.size for action in actions)
+        self._commanded, self._ramped, self._largest_change = (np.zeros((count, values)) for _ in range(3))
+        """(robots, A) in the order and the units of each robot's commands, with zeros after the last value"""
+        for index, action in enumerate(actions):
+            self._largest_change[index, : action.size] = np.asarray(action.acceleration, float) * TIMESTEP
         self._command_step = np.zeros(count, int)
-        self._ramped = np.zeros((count, 2))
         self._timeout_steps = round(COMMAND_TIMEOUT / TIMESTEP)
-
-    def _motor(self, wheel: str) -> int:
-        """Number of a wheel's motor: an edit may have added others."""
-        turns = self._model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
-        return int(np.flatnonzero(turns & (self._model.actuator_trnid[:, 0] == self._model.joint(wheel).id))[0])
+        self._bases: list[tuple[np.ndarray, int, Base]] = []
+        """the robots of each kinematics, the number of values in their commands, and what drives them"""
+        for kinematics, base in BASES.items():
+            which = [index for index, action in enumerate(actions) if type(action) is kinematics]
+            if which:
+                robots, types = [self.robots[index] for index in which], [self._types[index] for index in which]
+                self._bases.append((np.array(which), actions[which[0]].size, base(self._model, robots, types)))
 
     @property
     def model(self) -> mujoco.MjModel:
@@ -140,10 +138,14 @@ class MujocoWorld:
             np.random.default_rng(child) for child in np.random.SeedSequence(self._seed).spawn(len(self.robots))
         ]
 
-    def command(self, name: str, linear: float, angular: float) -> None:
-        """Ask robot ``name`` for a forward speed [m/s] and yaw rate [rad/s]; both finite, held to its limits."""
+    def command(self, name: str, *command: float) -> None:
+        """Ask robot ``name`` for the values of a ``command``, such as forward speed [m/s] and yaw rate [rad/s].
+
+        They must be finite, and are clipped to its limits.
+        """
         index = self._index[name]
-        self._commanded[index] = np.clip((linear, angular), self._low[index], self._high[index])
+        action = self._types[index].action
+        self._commanded[index, : action.size] = np.clip(command, action.low, action.high)
         self._command_step[index] = self._steps
 
     def step(self, duration: float) -> None:
@@ -157,13 +159,12 @@ class MujocoWorld:
         mujoco.mj_comPos(self._model, self._data)
 
     def _drive(self) -> None:
-        """Ramp every base towards its command within its acceleration limits and set the wheel speeds."""
+        """Ramp every base towards its command within its acceleration limits and set its motors."""
         self._commanded[self._steps - self._command_step >= self._timeout_steps] = 0
         change = np.clip(self._commanded - self._ramped, -self._largest_change, self._largest_change)
         self._ramped += change
-        linear, angular = self._ramped[:, 0], self._ramped[:, 1]
-        self._data.ctrl[self._motors[:, 0]] = (linear - angular * self._half_track) / self._wheel_radius
-        self._data.ctrl[self._motors[:, 1]] = (linear + angular * self._half_track) / self._wheel_radius
+        for which, values, base in self._bases:
+            base.drive(self._data, self._ramped[which, :values])
 
     def odometry(self, name: str) -> Odometry:
         """True pose and velocity of robot ``name``."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-import msgspec
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType, history_length, mismatches, observe
+from kdmarl_core.contract import KdmarlError, Readings, RobotType, history_length, mismatches, observe
+from kdmarl_core.contract.kinematics import require_kinematics, with_lower_accelerations
 from kdmarl_core.contract.manifest import require_sensed
 from kdmarl_core.contract.sensors import SensorTerm
-from kdmarl_core.contract.spaces import require_diff_drive
 from kdmarl_core.runtime.policy import Policy
 from kdmarl_core.runtime.safety import SafetyFilter, UnsafeCommandError
 from kdmarl_core.runtime.scan_guard import ScanGuard
@@ -40,7 +39,7 @@ class Controller:
         Raises:
             KdmarlError: the policy does not fit this robot (all mismatches are listed), or has no sensor for the guard.
         """
-        action = require_diff_drive(policy.manifest.action, str(policy.path))
+        action = require_kinematics(policy.manifest.action, str(policy.path), robot.action)
         require_sensed(policy.manifest.observation, str(policy.path))
         if found := mismatches(policy.manifest, robot_type, robot):
             raise KdmarlError(f"{policy.path}: {'; '.join(found)}; give this robot a policy of its own type")
@@ -49,10 +48,12 @@ class Controller:
         self.period = policy.manifest.control_period
         self.sensors = robot.sensors
         self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
+        self._action = action
         self._low, self._high = action.low, action.high
         slack = ROUNDING * (self._high - self._low)
         self._lowest, self._highest = self._low - slack, self._high + slack
-        limits = _tightest(action, robot.action)
+        # The policy's limits, which lie within the robot's.
+        limits = with_lower_accelerations(action, robot.action)
         self._filter = SafetyFilter(limits, self.period)
         self._braking = robot.action.acceleration
         self.guard: ScanGuard | None = None
@@ -64,7 +65,7 @@ class Controller:
         self._previous_action = np.zeros(action.size, np.float32)
 
     def __call__(self, readings: Readings) -> np.ndarray:
-        """The command for one set of readings (``previous_action`` is filled in here), (2,) [m/s, rad/s].
+        """The command for one set of readings (``previous_action`` is filled in here), (A,) float32.
 
         Raises:
             UnsafeCommandError: the policy's output is not finite, or outside its own action space.
@@ -88,7 +89,7 @@ class Controller:
         """A policy scales its output itself, so an output outside its action space means that it is broken."""
         if (wanted < self._lowest).any() or (wanted > self._highest).any():
             raise UnsafeCommandError(
-                f"the policy commands {wanted.tolist()} m/s, rad/s, outside its action space "
+                f"the policy commands {wanted.tolist()} {self._action.units}, outside its action space "
                 f"{self._low.tolist()} to {self._high.tolist()}"
             )
 
@@ -99,9 +100,14 @@ class Controller:
         self._filter.reset()
         self._previous_action = np.zeros_like(self._previous_action)
 
-    def braking_time(self, linear: float, angular: float) -> float:
-        """Time that the robot takes to stop from a speed [m/s] and a yaw rate [rad/s], at its type's limits [s]."""
-        return float((np.abs((linear, angular)) / self._braking).max())
+    def braking_time(self, *command: float) -> float:
+        """Time that the robot takes to stop from the motion of a command, at its type's limits [s]."""
+        return float((np.abs(command) / self._braking).max())
+
+    def motion(self, command: tuple[float, ...]) -> tuple[float, float, float]:
+        """Motion of a command: speed forward and to the left [m/s], yaw rate [rad/s]."""
+        forward, left, yaw_rate = self._action.body_velocity(np.array(command)).tolist()
+        return forward, left, yaw_rate
 
     def guards_like(self, other: Controller) -> bool:
         """Whether the robot can still stop in time, under this guard, from what the guard of ``other`` has passed."""
@@ -115,12 +121,3 @@ class Controller:
         if self.guard and other.guard:
             self.guard.take_over(other.guard)
         self._previous_action = np.minimum(np.maximum(other._previous_action, self._low), self._high)
-
-
-def _tightest(policy: DiffDrive, robot: DiffDrive) -> DiffDrive:
-    """The policy's limits (which are within the robot's), with the smaller of both accelerations."""
-    return msgspec.structs.replace(
-        policy,
-        linear_acceleration=min(policy.linear_acceleration, robot.linear_acceleration),
-        angular_acceleration=min(policy.angular_acceleration, robot.angular_acceleration),
-    )

@@ -21,8 +21,8 @@ LATE_CYCLES = 3
 CLOCK_STEP = 200_000_000
 """Largest difference of elapsed wall time and steady time between two readings [ns]; more means the clock was set."""
 
-Command = tuple[float, float]
-"""A forward speed [m/s] and a yaw rate [rad/s]."""
+Command = tuple[float, ...]
+"""In the units of the robot's action space."""
 
 
 class Moment(NamedTuple):
@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
     """What to do now, and what to report."""
 
     act: Act
-    command: Command = (0.0, 0.0)
+    command: Command = ()
     """to publish, if ``act`` is ``DRIVE``"""
     fault: Fault | None = None
     """why the robot stands; None if it drives, or there is nothing new to report"""
@@ -76,7 +76,7 @@ class Gate:
         self,
         period: float,
         timeout: float,
-        braking_time: Callable[[float, float], float],
+        braking_time: Callable[..., float],
         forget: Callable[[], None],
         shortest: float = 1.0,
     ) -> None:
@@ -85,7 +85,7 @@ class Gate:
         Args:
             period: of the control cycles [s].
             timeout: for inputs, the clock and the control cycles [s].
-            braking_time: forward speed [m/s], yaw rate [rad/s] → how long the robot takes to stop from them [s].
+            braking_time: the values of a command → how long the robot takes to stop from its motion [s].
             forget: called when the ages of all received inputs are invalid, since the clock was set.
             shortest: shortest regular time between two cycles [periods].
         """
@@ -98,8 +98,8 @@ class Gate:
         self._standing = True
         self._fault: Fault | None = None
         """why the robot stands; None while it drives"""
-        self._last_command: Command = (0.0, 0.0)
-        """last command that passed"""
+        self._last_command: Command = ()
+        """last command that passed; empty before the first"""
         self._braking_time = 0.0
         """of the last stop [s]"""
         self._good_cycles = 0
@@ -142,9 +142,9 @@ class Gate:
     def stop_given(self) -> None:
         """The zero command of the last ``STOP`` has been published."""
         self._standing = True
-        self._braking_time = self._find_braking_time(*self._last_command)
+        self._braking_time = self._find_braking_time(*self._last_command) if self._last_command else 0.0
 
-    def change(self, period: float, timeout: float, braking_time: Callable[[float, float], float]) -> None:
+    def change(self, period: float, timeout: float, braking_time: Callable[..., float]) -> None:
         """Continue with another controller; arguments as for the constructor."""
         self._period, self._timeout, self._find_braking_time = period, timeout, braking_time
         self._good_cycles = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, KdmarlError
+from kdmarl_core.contract import KdmarlError, Kinematics
 
 
 class UnsafeCommandError(KdmarlError):
@@ -14,10 +14,10 @@ class UnsafeCommandError(KdmarlError):
 class SafetyFilter:
     """Limits commands, starting from standstill.
 
-    ``last`` is the previous filtered command, (2,) float32 [m/s, rad/s].
+    ``last`` is the previous filtered command, (A,) float32 in the action space's units.
     """
 
-    def __init__(self, action: DiffDrive, period: float) -> None:
+    def __init__(self, action: Kinematics, period: float) -> None:
         """Limit commands to ``action``; they are published every ``period`` seconds."""
         self._low, self._high = action.low, action.high
         self._step = action.acceleration * np.float32(period)
@@ -27,10 +27,10 @@ class SafetyFilter:
         """Limit speed, then the change since the last command.
 
         Args:
-            command: (2,) [m/s, rad/s].
+            command: (A,) in the action space's units.
 
         Returns:
-            (2,) float32, a new array; becomes ``last``.
+            (A,) float32, a new array; becomes ``last``.
 
         Raises:
             UnsafeCommandError: it contains NaN or inf; ``last`` is not changed.

@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, KdmarlError, Readings, RobotType
+from kdmarl_core.contract import KdmarlError, Kinematics, Readings, RobotType
 from kdmarl_core.contract.sensors.base import Returns, Sensor
 from kdmarl_core.runtime.track import Track
 
@@ -31,10 +31,10 @@ MAX_AGE = 1.0
 """Of readings, as far back as the robot's own commands are kept [s]."""
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""Of the commanded forward speed, that are tried in turn."""
+"""Of the commanded speed over ground, that are tried in turn."""
 
 CHANGED = 1e-5
-"""Difference of commands that is only rounding [m/s, rad/s]."""
+"""Difference of commands that is only rounding, in their units."""
 
 ROUNDING = 1e-6
 """Of places [m]."""
@@ -65,7 +65,7 @@ class ScanGuard:
     come in time. ``changed`` tells whether the last command was.
     """
 
-    def __init__(self, action: DiffDrive, robot: RobotType, period: float, spacing: float = 1.0) -> None:
+    def __init__(self, action: Kinematics, robot: RobotType, period: float, spacing: float = 1.0) -> None:
         """Guard a ``robot`` whose commands change by what ``action`` allows in a ``period`` [s].
 
         A command may stay in force for ``spacing`` periods before the next.
@@ -74,36 +74,39 @@ class ScanGuard:
             KdmarlError: it brakes so slowly, or drives so far in a period, that its way is too long to be looked at.
         """
         self.changed = False
+        self._action = action
         self._acceleration = np.asarray(action.acceleration, np.float64)
         self._step = self._acceleration * period
         self._period = spacing * period
         self._radius = robot.radius
         self._sensors: dict[str, Sensor] = robot.sensors.carried
         # The robot's, not the policy's: after a swap it may still be faster than its new policy.
-        farthest = max(-robot.action.linear[0], robot.action.linear[1]) * self._period
+        farthest = robot.action.top_speed * self._period
         samples = max(2, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
-        if farthest > MAX_SAMPLES / samples * self._step[0] * self._period:
-            raise KdmarlError(
-                f"linear_acceleration {action.linear_acceleration:g} m/s² is too little for the scan guard at "
-                f"{list(robot.action.linear)} m/s; correct the limits or turn scan_guard off"
-            )
+        for axis, (low, high), step in zip(action.axes[:-1], robot.action.limits, self._step, strict=False):
+            if max(-low, high) > MAX_SAMPLES / samples * step:
+                raise KdmarlError(
+                    f"{axis.acceleration} {getattr(action, axis.acceleration):g} {axis.unit}² is too little for the "
+                    f"scan guard at {[low, high]} {axis.unit}; correct the limits or turn scan_guard off"
+                )
         self._samples = samples
         """places on the way of one period"""
         # A disc that is this much larger at two samples covers the robot between them, whichever of the two the
         # readings' age and the place on the way differ by.
         self._need = math.hypot(robot.radius + MARGIN, farthest / samples)
         self._driven = Track(robot.action.acceleration)
+        self._shares = [np.array([share] * (action.size - 1) + [1.0]) for share in SHARES]
 
     def __call__(self, readings: Readings, last: np.ndarray, command: np.ndarray) -> np.ndarray:
-        """The command, or one with less forward speed, or braking.
+        """The command, or one with less speed in the same direction, or braking.
 
         Args:
             readings: of this cycle, from sensors that show what is around, with their age.
-            last: command that was given last, (2,) [m/s, rad/s].
-            command: as the safety filter lets it through, (2,) [m/s, rad/s].
+            last: command that was given last, (A,) in the action space's units.
+            command: as the safety filter lets it through, (A,).
 
         Returns:
-            (2,) float32 [m/s, rad/s], which changes no faster than the safety filter allows.
+            (A,) float32, which changes no faster than the safety filter allows.
 
         Raises:
             TooOldError: the readings may be older than ``MAX_AGE``.
@@ -118,13 +121,13 @@ class ScanGuard:
         self._driven.go_on(readings.time, last, self._period)
         seen = self._returns(readings, self._farthest(oldest, last, command) + self._need)
         touching = bool((seen.distance < self._radius).any())
-        for share in SHARES:
-            wanted = self._within_reach(last, command * np.array([share, 1.0]))
+        for share in self._shares:
+            wanted = self._within_reach(last, command * share)
             # A robot that touches something may drive away from it, not scrape along by turning.
-            if not (touching and wanted[0] == 0) and self._is_clear(seen, youngest, oldest, wanted):
+            if not (touching and not wanted[:-1].any()) and self._is_clear(seen, youngest, oldest, wanted):
                 break
         else:
-            wanted = self._within_reach(last, np.zeros(2))
+            wanted = self._within_reach(last, np.zeros_like(self._step))
         allowed = wanted.astype(np.float32)
         self._driven.give(allowed)
         self.changed = bool((np.abs(allowed - command) > CHANGED).any())
@@ -143,8 +146,9 @@ class ScanGuard:
 
     def _farthest(self, oldest: float, last: np.ndarray, command: np.ndarray) -> float:
         """No less than the length [m] of the way of any command between ``last`` and ``command``."""
-        speed = max(self._driven.fastest, abs(float(last[0])), abs(float(command[0])))
-        return speed * (oldest + self._period * (2 + math.ceil(speed / self._step[0])))
+        speeds = np.maximum(np.abs(last), np.abs(command))[:-1]
+        speed = max(self._driven.fastest, math.hypot(*speeds))
+        return speed * (oldest + self._period * (2 + math.ceil(speed / self._step[:-1].min())))
 
     def _is_clear(self, seen: Returns, youngest: float, oldest: float, command: np.ndarray) -> bool:
         """Whether the way is clear of everything seen; of what is too near already, whether it leads away."""
@@ -173,16 +177,17 @@ class ScanGuard:
         With ``command`` and braking after it, for each age of the readings from ``youngest`` to ``oldest`` [s], and
         each delay of the robot up to a period.
         """
-        periods = math.ceil(abs(command[0]) / self._step[0] - 1e-9)
+        periods = math.ceil((np.abs(command) / self._step)[:-1].max() - 1e-9)
         slower = np.maximum(np.abs(command) - self._step * np.arange(1, periods + 1)[:, None], 0) * np.sign(command)
         # A robot that obeys late is where one that obeys at once has been: age and delay add up.
         duration = self._period / self._samples
         before = math.ceil((oldest + self._period) / duration - 1e-9)
         times = np.arange(-before, (periods + 1) * self._samples + 1) * duration
         speeds = self._driven.speeds(times, [command, *slower], self._period)
-        moved = (speeds[1:] + speeds[:-1]) / 2 * duration
-        heading = np.concatenate([[0], np.cumsum(moved[:, 1])])
-        place = np.concatenate([[0], np.cumsum(moved[:, 0] * np.exp(1j * (heading[:-1] + moved[:, 1] / 2)))])
+        moved = self._action.body_velocity((speeds[1:] + speeds[:-1]) / 2) * duration
+        heading = np.concatenate([[0], np.cumsum(moved[:, 2])])
+        steps = (moved[:, 0] + 1j * moved[:, 1]) * np.exp(1j * (heading[:-1] + moved[:, 2] / 2))
+        place = np.concatenate([[0], np.cumsum(steps)])
         latest = before - math.floor(youngest / duration)
         starts = np.append(np.flatnonzero(moved[:latest].any(1)), latest)  # while it stands, all are the same
         ahead = np.arange(before - self._samples, times.size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 KEPT = 3.0
@@ -12,17 +14,17 @@ class Track:
     """Speeds over time, in straight lines between moments.
 
     A command is followed within one period, as far as the robot's accelerations allow. ``fastest`` is the highest
-    forward or backward speed that is kept [m/s].
+    speed over ground that is kept [m/s].
     """
 
     def __init__(self, acceleration: np.ndarray) -> None:
-        """For a robot that changes its speeds by ``acceleration``, (2,) [m/s², rad/s²]."""
+        """For a robot that changes the speeds of its commands by ``acceleration``, (A,), the last of which turns it."""
         self._acceleration = np.asarray(acceleration, np.float64)
         self._times: list[float] = []
         """[s]"""
         self._speeds: list[np.ndarray] = []
-        """(2,) each [m/s, rad/s]"""
-        self._given = np.zeros(2)
+        """(A,) each"""
+        self._given = np.zeros_like(self._acceleration)
         """the command in force"""
         self.fastest = 0.0
 
@@ -31,7 +33,7 @@ class Track:
 
         Args:
             time: [s]; None is a ``period`` after the time before.
-            last: the command that is in force, (2,) [m/s, rad/s].
+            last: the command that is in force, (A,).
             period: in which a command is followed [s].
         """
         before = self._times[-1] if self._times else None
@@ -44,13 +46,14 @@ class Track:
             # last that was given is a stop since, in which the robot has slowed down from that one.
             if before + period < time:
                 self._note(before + period, self._given)
-                rest = float((np.abs(self._speeds[-1] - last) / self._acceleration).max())
-                if rest and before + period + rest < time:
-                    self._note(before + period + rest, last)
+                rests = np.abs(self._speeds[-1] - last) / self._acceleration
+                for rest in np.unique(rests[rests > 0]):
+                    if before + period + rest < time:
+                        self._note(before + period + float(rest), last)
             self._note(time, last)
         while len(self._times) > 1 and self._times[1] < time - KEPT:
             del self._times[0], self._speeds[0]
-        self.fastest = max(abs(float(speed[0])) for speed in self._speeds)
+        self.fastest = max(math.hypot(*speed[:-1]) for speed in self._speeds)
 
     def _note(self, time: float, command: np.ndarray) -> None:
         """That the robot has followed ``command`` until ``time``, as far as it could."""
@@ -62,7 +65,7 @@ class Track:
         return np.minimum(np.maximum(command, speed - step), speed + step)
 
     def give(self, command: np.ndarray) -> None:
-        """Note the command that is given now, (2,) [m/s, rad/s]."""
+        """Note the command that is given now, (A,)."""
         self._given = np.asarray(command, np.float64)
 
     def speeds(self, times: np.ndarray, commands: list[np.ndarray], period: float) -> np.ndarray:
@@ -70,11 +73,11 @@ class Track:
 
         Args:
             times: (n,) [s], negative ones have been.
-            commands: those to come, (2,) each [m/s, rad/s].
+            commands: those to come, (A,) each.
             period: from one command to the next [s].
 
         Returns:
-            (n, 2) [m/s, rad/s]. Before what is kept, and after the last command, they do not change.
+            (n, A). Before what is kept, and after the last command, they do not change.
         """
         speeds = list(self._speeds)
         for command in commands:

@@ -117,7 +117,7 @@ class JudgeNode(Node):
 
     def _note_command(self, message: Twist | TwistStamped) -> None:
         twist = message.twist if isinstance(message, TwistStamped) else message
-        self._commanded = self._commanded or bool(twist.linear.x or twist.angular.z)
+        self._commanded = self._commanded or bool(twist.linear.x or twist.linear.y or twist.angular.z)
 
     def _note_odometry(self, name: str, message: Odometry) -> None:
         self._heard = time.monotonic()

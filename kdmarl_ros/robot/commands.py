@@ -65,10 +65,10 @@ class Commands:
         """Stop publishing; the lifecycle node has deactivated its publishers."""
         self._is_active = False
 
-    def publish(self, linear: float, angular: float) -> None:
-        """Command a forward speed [m/s] and a yaw rate [rad/s]."""
+    def publish(self, forward: float, left: float, yaw_rate: float) -> None:
+        """Command a speed forward and to the left [m/s] and a yaw rate [rad/s]."""
         twist = Twist()
-        twist.linear.x, twist.angular.z = linear, angular
+        twist.linear.x, twist.linear.y, twist.angular.z = forward, left, yaw_rate
         if self._stamped:
             message = TwistStamped(twist=twist)
             message.header.stamp = self._node.get_clock().now().to_msg()

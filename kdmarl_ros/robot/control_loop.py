@@ -38,7 +38,7 @@ class ControlLoop:
         node: Node,
         controller: Controller,
         inputs: Inputs,
-        publish: Callable[[float, float], None],
+        publish: Callable[[float, float, float], None],
         diagnostics: Diagnostics,
         on_sensor: bool = False,
     ) -> None:
@@ -48,7 +48,7 @@ class ControlLoop:
             node: whose clock and executor are used.
             controller: of the robot.
             inputs: of the robot; their timeout is also the watchdog's.
-            publish: commands a forward speed [m/s] and a yaw rate [rad/s].
+            publish: commands a speed forward and to the left [m/s] and a yaw rate [rad/s].
             diagnostics: receives every change.
             on_sensor: whether a sensor's new message starts a cycle, rather than the timer.
         """
@@ -136,8 +136,7 @@ class ControlLoop:
         self._diagnostics.compute_time = time.perf_counter() - started
 
     def _command(self, now: Moment) -> Command:
-        linear, angular = self.controller(self.inputs.readings(now.ros, now.arrival)).tolist()
-        return linear, angular
+        return tuple(self.controller(self.inputs.readings(now.ros, now.arrival)).tolist())
 
     def _watch(self) -> None:
         """Check for missing inputs and missing control cycles."""
@@ -164,20 +163,20 @@ class ControlLoop:
             if verdict.is_new:
                 self._node.get_logger().info("driving")
                 self._diagnostics.set(OK, "driving")
-            self._drive(*verdict.command)
+            self._drive(verdict.command)
             return
         if verdict.act is Act.STOP:
-            self._publish(0.0, 0.0)
+            self._publish(0.0, 0.0, 0.0)
             self._gate.stop_given()  # only now: a failed publication does not stop the robot
         self.controller.reset()
         if verdict.fault:
             self._report(verdict.fault, verdict.is_new)
 
-    def _drive(self, linear: float, angular: float) -> None:
+    def _drive(self, command: Command) -> None:
         self._diagnostics.cycles += 1
         if self.controller.guard:
             self._diagnostics.guarded_cycles += self.controller.guard.changed
-        self._publish(linear, angular)
+        self._publish(*self.controller.motion(command))
 
     def _report(self, fault: Fault, is_new: bool) -> None:
         """Report why the robot stands."""

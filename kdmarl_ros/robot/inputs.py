@@ -81,6 +81,7 @@ class Inputs:
         except KdmarlError:
             self.destroy()
             raise
+        self._sideways = any(isinstance(term, Velocity) and term.lateral for term in terms)
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         seeing = _seeing(terms, self._latest, sensors)
         self._scan, self._ranges = (seeing.get(name) for name in OWN_FIELD)
@@ -143,8 +144,8 @@ class Inputs:
         goal = targets = velocity = base_frame = None
         if "odom" in self._latest:
             odometry = self._latest["odom"].message
-            motion = to_motion(odometry)
-            velocity = np.array([motion.speed, motion.yaw_rate], np.float32)
+            motion = to_motion(odometry, self._sideways)
+            velocity = np.array([motion.speed, motion.left, motion.yaw_rate], np.float32)
             base_frame = odometry.child_frame_id
             if "goal_pose" in self._latest:
                 goal = to_goal(self._order("goal_pose", odometry), odometry, motion)

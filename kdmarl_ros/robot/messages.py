@@ -30,17 +30,24 @@ class Motion(NamedTuple):
     """forward [m/s]"""
     yaw_rate: float
     """[rad/s]"""
+    left: float = 0.0
+    """speed to the left, where that was asked for [m/s]"""
 
 
-def to_motion(message: Odometry) -> Motion:
-    """Planar pose and velocity.
+def to_motion(message: Odometry, sideways: bool = False) -> Motion:
+    """Planar pose and velocity; the speed to the left is read only if it moves ``sideways``, else it is 0.
 
     Raises:
         Fault: a number is not finite or beyond ``LARGEST``, or the orientation is no rotation.
     """
     position, twist = message.pose.pose.position, message.twist.twist
     motion = Motion(
-        position.x, position.y, _yaw(message.pose.pose.orientation, "odom"), twist.linear.x, twist.angular.z
+        position.x,
+        position.y,
+        _yaw(message.pose.pose.orientation, "odom"),
+        twist.linear.x,
+        twist.angular.z,
+        twist.linear.y if sideways else 0.0,
     )
     if not all(map(_is_sane, motion)):
         raise malformed(f"odom holds {motion}, which is not finite or beyond {LARGEST:g}; check the odometry")

@@ -206,10 +206,10 @@ class PolicyNode(LifecycleNode):
         self._diagnostics.guard = controller.guard if controller else None
         self._diagnostics.endpoints = [self._commands.endpoint, *(inputs.endpoints if inputs else [])]
 
-    def _publish(self, linear: float, angular: float) -> None:
-        """Command a forward speed [m/s] and a yaw rate [rad/s]."""
-        self._commands.publish(linear, angular)
-        if (linear or angular) and self._commands.look() and self._loop:
+    def _publish(self, forward: float, left: float, yaw_rate: float) -> None:
+        """Command a speed forward and to the left [m/s] and a yaw rate [rad/s]."""
+        self._commands.publish(forward, left, yaw_rate)
+        if (forward or left or yaw_rate) and self._commands.look() and self._loop:
             self._loop.pause("standing before commands of another type, which the base subscribes to")
 
     def _read_trigger(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Twist, TwistStamped
 from nav_msgs.msg import Odometry
@@ -17,7 +18,7 @@ from kdmarl_core.contract.sensors import Sensor
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.sensors import SENSOR_TOPICS
 
-CommandCallback = Callable[[str, float, float], None]
+CommandCallback = Callable[[str, tuple[float, ...]], None]
 
 
 class SimulatedRobot:
@@ -45,7 +46,7 @@ class SimulatedRobot:
             frame: of its odometry.
             stamped: whether commands come as TwistStamped.
             period: between two messages of a sensor [s].
-            on_command: called with the robot's name, forward speed [m/s] and yaw rate [rad/s].
+            on_command: called with the robot's name and a command for its kinematics.
         """
         self.name = robot.name
         self._odometry = Odometry()
@@ -61,7 +62,8 @@ class SimulatedRobot:
 
         def hand_over(message: Twist | TwistStamped) -> None:
             twist = message.twist if stamped else message
-            on_command(robot.name, twist.linear.x, twist.angular.z)
+            motion = np.array([twist.linear.x, twist.linear.y, twist.angular.z])
+            on_command(robot.name, tuple(robot_type.action.command(motion).tolist()))
 
         node.create_subscription(
             TwistStamped if stamped else Twist, f"{robot.name}/cmd_vel", hand_over, QoSProfile(depth=1)

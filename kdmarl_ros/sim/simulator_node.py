@@ -71,7 +71,7 @@ class SimulatorNode(Node):
         self._world = MujocoWorld(swarm, seed)
         self._pace = Pace(factor, TICK)
         self._tick = 0
-        self._inbox: dict[str, tuple[float, float]] = {}
+        self._inbox: dict[str, tuple[float, ...]] = {}
         self._heard: dict[str, int] = {}
         """robot → simulated time of its last command [ns], for robots that lockstep waits for"""
         self._news = threading.Condition()
@@ -173,15 +173,15 @@ class SimulatorNode(Node):
                 "going on without, until commands come again"
             )
 
-    def _on_command(self, name: str, linear: float, angular: float) -> None:
-        if not (math.isfinite(linear) and math.isfinite(angular)):
+    def _on_command(self, name: str, command: tuple[float, ...]) -> None:
+        if not all(map(math.isfinite, command)):
             self.get_logger().warning(
-                f"{name}: command is not finite ({linear} m/s, {angular} rad/s); the robot stops",
+                f"{name}: command is not finite ({', '.join(map(str, command))}); the robot stops",
                 throttle_duration_sec=5.0,
             )
-            linear = angular = 0.0
+            command = (0.0,) * len(command)
         with self._news:
-            self._inbox[name] = (linear, angular)
+            self._inbox[name] = command
             self._heard[name] = self._world.time_ns
             self._news.notify_all()
 

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -148,14 +149,23 @@ def test_terms_are_batched_over_leading_dimensions():
 def test_missing_and_misshapen_readings_are_named():
     with pytest.raises(KdmarlError, match="'lidar' needs a scan"):
         observe([Lidar(8, 3.5)], Readings())
-    with pytest.raises(KdmarlError, match="velocity: got 3 values, the policy expects 2"):
-        observe([Velocity()], Readings(velocity=np.zeros(3)))
+    with pytest.raises(KdmarlError, match="velocity: got 4 values, the policy expects 2"):
+        observe([Velocity()], Readings(velocity=np.zeros(4)))
+    with pytest.raises(KdmarlError, match="velocity: got 2 values, the policy expects 3"):
+        observe([Velocity(lateral=True)], Readings(velocity=np.zeros(2)))
     with pytest.raises(KdmarlError, match="'vector' needs a simulator's vector, which this robot does not give"):
         observe([Vector(7)], Readings())
     with pytest.raises(KdmarlError, match="vector: got 6 values, the policy expects 7"):
         observe([Vector(7)], Readings(vector=np.zeros(6)))
     with pytest.raises(KdmarlError, match="got 7 sensors, the policy expects 8"):
         range_sensors(np.zeros(7), 8, 2.0)
+
+
+def test_a_velocity_has_what_its_term_asks_for():
+    readings = Readings(velocity=np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
+    np.testing.assert_allclose(observe([Velocity()], readings), [[0.1, 0.3], [0.4, 0.6]])
+    np.testing.assert_allclose(observe([Velocity(lateral=True)], readings), readings.velocity, rtol=1e-6)
+    assert msgspec.to_builtins(Velocity()) == {"term": "velocity"}  # hashes of older experiments stay
 
 
 def test_the_action_mask_lies_where_its_term_says_and_fits_the_actions():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from kdmarl_core.contract import DiffDrive
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.rays import cast
 from kdmarl_core.judge import definitions
@@ -65,17 +66,20 @@ def test_rays_match_plain_geometry(beams, fov, max_range):
     assert differing <= 0.002 * out.size + 1
 
 
-def move(pose, command, steps, *, delay=0, discs=(), walls=(), radius=0.2, acceleration=(1.0, 4.0), gain=(1.0, 1.0)):
+def move(
+    pose, command, steps, *, delay=0, discs=(), walls=(), radius=0.2, acceleration=(1.0, 4.0), gain=(1.0, 1.0),
+    base=DiffDrive,
+):  # fmt: skip
     pose = np.array([pose], float)
-    robots = pose.shape[1]
-    velocity, robot_gap, gap = np.zeros((1, robots, 2)), np.zeros((1, robots)), np.zeros((1, robots))
-    commands = np.zeros((3, 1, robots, 2))
+    robots, values = pose.shape[1], len(command)
+    velocity, robot_gap, gap = np.zeros((1, robots, values)), np.zeros((1, robots)), np.zeros((1, robots))
+    commands, bases = np.zeros((3, 1, robots, values)), np.full(robots, kernels.BASES[base])
     gaps = []
     for _ in range(steps):
         commands = np.roll(commands, 1, 0)
         commands[0] = command
         kernels.advance(
-            pose, velocity, commands, np.full((1, robots), delay), np.tile(gain, (1, robots, 1)),
+            bases, pose, velocity, commands, np.full((1, robots), delay), np.tile(gain, (1, robots, 1)),
             np.tile(acceleration, (robots, 1)), np.full(robots, radius), np.array([discs or [(0, 0, 0)]], float),
             np.array([walls or [(np.nan,) * 4]], float), 0.05, 2, robot_gap, gap,
         )  # fmt: skip

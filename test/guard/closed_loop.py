@@ -55,8 +55,8 @@ class Situation:
     """from the end of a turn to the message's arrival [steps]"""
     on_sensor: bool
     """a message starts the control cycle, instead of the timer"""
-    wishes: list[tuple[int, tuple[float, float]]]
-    """durations [cycles] and values [m/s, rad/s] of the policy's commands"""
+    wishes: list[tuple[int, tuple[float, ...]]]
+    """durations [cycles] and values of the policy's commands"""
 
 
 def draw(rng: np.random.Generator, robot: RobotType) -> Situation:
@@ -85,13 +85,16 @@ def draw(rng: np.random.Generator, robot: RobotType) -> Situation:
             return situation
 
 
-def _wish(rng: np.random.Generator, robot: RobotType) -> tuple[int, tuple[float, float]]:
+def _wish(rng: np.random.Generator, robot: RobotType) -> tuple[int, tuple[float, ...]]:
     """Half of them at the limits, where braking takes longest, and mostly ahead."""
-    (slowest, fastest), angular = robot.action.linear, robot.action.angular
+    (slowest, fastest), *others = robot.action.limits
     cycles = int(rng.integers(1, 16))
     if rng.integers(2):
-        return cycles, (fastest if rng.integers(4) else slowest, (*angular, 0.0)[rng.integers(3)])
-    return cycles, (rng.uniform(slowest, fastest), rng.uniform(*angular))
+        return cycles, (
+            fastest if rng.integers(4) else slowest,
+            *((*limits, 0.0)[rng.integers(3)] for limits in others),
+        )
+    return cycles, (rng.uniform(slowest, fastest), *(rng.uniform(*limits) for limits in others))
 
 
 def box_sides(middle: np.ndarray, length: float, yaw: float) -> list[tuple[float, ...]]:
@@ -113,13 +116,14 @@ class Loop:
         self.situation = situation
         robot = situation.robot
         self._pose = np.array([[situation.pose]], np.float64)
-        self._velocity = np.zeros((1, 1, 2))
+        self._bases = np.array([kernels.BASES[type(robot.action)]])
+        self._velocity = np.zeros((1, 1, robot.action.size))
         self._radius = np.array([robot.radius])
         self._acceleration = robot.action.acceleration[None].astype(np.float64)
         self._discs, self._walls = situation.discs[None], situation.walls[None]
         self._none = np.zeros((1, 1), np.int64)
         self._gap = np.zeros((1, 1))
-        self._orders: list[tuple[int, np.ndarray]] = [(-(10**9), np.zeros(2))]
+        self._orders: list[tuple[int, np.ndarray]] = [(-(10**9), np.zeros(robot.action.size))]
         self.now = 0
         self.least = math.inf
         self.message: tuple[Readings, int, int] | None = None
@@ -152,8 +156,9 @@ class Loop:
         """Let 5 ms pass."""
         self._sense()
         command = next(order for since, order in reversed(self._orders) if since <= self.now)
+        commands = np.broadcast_to(command, (3, 1, 1, command.size)).copy()
         kernels.advance(
-            self._pose, self._velocity, np.broadcast_to(command, (3, 1, 1, 2)).copy(), self._none, np.ones((1, 1, 2)),
+            self._bases, self._pose, self._velocity, commands, self._none, np.ones_like(self._velocity),
             self._acceleration, self._radius, self._discs, self._walls, STEP, 1, np.zeros((1, 1)), self._gap,
         )  # fmt: skip
         self.least = min(self.least, self._gap.item())

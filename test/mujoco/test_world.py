@@ -28,11 +28,11 @@ def noiseless(swarm):
     return replace(swarm, robot_types=types)
 
 
-def drive(world, name, linear, angular, seconds):
+def drive(world, name, *command, seconds):
     """Give the command each 0.1 s; returns the odometry after each."""
     track = []
     for _ in range(round(seconds / PERIOD)):
-        world.command(name, linear, angular)
+        world.command(name, *command)
         world.step(PERIOD)
         track.append(world.odometry(name))
     return track
@@ -43,7 +43,7 @@ def test_drives_straight_by_its_limits(kind):
     swarm = make_swarm([robot("r", kind, (-3.0, 0.0, 0.0))])
     action = swarm.robot_types[kind].action
     top = action.linear[1]
-    track = drive(MujocoWorld(swarm), "r", 2 * top, 0.0, 5.0)
+    track = drive(MujocoWorld(swarm), "r", 2 * top, 0.0, seconds=5.0)
     ramp_time = top / action.linear_acceleration
     assert track[-1].forward == pytest.approx(top, rel=0.01)
     assert track[-1].x + 3.0 == pytest.approx(top * (5.0 - ramp_time / 2), rel=0.02)
@@ -57,7 +57,7 @@ def test_drives_straight_by_its_limits(kind):
 def test_turns_on_the_spot_by_its_limits(kind):
     swarm = make_swarm([robot("r", kind)])
     action = swarm.robot_types[kind].action
-    track = drive(MujocoWorld(swarm), "r", 0.0, 10.0, 4.0)
+    track = drive(MujocoWorld(swarm), "r", 0.0, 10.0, seconds=4.0)
     top = action.angular[1]
     assert track[-1].yaw_rate == pytest.approx(top, rel=0.01)
     assert math.hypot(track[-1].x, track[-1].y) < 1e-3
@@ -67,7 +67,7 @@ def test_turns_on_the_spot_by_its_limits(kind):
 
 def test_a_circle_has_the_radius_of_speed_over_yaw_rate():
     world = MujocoWorld(make_swarm([robot("r")]))
-    track = drive(world, "r", 0.4, 0.8, 4 * math.pi)[20:]
+    track = drive(world, "r", 0.4, 0.8, seconds=4 * math.pi)[20:]
     centre_distance = [math.hypot(at.x, at.y - 0.5) for at in track]
     assert np.mean(centre_distance) == pytest.approx(0.5, abs=0.02)
     assert max(abs(at.lateral) for at in track) < 0.01
@@ -75,7 +75,7 @@ def test_a_circle_has_the_radius_of_speed_over_yaw_rate():
 
 def test_a_robot_rolls_to_a_stop_when_commands_cease():
     world = MujocoWorld(make_swarm([robot("r")]))
-    assert drive(world, "r", 0.5, 0.0, 1.0)[-1].forward == pytest.approx(0.5, rel=0.02)
+    assert drive(world, "r", 0.5, 0.0, seconds=1.0)[-1].forward == pytest.approx(0.5, rel=0.02)
     world.step(0.4)
     assert world.odometry("r").forward == pytest.approx(0.5, rel=0.02)
     world.step(0.6)
@@ -214,14 +214,14 @@ def test_an_edit_adds_bodies_joints_motors_and_sensors():
     world = MujocoWorld(swarm, edit=edit)
     world.data.ctrl[-1] = 1.0
     assert MujocoWorld(swarm).model.nu == world.model.nu - 1 == 4
-    track = drive(world, "r", 0.0, 0.8, 2.0)
+    track = drive(world, "r", 0.0, 0.8, seconds=2.0)
     assert track[-1].yaw_rate == pytest.approx(0.8, rel=0.02)
     assert world.data.sensor("r:gyro").data[2] == pytest.approx(track[-1].yaw_rate, rel=1e-3)
     assert world.data.joint("r:mast").qvel[0] > 0.1
     assert world.odometry("other").y == pytest.approx(2.0, abs=1e-6)
     world.reset()
     assert MujocoWorld(noiseless(swarm), edit=edit).scan("r")[180] == pytest.approx(0.9, abs=1e-3)
-    assert drive(world, "r", 0.5, 0.0, 4.0)[-1].x == pytest.approx(0.9 - 0.18, abs=0.01)
+    assert drive(world, "r", 0.5, 0.0, seconds=4.0)[-1].x == pytest.approx(0.9 - 0.18, abs=0.01)
     assert world.contacts() == [("r", "crate")]
 
 

@@ -102,8 +102,9 @@ class GoalsEnv(RobotsEnv):
         weights = self.config.reward
         self.at_goal = definitions.arrived(after.distance, self.config.goal_tolerance)
         turned = np.where(self.at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
-        command = self.commands[0] / self.limits
-        turn = command[..., 1] - self.commands[1][..., 1] / self.limits[:, 1]
+        command, last = self.commands[0] / self.limits, self.commands[1] / self.limits
+        robots = np.arange(self.num_agents)
+        turn = command[:, robots, self.turning] - last[:, robots, self.turning]
         own: np.ndarray = (
             weights.progress * (before.distance - after.distance)
             + weights.facing * turned

@@ -25,11 +25,16 @@ class RobotsTask(BatchedEnv):
     pose: np.ndarray
     """(B, N, 3) x, y, yaw [m, m, rad]"""
     velocity: np.ndarray
-    """(B, N, 2) forward speed and yaw rate [m/s, rad/s]"""
+    """(B, N, A) in the order and the units of each robot's commands (forward speed and yaw rate [m/s, rad/s] of a
+    ``diff_drive``); robots whose commands have fewer values than A have zeros at the end"""
+    body_velocity: np.ndarray
+    """(B, N, 3) speed forward and to the left, yaw rate [m/s, m/s, rad/s]"""
     commands: np.ndarray
-    """(3, B, N, 2) the last three commands, newest first [m/s, rad/s]"""
+    """(3, B, N, A) the last three commands, newest first, as in ``velocity``"""
     limits: np.ndarray
-    """(N, 2) highest speed and yaw rate [m/s, rad/s]"""
+    """(N, A) highest commands, as in ``velocity``, but with ones at the end"""
+    turning: np.ndarray
+    """(N,) which value of a robot's commands turns it"""
     radius: np.ndarray
     """(N,) of the bodies [m]"""
     discs: np.ndarray

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
+from kdmarl_core.contract import DiffDrive, Kinematics
+
 FAST = {"contract", "arcp", "nsz", "reassoc"}
 """Fast arithmetic that still honours NaN and infinity: NaN marks an absent wall."""
 
@@ -22,8 +24,23 @@ def segment_point(px: float, py: float, x1: float, y1: float, x2: float, y2: flo
     return x1 + along * dx, y1 + along * dy
 
 
+DIFF_DRIVE = 0
+"""Numbers of kinematics, by which compiled code knows them: add one of your own here, and what it does below."""
+
+BASES: dict[type[Kinematics], int] = {DiffDrive: DIFF_DRIVE}
+
+
+@njit(cache=True)
+def _motion(base: int, velocity: np.ndarray) -> tuple[float, float, float]:
+    """Speed forward and to the left [m/s] and yaw rate [rad/s] of a robot whose commands' values are ``velocity``.
+
+    As :meth:`~kdmarl_core.contract.Kinematics.body_velocity`, which a test holds equal.
+    """
+    return velocity[0], 0.0, velocity[1]
+
+
 @njit(cache=True, fastmath=FAST)
-def _push(pose: np.ndarray, velocity: np.ndarray, nx: float, ny: float, depth: float) -> None:
+def _push(base: int, pose: np.ndarray, velocity: np.ndarray, nx: float, ny: float, depth: float) -> None:
     """Move a robot out along normal n by ``depth`` and take its speed if it drives inwards."""
     pose[0] += nx * depth
     pose[1] += ny * depth
@@ -34,6 +51,7 @@ def _push(pose: np.ndarray, velocity: np.ndarray, nx: float, ny: float, depth: f
 
 @njit(cache=True, fastmath=FAST)
 def _separate(
+    base: np.ndarray,
     pose: np.ndarray,
     velocity: np.ndarray,
     radius: np.ndarray,
@@ -56,8 +74,8 @@ def _separate(
             robot_gap[j] = min(robot_gap[j], between)
             if between < 0:
                 nx, ny = dx / distance, dy / distance
-                _push(pose[i], velocity[i], nx, ny, -between / 2)
-                _push(pose[j], velocity[j], -nx, -ny, -between / 2)
+                _push(base[i], pose[i], velocity[i], nx, ny, -between / 2)
+                _push(base[j], pose[j], velocity[j], -nx, -ny, -between / 2)
     for i in range(robots):
         for k in range(discs.shape[0]):
             if discs[k, 2] <= 0:
@@ -67,7 +85,7 @@ def _separate(
             between = distance - radius[i] - discs[k, 2]
             gap[i] = min(gap[i], between)
             if between < 0:
-                _push(pose[i], velocity[i], dx / distance, dy / distance, -between)
+                _push(base[i], pose[i], velocity[i], dx / distance, dy / distance, -between)
         for k in range(walls.shape[0]):
             if math.isnan(walls[k, 0]):
                 continue
@@ -77,11 +95,12 @@ def _separate(
             between = distance - radius[i]
             gap[i] = min(gap[i], between)
             if between < 0:
-                _push(pose[i], velocity[i], dx / distance, dy / distance, -between)
+                _push(base[i], pose[i], velocity[i], dx / distance, dy / distance, -between)
 
 
 @njit(cache=True)
 def advance(
+    base: np.ndarray,
     pose: np.ndarray,
     velocity: np.ndarray,
     commands: np.ndarray,
@@ -98,13 +117,16 @@ def advance(
 ) -> None:
     """Move all robots of all environments by ``substeps`` of ``dt``, in place.
 
+    Robots with fewer values in a command than A leave the last ones 0, also in ``acceleration``.
+
     Args:
+        base: (N,) numbers of the robots' kinematics, as in ``BASES``.
         pose: (B, N, 3) x, y, yaw [m, m, rad].
-        velocity: (B, N, 2) forward speed and yaw rate [m/s, rad/s].
-        commands: (3, B, N, 2) this command and the two before it.
+        velocity: (B, N, A) in the order and the units of each robot's commands.
+        commands: (3, B, N, A) this command and the two before it.
         delay: (B, N) substeps from command to motion, at most ``2 * substeps``.
-        gain: (B, N, 2) true speed for a commanded speed of 1.
-        acceleration: (N, 2) [m/s², rad/s²].
+        gain: (B, N, A) true speed for a commanded speed of 1.
+        acceleration: (N, A) largest change a second.
         radius: (N,) [m].
         discs: (B, D, 3) x, y, radius [m]; radius 0 is no disc.
         walls: (B, W, 4) x1, y1, x2, y2 [m]; NaN is no wall.
@@ -120,16 +142,20 @@ def advance(
             for i in range(pose.shape[1]):
                 late = delay[b, i] - s
                 past = 0 if late <= 0 else (1 if late <= substeps else 2)
-                for axis in range(2):
+                for axis in range(velocity.shape[2]):
                     wanted = commands[past, b, i, axis] * gain[b, i, axis]
                     step = acceleration[i, axis] * dt
                     velocity[b, i, axis] += min(step, max(-step, wanted - velocity[b, i, axis]))
-                yaw = pose[b, i, 2] + 0.5 * velocity[b, i, 1] * dt
-                pose[b, i, 0] += velocity[b, i, 0] * math.cos(yaw) * dt
-                pose[b, i, 1] += velocity[b, i, 0] * math.sin(yaw) * dt
-                yaw = pose[b, i, 2] + velocity[b, i, 1] * dt
+                forward, left, yaw_rate = _motion(base[i], velocity[b, i])
+                yaw = pose[b, i, 2] + 0.5 * yaw_rate * dt
+                pose[b, i, 0] += forward * math.cos(yaw) * dt
+                pose[b, i, 1] += forward * math.sin(yaw) * dt
+                if left != 0:
+                    pose[b, i, 0] -= left * math.sin(yaw) * dt
+                    pose[b, i, 1] += left * math.cos(yaw) * dt
+                yaw = pose[b, i, 2] + yaw_rate * dt
                 pose[b, i, 2] = yaw - 2 * math.pi * math.floor(yaw / (2 * math.pi) + 0.5)
-            _separate(pose[b], velocity[b], radius, discs[b], walls[b], robot_gap[b], gap[b])
+            _separate(base, pose[b], velocity[b], radius, discs[b], walls[b], robot_gap[b], gap[b])
 
 
 @njit(cache=True)

@@ -112,6 +112,6 @@ class Passage(GoalsEnv):
         self._blocked[chosen] = 0
 
     def task_figures(self) -> dict[str, np.ndarray]:
-        stands = np.abs(self.velocity[..., 0]) < WAITING
+        stands = self.ground_speed < WAITING
         self._blocked += self.control_period * (stands & ~self.at_goal)
         return super().task_figures() | {"blocked": self._blocked}

@@ -26,7 +26,7 @@ class Surroundings(NamedTuple):
     pose: np.ndarray
     """(B, N, 3) [m, m, rad]"""
     velocity: np.ndarray
-    """(B, N, 2) forward speed and yaw rate [m/s, rad/s]"""
+    """(B, N, V) what odometry measures of it, as in :attr:`~kdmarl_core.contract.Readings.velocity`"""
     radius: np.ndarray
     """(N,) [m]"""
     discs: np.ndarray
@@ -70,7 +70,8 @@ class Sensors:
         self._ranges = {group.name: self._no_ranges(group, num_envs) for group in groups}
         longest = max(ranges[0].size for kept in self._ranges.values() for ranges in kept)
         self._normals = np.random.default_rng(0).standard_normal(max(NORMALS, 4 * longest), np.float32)
-        self._odometry = np.zeros((num_envs, agents, 2), np.float32)
+        sideways = any(robot_types[group.name].action.sideways for group in groups)
+        self._odometry = np.zeros((num_envs, agents, 3 if sideways else 2), np.float32)
 
     def _no_ranges(self, group: Group, num_envs: int) -> list[np.ndarray]:
         """For each fan (age, B, n, rays) true distances with noise, the present first."""

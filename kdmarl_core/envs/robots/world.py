@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kdmarl_core.contract import KdmarlError, Readings, RobotType, Swarm, Term, load_robot_types, observe
+from kdmarl_core.contract import KdmarlError, Readings, Swarm, Term, load_robot_types, observe
 from kdmarl_core.contract.manifest import Domain
 from kdmarl_core.contract.team_terms import needs_neighbors
-from kdmarl_core.envs.base import STUDENT, Group, Step
+from kdmarl_core.envs.base import Group, Step
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.config import RobotsConfig
 from kdmarl_core.envs.robots.hooks import RobotsTask
-from kdmarl_core.envs.robots.sensing import Sensors, Surroundings, check_sensors
+from kdmarl_core.envs.robots.sensing import Sensors, Surroundings
+from kdmarl_core.envs.robots.team import Bases, make_groups, team_of
 from kdmarl_core.judge import definitions
 
 SUBSTEPS = 2
@@ -40,7 +41,7 @@ class RobotsEnv(RobotsTask):
 
     def __init__(self, config: RobotsConfig, folder: Path, num_envs: int, swarm: Swarm | None = None) -> None:
         types = load_robot_types(folder / config.robot_types)
-        team = _team_of(swarm) if swarm else config.team
+        team = team_of(swarm) if swarm else config.team
         for name in team:
             if name not in types:
                 raise KdmarlError(
@@ -49,12 +50,12 @@ class RobotsEnv(RobotsTask):
         self.robot_types = {name: types[name] for name in team}
         self.num_envs, self.num_agents = num_envs, sum(team.values())
         self.max_steps, self.control_period = config.max_steps, config.control_period
-        self.groups = tuple(_groups(config, self.robot_types, team))
+        self.groups = tuple(make_groups(config, self.robot_types, team))
         self._common, self._swarm = config, swarm
         per_agent = [self.robot_types[group.name] for group in self.groups for _ in range(group.count)]
         self.radius = np.array([robot.radius for robot in per_agent])
-        self._acceleration = np.array([robot.action.acceleration for robot in per_agent], np.float64)
-        self.limits = np.array([robot.action.high for robot in per_agent], np.float64)
+        self._bases = Bases([robot.action for robot in per_agent])
+        self.limits, self.turning = self._bases.limits, self._bases.turning
         self._sensors = Sensors(config, self.robot_types, self.groups, num_envs)
         self.allocate()
         self.set_progress(1.0)
@@ -76,13 +77,14 @@ class RobotsEnv(RobotsTask):
         if self._swarm and self._swarm.world:
             n_discs, inner_walls = len(self._swarm.world.discs), len(self._swarm.world.walls)
         self.pose = np.zeros((envs, agents, 3))
-        self.velocity = np.zeros((envs, agents, 2))
+        self.velocity = np.zeros((envs, agents, self._bases.values))
+        self.body_velocity = np.zeros((envs, agents, 3))
         self.discs = np.zeros((envs, max(n_discs, 1), 3))
         self.walls = np.full((envs, 4 + inner_walls, 4), np.nan)
         self.gap, self.robot_gap, self.obstacle_gap = (np.zeros((envs, agents)) for _ in range(3))
-        self.commands = np.zeros((3, envs, agents, 2))
+        self.commands = np.zeros((3, envs, agents, self._bases.values))
         self._delay = np.zeros((envs, agents), np.int64)
-        self._gain = np.ones((envs, agents, 2))
+        self._gain = np.ones((envs, agents, self._bases.values))
         self.steps = np.zeros(envs, np.int64)
         self._touching = np.zeros((envs, agents), bool)
         self._collided = np.zeros((envs, agents), bool)
@@ -100,7 +102,7 @@ class RobotsEnv(RobotsTask):
                 arena=config.arena,
                 sensor_noise=config.randomization.noise,
                 action_delay=config.randomization.delay,
-                other_speed=float(self.limits[:, 0].max()),
+                other_speed=float(self._bases.top_speed.max()),
             )
             for group in self.groups
         }
@@ -132,6 +134,7 @@ class RobotsEnv(RobotsTask):
         self._sensors.randomize(self.rng, chosen, config.randomization)
         self._randomize(chosen)
         self.velocity[chosen] = 0
+        self.body_velocity[chosen] = 0
         self.commands[:, chosen] = 0
         self.steps[chosen] = 0
         self._whole[chosen] = True
@@ -145,7 +148,7 @@ class RobotsEnv(RobotsTask):
 
     def _randomize(self, chosen: np.ndarray) -> None:
         ranges, shape = self._common.randomization, (chosen.size, self.num_agents)
-        self._gain[chosen] = self.rng.uniform(*ranges.gain, (*shape, 2))
+        self._gain[chosen] = self.rng.uniform(*ranges.gain, (*shape, self._bases.values))
         substep = self.control_period / SUBSTEPS
         low, high = (round(delay / substep) for delay in ranges.delay)
         self._delay[chosen] = self.rng.integers(low, high, shape, endpoint=True)
@@ -180,7 +183,7 @@ class RobotsEnv(RobotsTask):
         self.commands = np.roll(self.commands, 1, axis=0)
         for group in self.groups:
             low, high = group.action.low, group.action.high  # type: ignore[union-attr]
-            self.commands[0][:, group.agents] = np.clip(actions[group.name], low, high)
+            self.commands[0][:, group.agents, : group.action.size] = np.clip(actions[group.name], low, high)
         before = self.measure()
         self._move()
         self.steps += 1
@@ -205,12 +208,13 @@ class RobotsEnv(RobotsTask):
     def _move(self) -> None:
         """Drive for one control period; finds gaps and new collisions."""
         kernels.advance(
+            self._bases.numbers,
             self.pose,
             self.velocity,
             self.commands,
             self._delay,
             self._gain,
-            self._acceleration,
+            self._bases.acceleration,
             self.radius,
             self.discs,
             self.walls,
@@ -219,6 +223,7 @@ class RobotsEnv(RobotsTask):
             self.robot_gap,
             self.obstacle_gap,
         )
+        self._bases.move(self.velocity, self.body_velocity)
         self.gap = np.minimum(self.robot_gap, self.obstacle_gap)
         self._collided, self._touching = definitions.collisions(self.gap, self._touching)
 
@@ -242,7 +247,7 @@ class RobotsEnv(RobotsTask):
         kernels.on_course(
             self.pose, self._ground_velocity(), self.radius, weights.course_gap, weights.course_time, urgency
         )
-        return urgency * np.abs(self.velocity[..., 0]) / self.limits[:, 0]
+        return urgency * self.ground_speed / self._bases.top_speed
 
     # What is seen
 
@@ -260,7 +265,7 @@ class RobotsEnv(RobotsTask):
         sees_others = any(needs_neighbors(term) for term in terms)
         readings = self._sensors.readings(group)._replace(
             neighbors=self._neighbors(agents) if sees_others else None,
-            previous_action=self.commands[0][:, agents],
+            previous_action=self.commands[0][:, agents, : group.action.size],
         )
         return self.add_readings(readings, agents)
 
@@ -279,12 +284,22 @@ class RobotsEnv(RobotsTask):
         return np.concatenate([part.reshape(self.num_envs, count, -1) for part in parts], -1).astype(np.float32)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.pose, self.velocity, self.radius, self.discs, self.walls)
+        velocity = self.body_velocity if self._bases.sideways else self.body_velocity[..., ::2]
+        return Surroundings(self.pose, velocity, self.radius, self.discs, self.walls)
+
+    @property
+    def ground_speed(self) -> np.ndarray:
+        """(B, N) in whatever direction [m/s]."""
+        if not self._bases.sideways:
+            return np.abs(self.body_velocity[..., 0])
+        return np.hypot(self.body_velocity[..., 0], self.body_velocity[..., 1])
 
     def _ground_velocity(self) -> np.ndarray:
         """(B, N, 2) along the world's x and y [m/s]."""
         yaw = self.pose[..., 2]
-        return self.velocity[..., :1] * np.stack([np.cos(yaw), np.sin(yaw)], -1)
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        ahead = self.body_velocity[..., :1] * np.stack([cos, sin], -1)
+        return ahead + self.body_velocity[..., 1:2] * np.stack([-sin, cos], -1) if self._bases.sideways else ahead
 
     def of_others(self, values: np.ndarray, agents: slice) -> np.ndarray:
         """(B, N, k) of all robots → (B, n, N − 1, k) of the others of each of ``agents``."""
@@ -322,25 +337,3 @@ def rotate(offset: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(yaw), np.sin(yaw)
     x, y = offset[..., 0], offset[..., 1]
     return np.stack([cos * x + sin * y, cos * y - sin * x], -1)
-
-
-def _team_of(swarm: Swarm) -> dict[str, int]:
-    """Robot type → number of robots in a swarm file."""
-    team: dict[str, int] = {}
-    for robot in swarm.robots:
-        team[robot.type] = team.get(robot.type, 0) + 1
-    return team
-
-
-def _groups(config: RobotsConfig, types: dict[str, RobotType], team: dict[str, int]) -> list[Group]:
-    groups, start = [], 0
-    for name, count in team.items():
-        observation = {}
-        for view, terms in config.observations.items():
-            if name not in terms:  # a swarm file may bring types that the team has not
-                raise KdmarlError(f"task.observations.{view}: has no terms for robot type '{name}'; add them")
-            observation[view] = terms[name]
-        check_sensors(name, types[name], observation.get(STUDENT, []))
-        groups.append(Group(name, slice(start, start + count), observation, types[name].action))
-        start += count
-    return groups

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import compose, helper, numpy_helper
 
-from kdmarl_core.contract import DiffDrive, Manifest
+from kdmarl_core.contract import Kinematics, Manifest
 from kdmarl_core.export.foreign.description import Fitting
 from kdmarl_core.export.foreign.network import Size
 from kdmarl_core.export.foreign.wiring import Wiring
@@ -47,16 +47,16 @@ def adapted(model: onnx.ModelProto, wiring: Wiring, fitting: Fitting, manifest: 
 
 def _command(chain: _Chain, wiring: Wiring, fitting: Fitting) -> onnx.ValueInfoProto:
     """Convert the network's output to a command, or to the index of an action."""
-    output = wiring.output
+    output, size = wiring.output, fitting.action.size
     value = INNER + output.name
     if wiring.meaning == "command":
-        value = chain.cast(chain.shaped(value, output.shape, (1, 2)), output.dtype, "float32")
+        value = chain.cast(chain.shaped(value, output.shape, (1, size)), output.dtype, "float32")
         for operator, row in zip(("Mul", "Add"), fitting.scaling() or (), strict=False):
             value = chain.add(operator, [value, chain.constant(row[None])])
-        if fitting.description.clip and isinstance(fitting.action, DiffDrive):
+        if fitting.description.clip and isinstance(fitting.action, Kinematics):
             value = _clipped(chain, value, fitting.action)
         chain.end(value, "command")
-        return _tensor("command", (1, 2))
+        return _tensor("command", (1, size))
     scores = wiring.meaning == "scores"
     value = chain.shaped(value, output.shape, (1, fitting.choices()) if scores else (1,))
     index = chain.add("ArgMax", [value], axis=1, keepdims=0) if scores else chain.cast(value, output.dtype, "int64")
@@ -69,10 +69,10 @@ def _command(chain: _Chain, wiring: Wiring, fitting: Fitting) -> onnx.ValueInfoP
         spoiled = chain.add("ReduceSum", [_not_finite(chain, value), chain.constant(np.array([1]))])
         command = chain.add("Add", [command, chain.cast(spoiled, output.dtype, "float32")])
     chain.end(command, "command")
-    return _tensor("command", (1, 2))
+    return _tensor("command", (1, size))
 
 
-def _clipped(chain: _Chain, value: str, action: DiffDrive) -> str:
+def _clipped(chain: _Chain, value: str, action: Kinematics) -> str:
     """A command clipped to the limits; infinity becomes NaN, not a limit."""
     held = chain.add("Max", [value, chain.constant(action.low[None])])
     held = chain.add("Min", [held, chain.constant(action.high[None])])

@@ -3,66 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
 from kdmarl_core.contract import (
-    DiffDrive,
     Discrete,
     KdmarlError,
+    Kinematics,
     Manifest,
     RobotType,
     Term,
     load_robot_types,
     mismatches,
 )
-from kdmarl_core.contract.files import load_yaml
+from kdmarl_core.contract.files import convert, load_yaml
+from kdmarl_core.contract.kinematics import AnyKinematics
 from kdmarl_core.contract.manifest import Domain, Provenance, RecurrentState, require_sensed
 from kdmarl_core.contract.simulator_terms import ActionMask
 from kdmarl_core.contract.spaces import Number, Positive
 from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.errors import did_you_mean
 
-COMMAND = "forward speed [m/s] and yaw rate [rad/s]"
-"""The two values of a command."""
-
-Pair = tuple[Number, Number]
-"""For the forward speed and the yaw rate."""
+Row = Annotated[tuple[Number, ...], msgspec.Meta(min_length=1, max_length=16)]
+"""A number for each value of a command."""
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of the description's parts: strict, immutable, keywords only."""
 
 
-class Drive(_Part, frozen=True, kw_only=True, tag_field="kind", tag="diff_drive"):
-    """Limits of a differential drive, as in :class:`~kdmarl_core.contract.DiffDrive`; None is the robot type's."""
-
-    linear: tuple[Number, Number] | None = None
-    angular: tuple[Number, Number] | None = None
-    linear_acceleration: Positive | None = None
-    angular_acceleration: Positive | None = None
-
-    def of(self, robot: DiffDrive) -> DiffDrive:
-        """The action space, with the robot's limits where this says nothing.
-
-        Raises:
-            ValueError: the limits are invalid.
-        """
-        said = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
-        return msgspec.structs.replace(robot, **said)
-
-
 class Scaled(_Part, frozen=True, kw_only=True):
     """Outputs in other units: converted with ``scale`` and ``offset``, or indices (or scores) of ``commands``."""
 
-    scale: Pair | None = None
-    """[m/s, rad/s] for an output of 1"""
-    offset: Pair = (0.0, 0.0)
-    """[m/s, rad/s] for an output of 0"""
-    commands: Annotated[list[Pair], msgspec.Meta(min_length=2, max_length=1024)] | None = None
-    """[m/s, rad/s] of each discrete action"""
+    scale: Row | None = None
+    """for an output of 1, in the units of commands"""
+    offset: Row | None = None
+    """for an output of 0, in the units of commands; None means 0"""
+    commands: Annotated[list[Row], msgspec.Meta(min_length=2, max_length=1024)] | None = None
+    """of each discrete action"""
 
     def __post_init__(self) -> None:
         if (self.scale is None) == (self.commands is None):
@@ -78,10 +58,11 @@ class Description(_Part, frozen=True, kw_only=True):
     control_period: Annotated[float, msgspec.Meta(ge=0.001, le=10)]
     """[s]"""
     output: Literal["normalized", "physical"] | Scaled | None = None
-    """how outputs become commands: ``normalized`` maps −1 to 1 to the limits, ``physical`` are m/s and rad/s"""
+    """how outputs become commands: ``normalized`` maps −1 to 1 to the limits, ``physical`` are commands"""
     clip: bool = False
     """clip commands to the limits, as training did; otherwise a network that exceeds them is refused"""
-    action: Drive | Discrete = Drive()
+    action: dict[str, Any] | None = None
+    """limits, of which omitted ones default to the robot type's; or discrete actions"""
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)] | None = None
     """None: the ONNX file's"""
     task: str = "unknown"
@@ -101,7 +82,7 @@ class Fitting(msgspec.Struct, frozen=True):
     """the description's path, for errors"""
     description: Description
     robot: RobotType
-    action: DiffDrive | Discrete
+    action: AnyKinematics | Discrete
 
     def manifest(self, name: str, states: list[RecurrentState], provenance: Provenance) -> Manifest:
         """The manifest of a policy file; ``name`` is used if the description has none."""
@@ -120,16 +101,17 @@ class Fitting(msgspec.Struct, frozen=True):
         )
 
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Scale and offset from outputs to commands, (2,) float32 each; None if outputs are commands."""
+        """Scale and offset from outputs to commands, (A,) float32 each; None if outputs are commands."""
         output = self.description.output
         if isinstance(output, Scaled):
-            return None if output.scale is None else (_row(output.scale), _row(output.offset))
-        if output == "normalized" and isinstance(self.action, DiffDrive):
+            offset = output.offset or (0.0,) * self.action.size
+            return None if output.scale is None else (_row(output.scale), _row(offset))
+        if output == "normalized" and isinstance(self.action, Kinematics):
             return (self.action.high - self.action.low) / 2, (self.action.high + self.action.low) / 2
         return None
 
     def commands(self) -> np.ndarray | None:
-        """The command of each discrete action, (n, 2) float32 [m/s, rad/s]; None if none are listed."""
+        """The command of each discrete action, (n, A) float32; None if none are listed."""
         output = self.description.output
         return np.array(output.commands, np.float32) if isinstance(output, Scaled) and output.commands else None
 
@@ -158,11 +140,7 @@ def read_description(path: Path, robots: Path) -> Fitting:
             f"{source}: robot_type '{said.robot_type}' is not in {robots}, which has {', '.join(types) or 'none'}; "
             f"{did_you_mean(said.robot_type, types) if types else 'add it there'}"
         )
-    try:
-        action = said.action if isinstance(said.action, Discrete) else said.action.of(robot.action)
-    except ValueError as error:
-        raise KdmarlError(f"{source}: $.action: {error}") from None
-    fitting = Fitting(source, said, robot, action)
+    fitting = Fitting(source, said, robot, _action(said.action or {}, robot.action, source))
     _check_output(fitting)
     _check_terms(fitting)
     unfit = mismatches(fitting.manifest("", [], _NOTHING), said.robot_type, robot)
@@ -172,6 +150,22 @@ def read_description(path: Path, robots: Path) -> Fitting:
 
 
 _NOTHING = Provenance(kdmarl_version="", commit="", config_sha256="", seed=0, expert="", created="")
+
+
+def _action(said: dict[str, Any], robot: AnyKinematics, source: str) -> AnyKinematics | Discrete:
+    """The action space of a description, with the robot's limits for omitted keys.
+
+    Raises:
+        KdmarlError: it is invalid, or of another kind than the robot's.
+    """
+    kind = said.get("kind", robot.kind)
+    if kind == Discrete.__struct_config__.tag:
+        return convert(said, Discrete, source, at="$.action")
+    if kind != robot.kind:
+        raise KdmarlError(
+            f"{source}: $.action: kind is {kind}, the robot drives by {robot.kind} commands; set it to that"
+        )
+    return convert(msgspec.to_builtins(robot) | said, type(robot), source, at="$.action")
 
 
 def _check_output(fitting: Fitting) -> None:
@@ -184,8 +178,9 @@ def _check_output(fitting: Fitting) -> None:
     if said.output is None:
         raise KdmarlError(
             f"{source}: output is missing; give 'normalized' if the network returns -1 to 1 for lowest to highest, "
-            f"'physical' if it returns {COMMAND}, or {{scale: [.., ..]}} or {{commands: [[.., ..], ..]}}"
+            f"'physical' if it returns {action.describe()}, or {{scale: [.., ..]}} or {{commands: [[.., ..], ..]}}"
         )
+    _check_rows(said.output, action, source)
     commands = fitting.commands()
     if commands is None:
         return
@@ -194,9 +189,22 @@ def _check_output(fitting: Fitting) -> None:
     outside = ((commands < action.low - 1e-6) | (commands > action.high + 1e-6)).any(-1)
     if outside.any():
         raise KdmarlError(
-            f"{source}: command {commands[outside][0].tolist()} is beyond the limits {limits(action)}; change the "
+            f"{source}: command {commands[outside][0].tolist()} is beyond the limits {action.words()}; change the "
             "command or the limits"
         )
+
+
+def _check_rows(output: object, action: Kinematics, source: str) -> None:
+    """Check that rows have one number for each value of a command."""
+    if not isinstance(output, Scaled):
+        return
+    for key, rows in (("scale", [output.scale]), ("offset", [output.offset]), ("commands", output.commands or [])):
+        for row in rows:
+            if row is not None and len(row) != action.size:
+                raise KdmarlError(
+                    f"{source}: $.output.{key}: {list(row)} has {len(row)} values, a command has {action.size}: "
+                    f"{action.describe()}; give {action.size}"
+                )
 
 
 def _check_terms(fitting: Fitting) -> None:
@@ -204,19 +212,16 @@ def _check_terms(fitting: Fitting) -> None:
     source, terms = fitting.source, fitting.description.observation
     if any(isinstance(term, ActionMask) for term in terms):
         raise KdmarlError(f"{source}: masked actions cannot be packed; remove the action_mask term")
-    if not isinstance(fitting.action, DiffDrive):
+    if not isinstance(fitting.action, Kinematics):
         return
     require_sensed(terms, source)
     wrong = [term.count for term in terms if isinstance(term, PreviousAction) and term.count != fitting.action.size]
     if wrong:
-        raise KdmarlError(f"{source}: previous_action has count {wrong[0]}, a command has 2 values: {COMMAND}; give 2")
+        size, values = fitting.action.size, fitting.action.describe()
+        raise KdmarlError(
+            f"{source}: previous_action has count {wrong[0]}, a command has {size} values: {values}; give {size}"
+        )
 
 
-def _row(pair: Pair) -> np.ndarray:
-    return np.array(pair, np.float32)
-
-
-def limits(action: DiffDrive) -> str:
-    """The limits of a drive in words."""
-    (slowest, fastest), (right, left) = action.linear, action.angular
-    return f"{slowest:g} to {fastest:g} m/s, {right:g} to {left:g} rad/s"
+def _row(values: Row) -> np.ndarray:
+    return np.array(values, np.float32)

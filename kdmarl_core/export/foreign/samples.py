@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kdmarl_core.contract import DiffDrive, Discrete, Readings, Term, history_length, observe
+from kdmarl_core.contract import Discrete, Kinematics, Readings, Term, history_length, observe
 from kdmarl_core.contract.readings import OWN_FIELD
 from kdmarl_core.contract.sensors import Lidar, RangeSensors, SensorTerm
 from kdmarl_core.contract.simulator_terms import Vector
@@ -17,24 +17,26 @@ from kdmarl_core.contract.terms import Goal, PreviousAction
 
 
 def random_observations(
-    terms: Sequence[Term], action: DiffDrive | Discrete, count: int, random: np.random.Generator
+    terms: Sequence[Term], action: Kinematics | Discrete, count: int, random: np.random.Generator
 ) -> np.ndarray:
     """Observations of ``count`` independent robots, (count, O) float32."""
     history = tuple(_readings(terms, action, count, random) for _ in range(min(1, history_length(terms))))
     return observe(terms, _readings(terms, action, count, random)._replace(history=history))
 
 
-def _readings(terms: Sequence[Term], action: DiffDrive | Discrete, count: int, random: np.random.Generator) -> Readings:
-    previous = max((term.count for term in terms if isinstance(term, PreviousAction)), default=2)
+def _readings(
+    terms: Sequence[Term], action: Kinematics | Discrete, count: int, random: np.random.Generator
+) -> Readings:
+    values = action.size if isinstance(action, Kinematics) else 2
+    previous = max((term.count for term in terms if isinstance(term, PreviousAction)), default=values)
     vector = max((term.size for term in terms if isinstance(term, Vector)), default=1)
-    low, high = (action.low, action.high) if isinstance(action, DiffDrive) else (-np.ones(2), np.ones(2))
     kinds = list(dict.fromkeys(type(term) for term in terms if isinstance(term, SensorTerm)))
     others, places = (_most(terms, kind) + 1 for kind in (Neighbors, Targets))
     return Readings(
         scan=_sample(Lidar, terms, count, random),
         ranges=_sample(RangeSensors, terms, count, random),
         goal=_around(_farthest(terms, Goal), (count,), random),
-        velocity=random.uniform(low, high, (count, 2)),
+        velocity=_velocity(action, count, random),
         neighbors=_robots(max(_farthest(terms, Neighbors), _farthest(terms, Targets)), (count, others), random),
         targets=_around(_farthest(terms, Targets), (count, places), random),
         previous_action=_previous(action, (count, previous), random),
@@ -48,8 +50,14 @@ def _sample(kind: type[SensorTerm], terms: Sequence[Term], count: int, random: n
     return kind.sample([term for term in terms if isinstance(term, kind)], count, random)
 
 
-def _previous(action: DiffDrive | Discrete, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    if isinstance(action, DiffDrive):
+def _velocity(action: Kinematics | Discrete, count: int, random: np.random.Generator) -> np.ndarray:
+    if isinstance(action, Kinematics):
+        return action.measured(random.uniform(action.low, action.high, (count, action.size)))
+    return random.uniform(-1, 1, (count, 2))
+
+
+def _previous(action: Kinematics | Discrete, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+    if isinstance(action, Kinematics):
         return random.uniform(action.low, action.high, shape)
     return random.integers(0, action.n, shape)
 

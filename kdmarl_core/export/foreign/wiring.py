@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import onnxruntime as ort
 
-from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract import KdmarlError, Kinematics
 from kdmarl_core.contract.terms import observation_size
 from kdmarl_core.errors import did_you_mean
-from kdmarl_core.export.foreign.description import COMMAND, Fitting
+from kdmarl_core.export.foreign.description import Fitting
 from kdmarl_core.export.foreign.network import Network, Value
 from kdmarl_core.runtime.cost import first_line
 
@@ -163,7 +163,8 @@ def _output(
     if named is not None:
         _require_known("output", [named], values, fitting.source, network.source)
         values = [value for value in values if value.name == named]
-    fits = [(value, meaning) for value in values if (meaning := _meaning(made[value.name], choices))]
+    size = fitting.action.size
+    fits = [(value, meaning) for value in values if (meaning := _meaning(made[value.name], choices, size))]
     if len(fits) == 1:
         return fits[0]
     if fits:
@@ -175,15 +176,20 @@ def _output(
         needed = f"for {choices} actions it must give an index (one integer) or a score for each"
         remedy = "list the same number of commands or actions as the network has"
     else:
-        needed = f"a command has 2 values, {COMMAND}"
+        needed = f"a command has {size} values, {_values(fitting)}"
         remedy = "give such a network, or for one with discrete actions their commands (output: {commands: ..})"
     raise KdmarlError(f"{network.source}: gives {_listed(values)}; {needed}; {remedy}")
 
 
-def _meaning(array: np.ndarray, choices: int) -> Meaning | None:
-    """The possible meaning of an output, by its size and type."""
+def _values(fitting: Fitting) -> str:
+    """The values of a command in words."""
+    return fitting.action.describe() if isinstance(fitting.action, Kinematics) else "the index of an action"
+
+
+def _meaning(array: np.ndarray, choices: int, size: int) -> Meaning | None:
+    """The possible meaning of an output, by its size and type; commands have ``size`` values."""
     if not choices:
-        return "command" if array.size == 2 and str(array.dtype) in FLOATS else None
+        return "command" if array.size == size and str(array.dtype) in FLOATS else None
     if array.size == 1 and array.dtype.kind in "iu":
         return "index"
     return "scores" if array.size == choices and str(array.dtype) in FLOATS else None

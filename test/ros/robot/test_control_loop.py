@@ -52,6 +52,10 @@ class Driver:
         self.trouble()
         return np.array([0.5, 0.0], np.float32)
 
+    def motion(self, command):
+        forward, yaw_rate = command
+        return forward, 0.0, yaw_rate
+
     def reset(self):
         """No state."""
 
@@ -88,8 +92,8 @@ def fail():
 class Commands(list):
     """What a loop gave, with the times."""
 
-    def __call__(self, linear, angular):
-        self.append((time.monotonic(), linear))
+    def __call__(self, forward, left, yaw_rate):
+        self.append((time.monotonic(), forward))
 
     def gap(self):
         """From the only stop to the next command [s]."""
@@ -145,10 +149,10 @@ def test_a_policy_that_cannot_keep_the_guards_promise_stands_first(run):
 def test_a_stop_that_cannot_be_published_is_none(run):
     commands = Commands()
 
-    def publish(linear, angular):
+    def publish(linear, left, angular):
         if linear == 0 and broken:
             raise RuntimeError("out of cheese")
-        commands(linear, angular)
+        commands(linear, left, angular)
 
     broken = [True]
     loop = ControlLoop(run.node, Driver(), GoodInputs(), publish, Diagnostics(run.node))
