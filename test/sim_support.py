@@ -50,9 +50,8 @@ def write_swarm(
     ``observation`` are the terms of the policies, as for :func:`write_policy`.
     """
     data = yaml.safe_load(like.read_text())
-    policies = {
-        kind: str(write_policy(directory / f"{kind}.onnx", kind, observation=observation)) for kind in data["policies"]
-    }
+    kinds = {*data["policies"], *(robot.type for robot in robots or [])}
+    policies = {kind: str(write_policy(directory / f"{kind}.onnx", kind, observation=observation)) for kind in kinds}
     shutil.copy(ROBOT_TYPES, directory)
     data |= {"robot_types": ROBOT_TYPES.name, "policies": policies}
     if robots is not None:

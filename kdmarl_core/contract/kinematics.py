@@ -161,10 +161,46 @@ class DiffDrive(Kinematics, frozen=True, tag="diff_drive"):
         return body_velocity[..., ::2]
 
 
-AnyKinematics = DiffDrive
+class Holonomic(Kinematics, frozen=True, tag="holonomic"):
+    """Command of a base that moves any way: speed forward and to the left [m/s], yaw rate [rad/s] (REP-103).
+
+    For example with mecanum or omni wheels, or a drone at a fixed height. ``linear``, ``lateral`` and ``angular`` are
+    (lowest, highest); each acceleration bounds the change of its own value.
+    """
+
+    linear: tuple[float, float]
+    """[m/s]"""
+    lateral: tuple[float, float]
+    """[m/s]"""
+    angular: tuple[float, float]
+    """[rad/s]"""
+    linear_acceleration: Positive
+    """[m/s²]"""
+    lateral_acceleration: Positive
+    """[m/s²]"""
+    angular_acceleration: Positive
+    """[rad/s²]"""
+
+    axes: ClassVar[tuple[Axis, ...]] = (
+        Axis("linear", "forward speed", "m/s"),
+        Axis("lateral", "speed to the left", "m/s"),
+        Axis("angular", "yaw rate", "rad/s"),
+    )
+    sideways: ClassVar[bool] = True
+
+    def body_velocity(self, command: np.ndarray) -> np.ndarray:
+        """The command itself, (..., 3)."""
+        return command
+
+    def command(self, body_velocity: np.ndarray) -> np.ndarray:
+        """The motion itself, (..., 3)."""
+        return body_velocity
+
+
+AnyKinematics = DiffDrive | Holonomic
 """The kinematics that a robot type can have: add your own class here."""
 
-KINDS: tuple[type[Kinematics], ...] = get_args(AnyKinematics) or (AnyKinematics,)
+KINDS: tuple[type[Kinematics], ...] = get_args(AnyKinematics)
 
 
 def with_lower_accelerations(limits: K, robot: Kinematics) -> K:

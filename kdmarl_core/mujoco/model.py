@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Kinematics, Robot, RobotType, Swarm, World
+from kdmarl_core.contract.kinematics import Holonomic
 from kdmarl_core.mujoco.base import CASTER, Base
 from kdmarl_core.mujoco.diff_drive import WHEEL, DiffDriveBase
+from kdmarl_core.mujoco.holonomic import HolonomicBase
 
 try:
     import mujoco
@@ -26,8 +28,8 @@ WALL_HEIGHT = 0.5
 WALL_HALF_THICKNESS = 0.005
 ARENA_HALF_THICKNESS = 0.05
 
-BASES: dict[type[Kinematics], type[Base]] = {DiffDrive: DiffDriveBase}
-"""What drives the robots of each kinematics: add a class of your own here."""
+BASES: dict[type[Kinematics], type[Base]] = {DiffDrive: DiffDriveBase, Holonomic: HolonomicBase}
+"""What drives the robots of each kinematics: add your own class here."""
 
 
 def scan_height(swarm: Swarm) -> float:

@@ -225,6 +225,13 @@ def test_inspect_shows_what_a_file_says_and_does_nothing_else(tmp_path):
     assert "\x1b" not in out
 
 
+def test_inspect_tells_what_a_holonomic_robot_is_commanded(tmp_path):
+    out = check(kdmarl("inspect", write_policy(tmp_path / "p.onnx", "omni")))
+    out = " ".join(out.replace("│", " ").split())
+    assert "holonomic, -0.5 to 0.6 m/s, -0.5 to 0.5 m/s, -2 to 2 rad/s" in out
+    assert "velocity 3, previous_action 3" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from kdmarl_core.contract import Box, DiffDrive, Discrete, KdmarlError, RobotType
-from kdmarl_core.contract.kinematics import KINDS, require_kinematics, with_lower_accelerations
+from kdmarl_core.contract.kinematics import KINDS, Holonomic, require_kinematics, with_lower_accelerations
 
 DRIVE = DiffDrive((-0.3, 0.8), (-2.0, 2.0), 1.5, 6.0)
-ALL = [DRIVE]
+OMNI = Holonomic((-0.5, 0.6), (-0.4, 0.5), (-2.0, 2.0), 1.5, 1.2, 6.0)
+ALL = [DRIVE, OMNI]
 
 
 def test_there_is_an_example_of_each():
@@ -56,6 +57,26 @@ def test_a_differential_drive_in_words():
     assert DRIVE.words() == "-0.3 to 0.8 m/s, -2 to 2 rad/s"
     assert DRIVE.units == "m/s, rad/s"
     assert DiffDrive.describe() == "forward speed [m/s] and yaw rate [rad/s]"
+
+
+def test_a_holonomic_base():
+    assert OMNI.words() == "-0.5 to 0.6 m/s, -0.4 to 0.5 m/s, -2 to 2 rad/s"
+    assert OMNI.units == "m/s, m/s, rad/s"
+    assert Holonomic.describe() == "forward speed [m/s], speed to the left [m/s] and yaw rate [rad/s]"
+    assert OMNI.top_speed == pytest.approx(np.hypot(0.6, 0.5))
+    # Of a sideways motion a differential drive can follow only the rest.
+    assert DRIVE.command(np.array([0.1, 0.2, 0.3])).tolist() == [0.1, 0.3]
+
+
+def test_a_policy_of_another_kinematics_is_refused():
+    for own, other in ((DRIVE, OMNI), (OMNI, DRIVE)):
+        with pytest.raises(KdmarlError) as error:
+            require_kinematics(other, "p.onnx", own)
+        assert str(error.value) == (
+            f"p.onnx: action space is {other.kind}, the robot drives by {own.kind} commands; use another policy"
+        )
+        assert require_kinematics(other, "p.onnx") is other
+        assert not other.within(own)
 
 
 @pytest.mark.parametrize("space", [Discrete(3), Box((0.0,), (1.0,))], ids=["discrete", "box"])

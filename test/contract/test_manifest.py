@@ -77,6 +77,8 @@ def test_not_json():
         ({**MINI, "observation": [RangeSensors(8, 2.0)]}, "mini", None),
         ({**MINI, "observation": [RangeSensors(8, 2.5)]}, "mini", "see 2.5 m far, the robot's see 2 m"),
         ({}, "carrier", "commands up to"),
+        ({}, "omni", "drives by diff_drive commands, the robot by holonomic commands"),
+        ({"robot_type": "omni", "action": TYPES["omni"].action}, "omni", None),
         (
             {
                 "domain": Domain(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kdmarl_core.contract import DiffDrive
+from kdmarl_core.contract.kinematics import KINDS, Holonomic
 from kdmarl_core.envs.robots import kernels
 from kdmarl_core.envs.robots.rays import cast
 from kdmarl_core.judge import definitions
@@ -119,6 +120,41 @@ def test_obstacles_stop_a_robot(obstacle):
     assert pose[0, 0] == pytest.approx(0.5, abs=0.03)
     assert abs(velocity[0, 0]) <= 0.05
     assert gaps.min() < definitions.CONTACT
+
+
+@pytest.mark.parametrize("kinematics", KINDS)
+def test_compiled_motion_is_that_of_the_contract(kinematics):
+    limits = [(-1.0, 1.0)] * len(kinematics.axes)
+    space = kinematics(*limits, *[1.0] * len(limits))
+    for speeds in np.random.default_rng(0).uniform(-1, 1, (20, space.size)):
+        motion = kernels._motion(kernels.BASES[kinematics], speeds)
+        np.testing.assert_array_equal(motion, space.body_velocity(speeds))
+
+
+def omni(pose, command, steps, **options):
+    return move([pose], command, steps, base=Holonomic, **{"acceleration": (1e9,) * 3, "gain": (1,) * 3} | options)
+
+
+def test_a_holonomic_base_moves_any_way():
+    pose, velocity, _ = omni((0, 0, math.pi / 2), (0.3, 0.4, 0.0), 10)
+    assert pose[0] == pytest.approx([-0.4, 0.3, math.pi / 2])
+    assert velocity[0].tolist() == pytest.approx([0.3, 0.4, 0.0])
+    pose, _, _ = omni((0, 0, 0), (0.0, 1.0, 1.0), 31)  # sideways on a circle to its left
+    assert np.hypot(pose[0, 0] + 1.0, pose[0, 1]) == pytest.approx(1.0, abs=1e-3)
+    _, velocity, _ = omni((0, 0, 0), (0.5, 0.5, 0.0), 2, acceleration=(1.0, 0.5, 1.0), gain=(1.0, 0.5, 1.0))
+    assert velocity[0].tolist() == pytest.approx([0.2, 0.1, 0.0])
+
+
+@pytest.mark.parametrize("obstacle", [{"discs": [(0, 1.0, 0.3)]}, {"walls": [(-9, 0.7, 9, 0.7)]}])
+def test_obstacles_stop_a_holonomic_base_and_it_slides_along_walls(obstacle):
+    pose, velocity, gaps = omni((0, 0, 0), (0.0, 0.5, 0.0), 60, acceleration=(1.0, 1.0, 4.0), **obstacle)
+    assert pose[0, 1] == pytest.approx(0.5, abs=0.03)
+    assert abs(velocity[0, 1]) <= 0.05
+    assert gaps.min() < definitions.CONTACT
+    if "walls" in obstacle:
+        pose, _, _ = omni((0, 0, 0.3), (0.3, 0.5, 0.0), 60, acceleration=(1.0, 1.0, 4.0), **obstacle)
+        assert pose[0, 1] == pytest.approx(0.5, abs=0.03)
+        assert pose[0, 0] > 0.5
 
 
 def test_robots_push_each_other_apart():

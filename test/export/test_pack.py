@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -22,7 +23,7 @@ from foreign_networks import (
     two_outputs,
     weights,
 )
-from kdmarl_core.contract import Discrete, load_robot_types
+from kdmarl_core.contract import Discrete, KdmarlError, load_robot_types
 from kdmarl_core.contract.checksums import read_sums
 from kdmarl_core.export.foreign.samples import random_observations
 from kdmarl_core.export.pack import pack
@@ -207,6 +208,25 @@ def test_narrower_limits_than_the_robots(tmp_path):
     assert policy.manifest.action.linear == (0.0, 0.22)
     assert policy.manifest.action.angular == SCOUT.action.angular
     assert (commands(policy, observations(policy))[:, 0] <= 0.22 + 1e-6).all()
+
+
+def test_a_holonomic_robot_gets_three_values(tmp_path):
+    velocity, previous = {"term": "velocity", "lateral": True}, {"term": "previous_action", "count": 3}
+    omni = {"robot_type": "omni", "observation": [{"term": "goal", "range": 5.0}, velocity, previous]}
+    action = load_robot_types(ROBOT_TYPES)["omni"].action
+    network = linear(tmp_path / "actor.onnx", np.random.default_rng(0).normal(size=(9, 3)), shape=(1, 9))
+    policy = packed(network, **omni)
+    assert policy.manifest.action == action
+    given = commands(policy, observations(policy))
+    assert given.shape == (100, 3)
+    assert (given >= action.low - 1e-6).all()
+    assert (given <= action.high + 1e-6).all()
+    slow = packed(network, **omni, action={"lateral": [-0.1, 0.1]}, output={"scale": [0.1, 0.1, 0.2]})
+    assert slow.manifest.action == msgspec.structs.replace(action, lateral=(-0.1, 0.1))
+    with pytest.raises(KdmarlError, match=r"output.scale: \[0.1, 0.2\] has 2 values, a command has 3: forward speed"):
+        packed(network, **omni, output={"scale": [0.1, 0.2]})
+    with pytest.raises(KdmarlError, match="kind is diff_drive, the robot drives by holonomic commands"):
+        packed(network, **omni, action={"kind": "diff_drive", "linear": [0.0, 0.2]})
 
 
 @pytest.mark.parametrize("scores", [True, False], ids=["scores", "index"])

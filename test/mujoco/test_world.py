@@ -15,7 +15,7 @@ from kdmarl_core.mujoco.world import MujocoWorld
 from sim_support import CROSSING, make_swarm, robot, write_swarm
 from support import REPOSITORY
 
-KINDS = ["scout", "carrier", "mini"]
+KINDS = ["scout", "carrier", "mini", "omni"]
 PERIOD = 0.1
 
 
@@ -43,7 +43,7 @@ def test_drives_straight_by_its_limits(kind):
     swarm = make_swarm([robot("r", kind, (-3.0, 0.0, 0.0))])
     action = swarm.robot_types[kind].action
     top = action.linear[1]
-    track = drive(MujocoWorld(swarm), "r", 2 * top, 0.0, seconds=5.0)
+    track = drive(MujocoWorld(swarm), "r", 2 * top, *[0.0] * (action.size - 1), seconds=5.0)
     ramp_time = top / action.linear_acceleration
     assert track[-1].forward == pytest.approx(top, rel=0.01)
     assert track[-1].x + 3.0 == pytest.approx(top * (5.0 - ramp_time / 2), rel=0.02)
@@ -57,12 +57,55 @@ def test_drives_straight_by_its_limits(kind):
 def test_turns_on_the_spot_by_its_limits(kind):
     swarm = make_swarm([robot("r", kind)])
     action = swarm.robot_types[kind].action
-    track = drive(MujocoWorld(swarm), "r", 0.0, 10.0, seconds=4.0)
+    track = drive(MujocoWorld(swarm), "r", *[0.0] * (action.size - 1), 10.0, seconds=4.0)
     top = action.angular[1]
     assert track[-1].yaw_rate == pytest.approx(top, rel=0.01)
     assert math.hypot(track[-1].x, track[-1].y) < 1e-3
     turned = np.unwrap([at.yaw for at in track])[-1]
     assert turned == pytest.approx(top * (4.0 - top / action.angular_acceleration / 2), rel=0.02)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 2.0])
+def test_a_holonomic_base_drives_sideways_by_its_limits(yaw):
+    swarm = make_swarm([robot("r", "omni", (0.0, 0.0, yaw))])
+    action = swarm.robot_types["omni"].action
+    top = action.lateral[1]
+    track = drive(MujocoWorld(swarm), "r", 0.0, 2.0, 0.0, seconds=4.0)
+    assert track[-1].lateral == pytest.approx(top, rel=0.01)
+    assert abs(track[-1].forward) < 0.005
+    left = math.cos(yaw) * track[-1].y - math.sin(yaw) * track[-1].x
+    assert left == pytest.approx(top * (4.0 - top / action.lateral_acceleration / 2), rel=0.02)
+    assert abs(track[-1].yaw - yaw) < 1e-3
+    speeds = [0.0] + [at.lateral for at in track]
+    assert max(np.diff(speeds)) <= action.lateral_acceleration * PERIOD * 1.02
+
+
+def test_a_holonomic_base_turns_while_it_goes_straight():
+    """Its speed is in its own frame, so that straight over ground needs commands that turn against it."""
+    world = MujocoWorld(make_swarm([robot("r", "omni", (-2.0, 0.0, 0.0))]))
+    for _ in range(600):
+        yaw = world.odometry("r").yaw
+        world.command("r", 0.4 * math.cos(yaw), -0.4 * math.sin(yaw), 1.0)
+        world.step(0.01)
+    at = world.odometry("r")
+    assert at.x == pytest.approx(-2.0 + 0.4 * 6.0, abs=0.1)
+    assert abs(at.y) < 0.1
+    assert at.yaw_rate == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_holonomic_base_is_pushed_and_stops_at_walls():
+    robots = [robot("o", "omni", (0.0, 3.0, 0.0)), robot("p", "omni"), robot("q", "mini", (0.0, -1.0, math.pi / 2))]
+    world = MujocoWorld(make_swarm(robots))
+    for _ in range(60):
+        world.command("o", 0.0, 0.4, 0.0)
+        world.command("p", 0.0, -0.3, 0.0)
+        world.command("q", 0.3, 0.0)
+        world.step(0.1)
+    assert world.odometry("o").y == pytest.approx(4.0 - 0.20, abs=0.01)
+    assert ("o", "wall:side_1_+1") in world.contacts()
+    assert ("p", "q") in world.contacts()
+    gap = math.dist(world.odometry("p")[:2], world.odometry("q")[:2])
+    assert gap == pytest.approx(0.20 + 0.12, abs=0.01)
 
 
 def test_a_circle_has_the_radius_of_speed_over_yaw_rate():
@@ -270,9 +313,10 @@ def test_a_swarm_without_world_is_refused():
         MujocoWorld(replace(make_swarm([robot()]), world=None))
 
 
-def test_the_demo_arena_can_be_crossed():
+@pytest.mark.parametrize("name", ["crossing"])
+def test_the_demo_arenas_can_be_crossed(name):
     """Every start and goal leaves room, and the paths are short enough for the slowest robot."""
-    data = yaml.safe_load(CROSSING.read_text())
+    data = yaml.safe_load(CROSSING.with_name(f"{name}.yaml").read_text())
     world = World(**data["world"])
     types = load_robot_types(REPOSITORY / "config" / "robots.yaml")
     goals = [one["goal"] for one in data["robots"]]

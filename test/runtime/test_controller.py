@@ -110,6 +110,23 @@ def test_braking_takes_as_long_as_the_slower_of_both_speeds(tmp_path):
     assert controller.braking_time(0.0, 0.0) == 0
 
 
+def test_a_holonomic_robot_is_commanded_by_its_own_values(tmp_path):
+    omni = load_robot_types(ROBOT_TYPES)["omni"]
+    controller = Controller(Policy.load(write_policy(tmp_path / "p.onnx", "omni")), "omni", omni)
+    readings = READINGS._replace(velocity=np.zeros(3, np.float32))
+    for _ in range(20):
+        command = controller(readings)
+    assert command.shape == (3,)
+    assert command[0] > 0.1
+    assert command[1] > 0.1  # the goal is ahead and to the left
+    assert controller.motion(tuple(command.tolist())) == tuple(command.tolist())
+    assert controller.braking_time(0.3, -0.6, 2.0) == pytest.approx(0.5)
+    with pytest.raises(KdmarlError, match="space is diff_drive, the robot drives by holonomic commands; use another"):
+        Controller(Policy.load(write_policy(tmp_path / "q.onnx", "omni", action=SCOUT.action)), "omni", omni)
+    scout = Controller(Policy.load(write_policy(tmp_path / "s.onnx")), "scout", SCOUT)
+    assert scout.motion((0.5, -0.25)) == (0.5, 0.0, -0.25)
+
+
 def test_memory_is_forgotten_by_a_reset_and_not_taken_over(tmp_path):
     path = write_policy(tmp_path / "p.onnx", recurrent=True)
     old, new, fresh = (Controller(Policy.load(path), "scout", SCOUT) for _ in range(3))

@@ -2,29 +2,36 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdmarl_core.contract import DiffDrive
+from kdmarl_core.contract.kinematics import Holonomic
 from kdmarl_core.runtime import SafetyFilter, UnsafeCommandError
 
+ALL = [
+    DiffDrive((-0.3, 0.8), (-2.0, 2.0), 1.5, 6.0),
+    Holonomic((-0.3, 0.8), (-0.5, 0.4), (-2.0, 2.0), 1.5, 1.0, 6.0),
+]
 ACTION = DiffDrive(linear=(-0.3, 0.8), angular=(-2.0, 2.0), linear_acceleration=1.5, angular_acceleration=6.0)
 PERIOD = 0.1
 anything = st.floats(width=32)
 
 
-@given(st.lists(st.tuples(anything, anything), max_size=30))
-def test_only_allowed_commands_come_out(commands):
-    gate, last = SafetyFilter(ACTION, PERIOD), np.zeros(2)
-    for command in commands:
+@pytest.mark.parametrize("action", ALL, ids=lambda action: action.kind)
+@settings(deadline=None)
+@given(data=st.data())
+def test_only_allowed_commands_come_out(action, data):
+    gate, last = SafetyFilter(action, PERIOD), np.zeros(action.size)
+    for command in data.draw(st.lists(st.tuples(*[anything] * action.size), max_size=30)):
         if not np.isfinite(command).all():
             with pytest.raises(UnsafeCommandError, match="not finite"):
                 gate(np.array(command, np.float32))
             continue
         allowed = gate(np.array(command, np.float32))
-        assert (allowed >= ACTION.low).all()
-        assert (allowed <= ACTION.high).all()
-        assert (np.abs(allowed - last) <= ACTION.acceleration * PERIOD + 1e-6).all()
+        assert (allowed >= action.low).all()
+        assert (allowed <= action.high).all()
+        assert (np.abs(allowed - last) <= action.acceleration * PERIOD + 1e-6).all()
         last = allowed
 
 

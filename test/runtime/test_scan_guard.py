@@ -21,7 +21,17 @@ from kdmarl_core.runtime.track import Track
 from support import ROBOT_TYPES, write_policy
 
 TYPES = load_robot_types(ROBOT_TYPES)
-NAMES = ["scout", "carrier", "mini"]
+NAMES = ["scout", "carrier", "mini", "omni"]
+
+
+def ahead(name, speed, turn=0.0):
+    """A command straight ahead, for each kinematics."""
+    return np.array([speed, *[0.0] * (TYPES[name].action.size - 2), turn], np.float32)
+
+
+def motion(command):
+    """How fast it moves over ground."""
+    return float(np.hypot.reduce(command[:-1]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,7 +56,7 @@ def towards_a_wall(name, turn=0.0, x=1.7, **values):
         discs=np.empty((0, 3)),
         walls=np.array(ARENA, np.float64),
         pose=(x, 0.0, 0.1),
-        wishes=[(5, (speed, 0.0)), (30, (speed, turn * robot.action.angular[1]))],
+        wishes=[(5, ahead(name, speed)), (30, ahead(name, speed, turn * robot.action.angular[1]))],
         **sensors | values,
     )
 
@@ -78,7 +88,7 @@ def test_a_robot_among_walls_that_are_not_in_its_way_drives_as_without_a_guard()
 def scenes(draw):
     """A robot that has driven for a while, and what it sees now: readings, the last command, the next."""
     robot = TYPES[draw(st.sampled_from(NAMES))]
-    speeds = st.tuples(*(st.floats(low, high) for low, high in (robot.action.linear, robot.action.angular)))
+    speeds = st.tuples(*(st.floats(low, high) for low, high in robot.action.limits))
     guard = ScanGuard(robot.action, robot, PERIOD, draw(st.sampled_from([1.0, 1.4])))
     gate = SafetyFilter(robot.action, PERIOD)
     last = gate.last
@@ -113,12 +123,12 @@ def test_nothing_nearer_or_older_or_out_of_sight_ever_permits_more_motion(scene,
     which = data.draw(st.lists(st.integers(0, ranges.size - 1), min_size=1, max_size=ranges.size))
     nearer = ranges.copy()
     nearer[which] = np.minimum(nearer, 3.0)[which] * data.draw(st.floats(0.001, 1.0))
-    assert abs(allowed(guard, last, command, nearer, (youngest, oldest))[0]) <= abs(before[0]) + 1e-6
+    assert motion(allowed(guard, last, command, nearer, (youngest, oldest))) <= motion(before) + 1e-6
     longer = (youngest * data.draw(st.floats(0, 1)), oldest + data.draw(st.floats(0, 0.3)))
-    assert abs(allowed(guard, last, command, ranges, longer)[0]) <= abs(before[0]) + 1e-6
+    assert motion(allowed(guard, last, command, ranges, longer)) <= motion(before) + 1e-6
     if lidar := guard._sensors.get("lidar"):
         guard._sensors["lidar"] = msgspec.structs.replace(lidar, range=data.draw(st.floats(0.1, 3.0)))
-        assert abs(allowed(guard, last, command, ranges, (youngest, oldest))[0]) <= abs(before[0]) + 1e-6
+        assert motion(allowed(guard, last, command, ranges, (youngest, oldest))) <= motion(before) + 1e-6
 
 
 @pytest.mark.parametrize("distance", [0.0001, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.179, 0.2])
@@ -127,11 +137,11 @@ def test_what_is_within_the_robot_and_in_the_way_stops_it(name, distance):
     robot = TYPES[name]
     guard = ScanGuard(robot.action, robot, PERIOD)
     readings = scan(ahead=distance) if robot.sensors.lidar else Readings(ranges=np.array([distance, *[np.inf] * 7]))
-    last = np.zeros(2, np.float32)
+    last = ahead(name, 0.0)
     for cycle in range(5):
-        last = guard(readings, last, np.array([0.15, 0.0], np.float32))
+        last = guard(readings, last, ahead(name, 0.15))
         assert last[0] == 0 or distance > robot.radius + 0.02, cycle
-    last = np.array([0.3, 0.0], np.float32)  # it drives already: it brakes as hard as it can
+    last = ahead(name, 0.3)  # it drives already: it brakes as hard as it can
     slower = guard(readings._replace(time=100.0), last, last)
     assert slower[0] == pytest.approx(max(0.3 - robot.action.linear_acceleration * PERIOD, 0))
 
@@ -144,12 +154,12 @@ def test_no_way_leads_farther_than_is_looked_at(name, spacing):
     for _ in range(100):
         guard = ScanGuard(robot.action, robot, PERIOD, spacing)
         for time in range(8):
-            last, command = rng.uniform(low, high, (2, 2))
+            last, command = rng.uniform(low, high, (2, low.size))
             guard._driven.go_on(time * PERIOD, last, PERIOD)
             guard._driven.give(command)
         oldest = rng.uniform(0, 0.6)
         farthest = guard._farthest(oldest, last, command)
-        for wanted in (command, guard._within_reach(last, command), guard._within_reach(last, np.zeros(2))):
+        for wanted in (command, guard._within_reach(last, command), guard._within_reach(last, np.zeros_like(low))):
             assert np.hypot(*guard._way(0.0, oldest, wanted)).max() <= farthest + 1e-9
 
 
@@ -228,6 +238,36 @@ def test_turning_in_place_is_free_unless_it_touches_and_driving_away_always_is()
         assert (guard(readings, still, turn).tolist() == turn.tolist()) == may_turn
         assert guard(readings, still, back).tolist() == pytest.approx(back.tolist())
         assert (guard(readings, still, -back)[0] == 0) == (distance < 0.2)
+
+
+@pytest.mark.parametrize("bearing", [0.0, 0.7, math.pi / 2, -2.0, math.pi])
+def test_a_holonomic_robot_is_held_whichever_way_it_moves(bearing):
+    """Towards an obstacle it stops, along it and away it is free."""
+    robot = TYPES["omni"]
+    beams = np.full(360, np.inf, np.float32)
+    beams[(180 + round(math.degrees(bearing)) + np.arange(-8, 9)) % 360] = 0.226
+    readings = Readings(Scan(beams, -math.pi, 2 * math.pi / 360, 0.05, 5.0))
+    for away, free in ((0.0, False), (0.3, False), (math.pi / 2 + 0.2, True), (math.pi, True), (-2.2, True)):
+        guard = ScanGuard(robot.action, robot, PERIOD)
+        way = 0.1 * np.array([math.cos(bearing + away), math.sin(bearing + away), 0.0], np.float32)
+        command = guard(readings, np.zeros(3, np.float32), way)
+        assert (command.tolist() == way.tolist()) == free, away
+        # Slower or not, it keeps its direction.
+        assert command[0] * way[1] == pytest.approx(command[1] * way[0], abs=1e-6)
+
+
+def test_a_holonomic_robot_brakes_each_speed_as_it_can():
+    """What it drives to its left needs longer to stop: the way bends, and what lies there counts."""
+    robot = TYPES["omni"]
+    action = msgspec.structs.replace(robot.action, linear_acceleration=5.0, lateral_acceleration=0.5)
+    robot = msgspec.structs.replace(robot, action=action)
+    guard = ScanGuard(action, robot, PERIOD)
+    last = np.array([0.4, 0.4, 0.0], np.float32)
+    for time in range(12):
+        guard._driven.go_on(time * PERIOD, last, PERIOD)
+        guard._driven.give(last)
+    x, y = guard._way(0.0, 0.0, last)
+    assert y.max() == pytest.approx(x.max() + 0.4**2 / 2 / 0.5 - 0.4 * 0.04, abs=0.04)
 
 
 def test_a_lone_range_sensor_stands_for_its_cone_only():

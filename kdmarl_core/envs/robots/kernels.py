@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from kdmarl_core.contract import DiffDrive, Kinematics
+from kdmarl_core.contract.kinematics import Holonomic
 
 FAST = {"contract", "arcp", "nsz", "reassoc"}
 """Fast arithmetic that still honours NaN and infinity: NaN marks an absent wall."""
@@ -24,10 +25,10 @@ def segment_point(px: float, py: float, x1: float, y1: float, x2: float, y2: flo
     return x1 + along * dx, y1 + along * dy
 
 
-DIFF_DRIVE = 0
-"""Numbers of kinematics, by which compiled code knows them: add one of your own here, and what it does below."""
+DIFF_DRIVE, HOLONOMIC = 0, 1
+"""Numbers of kinematics, for compiled code: add your own here, and its motion below."""
 
-BASES: dict[type[Kinematics], int] = {DiffDrive: DIFF_DRIVE}
+BASES: dict[type[Kinematics], int] = {DiffDrive: DIFF_DRIVE, Holonomic: HOLONOMIC}
 
 
 @njit(cache=True)
@@ -36,16 +37,23 @@ def _motion(base: int, velocity: np.ndarray) -> tuple[float, float, float]:
 
     As :meth:`~kdmarl_core.contract.Kinematics.body_velocity`, which a test holds equal.
     """
+    if base == HOLONOMIC:
+        return velocity[0], velocity[1], velocity[2]
     return velocity[0], 0.0, velocity[1]
 
 
 @njit(cache=True, fastmath=FAST)
 def _push(base: int, pose: np.ndarray, velocity: np.ndarray, nx: float, ny: float, depth: float) -> None:
-    """Move a robot out along normal n by ``depth`` and take its speed if it drives inwards."""
+    """Move a robot out along normal n by ``depth`` and remove the part of its speed that leads inwards."""
     pose[0] += nx * depth
     pose[1] += ny * depth
     heading = nx * math.cos(pose[2]) + ny * math.sin(pose[2])
-    if heading * velocity[0] < 0:
+    if base == HOLONOMIC:  # its speed along the obstacle remains
+        across = ny * math.cos(pose[2]) - nx * math.sin(pose[2])
+        inwards = min(0.0, heading * velocity[0] + across * velocity[1])
+        velocity[0] -= inwards * heading
+        velocity[1] -= inwards * across
+    elif heading * velocity[0] < 0:
         velocity[0] = 0.0
 
 

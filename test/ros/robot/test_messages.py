@@ -28,6 +28,18 @@ def neighbors(x):
     return to_neighbors(message, None)
 
 
+@pytest.mark.parametrize("number", [0.3, math.nan])
+def test_a_speed_to_the_left_is_read_where_it_is_asked_for(number):
+    message = odometry(speed=0.5)
+    message.twist.twist.linear.y = number
+    assert to_motion(message).left == 0.0
+    if math.isfinite(number):
+        assert to_motion(message, sideways=True).left == number
+        return
+    with pytest.raises(Fault, match="not finite"):
+        to_motion(message, sideways=True)
+
+
 HERE = odometry(), to_motion(odometry())
 
 

@@ -27,8 +27,8 @@ from kdmarl_ros.robot import policy_host
 from kdmarl_ros.robot.control_loop import ControlLoop
 
 lives, drive = [], ControlLoop._drive
-def fail(self, linear, angular):
-    drive(self, linear, angular)
+def fail(self, command):
+    drive(self, command)
     if "r2" in self._node.get_namespace() and self._diagnostics.cycles == 5 and len(lives) < int(sys.argv[1]):
         lives.append(self)
         raise RuntimeError("out of cheese")

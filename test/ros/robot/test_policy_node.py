@@ -12,7 +12,7 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from kdmarl_core.contract import Readings, Scan, observe
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.team_terms import Neighbors
-from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction
+from kdmarl_core.contract.terms import Goal, Lidar, PreviousAction, Velocity
 from kdmarl_core.runtime import Policy
 from kdmarl_ros.node.signals import STOPS
 from policy_process import PERIOD, SLACK, TIMEOUT, policy_process
@@ -40,6 +40,20 @@ def test_commands_what_the_policy_says(robot, policy):
     level, message, values = robot.diagnostics[-1]
     assert (level, message, values["policy"]) == (b"\x00", "driving", "goal_seeker_scout")
     assert values["policy_sha256"] == Policy.load(policy).sha256[:12]
+
+
+def test_a_holonomic_robot_moves_sideways_and_looks_how_it_does(robot, tmp_path):
+    observation = [Lidar(sectors=36, range=3.5), Goal(range=5.0), Velocity(lateral=True), PreviousAction(3)]
+    path = write_policy(tmp_path / "omni.onnx", "omni", observation=observation)
+    with policy_process(path, "omni"):
+        assert robot.drives()
+        assert robot.until(lambda: robot.left[-1] < -0.1)  # its goal is ahead to the right
+        assert robot.commands[-1][1] > 0.2
+        since = time.monotonic()
+        robot.edits["odom"] = edited(twist__twist__linear__y=math.nan)
+        robot.halts(since)
+        assert robot.left[-1] == 0
+        assert robot.says("odom holds")
 
 
 def test_range_sensors_stamped_commands_and_goal_topic(tmp_path):

@@ -142,6 +142,22 @@ def test_a_robot_follows_commands_and_stops_without(tmp_path, client, stamped):
         assert last_time(client) - stopped_at == pytest.approx(0.8, abs=0.3)
 
 
+def test_a_holonomic_robot_obeys_all_three_values(tmp_path, client):
+    swarm = write_swarm(tmp_path, [robot("omni_1", "omni", goal=(2.0, 2.0))], world={"size": [8.0, 8.0]})
+    client.listen(Odometry, "/omni_1/odom", qos_profile_sensor_data)
+    publisher = client.node.create_publisher(Twist, "/omni_1/cmd_vel", 1)
+    command = Twist()
+    command.linear.x, command.linear.y, command.angular.z = 0.1, -0.3, 0.5
+    client.node.create_timer(0.1, lambda: publisher.publish(command))
+
+    def moves():
+        twist = client.on("/omni_1/odom")[-1].twist.twist
+        return twist.linear.x, twist.linear.y, twist.angular.z
+
+    with node_process("sim.simulator_node", swarm=swarm):
+        assert client.until(lambda: client.on("/omni_1/odom") and moves() == pytest.approx((0.1, -0.3, 0.5), abs=0.02))
+
+
 def test_a_command_that_is_not_finite_stops_the_robot(swarm, client):
     listen(client)
     publisher = client.node.create_publisher(Twist, "/scout_1/cmd_vel", 1)
