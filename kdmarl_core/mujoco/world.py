@@ -101,6 +101,7 @@ class MujocoWorld:
         count, values = len(self.robots), max(action.size for action in actions)
         self._commanded, self._ramped, self._largest_change = (np.zeros((count, values)) for _ in range(3))
         """(robots, A) in the order and the units of each robot's commands, with zeros after the last value"""
+        self._limits = [(action.low, action.high) for action in actions]
         for index, action in enumerate(actions):
             self._largest_change[index, : action.size] = np.asarray(action.acceleration, float) * TIMESTEP
         self._command_step = np.zeros(count, int)
@@ -144,8 +145,8 @@ class MujocoWorld:
         They must be finite, and are clipped to its limits.
         """
         index = self._index[name]
-        action = self._types[index].action
-        self._commanded[index, : action.size] = np.clip(command, action.low, action.high)
+        low, high = self._limits[index]
+        self._commanded[index, : low.size] = np.clip(command, low, high)
         self._command_step[index] = self._steps
 
     def step(self, duration: float) -> None:

@@ -17,6 +17,9 @@ MAX_INVALID = 0.5
 SAME_SIGHT = 0.999
 """Share of the range that a policy was trained for which a sensor has to have: drivers round."""
 
+FIRST_TURN = 0.5
+"""Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
+
 
 class Heard(Protocol):
     """The latest message of one topic, as :class:`~kdmarl_ros.robot.latest.Latest` keeps it."""
@@ -97,6 +100,11 @@ class SensorTopics:
     def example(cls) -> Any:
         """A message of a sensor with nothing near, but for stamp and frame."""
         raise NotImplementedError
+
+
+def turn_heard(heard: Heard, timeout: float) -> float:
+    """A lidar's time of one turn as its messages come [s], or at the first a guess of at most ``timeout`` [s]."""
+    return min(timeout, FIRST_TURN) if heard.interval is None else heard.interval
 
 
 def require_sight(topic: str, farthest: float, sight: float) -> None:

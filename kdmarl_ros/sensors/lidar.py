@@ -11,13 +11,10 @@ from sensor_msgs.msg import LaserScan
 from kdmarl_core.contract import Scan
 from kdmarl_core.contract.sensors import LidarSensor
 from kdmarl_core.runtime.scan_guard import ages
-from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, float_array, malformed, require_sight
+from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, float_array, malformed, require_sight, turn_heard
 
 MAX_BEAMS = 10_000
 """Beams of one scan: more would take longer than a control cycle may."""
-
-FIRST_TURN = 0.5
-"""Taken for a lidar's time of one turn [s] where nothing says it yet; the robot still stands then."""
 
 
 class Topics(SensorTopics):
@@ -33,8 +30,7 @@ class Topics(SensorTopics):
     def ages(self, now: int, arrival_now: int, timeout: float) -> list[tuple[float, float]]:
         """From the turn's end, or its start: which of them the stamp is, is not known."""
         scan = self.heard[0]
-        interval = min(timeout, FIRST_TURN) if scan.interval is None else scan.interval
-        return [ages(*scan.since(now, arrival_now), turn_time(scan.message, interval))]
+        return [ages(*scan.since(now, arrival_now), turn_time(scan.message, turn_heard(scan, timeout)))]
 
     @classmethod
     def messages(cls, sensor: LidarSensor, robot: str, period: float) -> list[LaserScan]:

@@ -10,8 +10,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from kdmarl_core.contract import Scan
 from kdmarl_core.contract.sensors import PointCloudSensor
 from kdmarl_core.runtime.scan_guard import ages
-from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, malformed
-from kdmarl_ros.sensors.lidar import FIRST_TURN
+from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, malformed, turn_heard
 
 MAX_POINTS = 100_000
 """Of one cloud: more would take longer than a control cycle may."""
@@ -35,8 +34,7 @@ class Topics(SensorTopics):
     def ages(self, now: int, arrival_now: int, timeout: float) -> list[tuple[float, float]]:
         """Of an image's moment or a turn's start or end; which, and how long a turn takes, no message says."""
         cloud = self.heard[0]
-        turn = min(timeout, FIRST_TURN) if cloud.interval is None else cloud.interval
-        return [ages(*cloud.since(now, arrival_now), turn)]
+        return [ages(*cloud.since(now, arrival_now), turn_heard(cloud, timeout))]
 
     @classmethod
     def messages(cls, sensor: PointCloudSensor, robot: str, period: float) -> list[PointCloud2]:

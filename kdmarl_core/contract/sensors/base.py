@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
@@ -12,6 +13,9 @@ from kdmarl_core.contract.readings import BaseTerm, Readings
 from kdmarl_core.contract.spaces import NonNegative, Positive
 
 Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+Opening = Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)]
+"""Of a field of view, up to all around [rad]."""
 
 Reader = Callable[[np.ndarray], Any]
 """Makes a sensor's reading of distances along rays, (..., rays) [m]."""

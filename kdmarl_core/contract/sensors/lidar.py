@@ -15,6 +15,7 @@ from kdmarl_core.contract.sensors.base import (
     NOTHING,
     Age,
     Fan,
+    Opening,
     Reader,
     Returns,
     Sensor,
@@ -38,7 +39,7 @@ class LidarSensor(Sensor, frozen=True, kw_only=True):
     """A planar lidar at the robot's centre; beam i points at ``-fov/2 + i·fov/beams``."""
 
     beams: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-    fov: Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)] = 2 * math.pi
+    fov: Opening = 2 * math.pi
     """[rad]"""
 
     @property
@@ -82,7 +83,7 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
     sectors: Count
     range: Positive
     """farther obstacles read as this distance [m]"""
-    fov: Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)] = 2 * math.pi
+    fov: Opening = 2 * math.pi
     """[rad]"""
     past: Age = 0
     """[control periods]; 0: the present only"""

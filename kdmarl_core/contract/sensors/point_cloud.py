@@ -10,14 +10,22 @@ import msgspec
 import numpy as np
 
 from kdmarl_core.contract.readings import Count, Readings, Scan, given
-from kdmarl_core.contract.sensors.base import Age, Fan, Reader, Returns, Sensor, SensorTerm, farthest, now_and_past
+from kdmarl_core.contract.sensors.base import (
+    Age,
+    Fan,
+    Opening,
+    Reader,
+    Returns,
+    Sensor,
+    SensorTerm,
+    farthest,
+    now_and_past,
+)
 from kdmarl_core.contract.sensors.lidar import lidar, of_scan
 from kdmarl_core.contract.spaces import Number, Positive
 
 RAYS_IN_A_COLUMN = 3
 """Rays across a column in simulation; the nearest counts."""
-
-Angle = Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)]
 
 
 class PointCloudSensor(Sensor, frozen=True, kw_only=True):
@@ -27,10 +35,10 @@ class PointCloudSensor(Sensor, frozen=True, kw_only=True):
     """
 
     columns: Annotated[int, msgspec.Meta(ge=1, le=1024)]
-    fov: Angle
+    fov: Opening
     """[rad]"""
     heights: tuple[Number, Number]
-    """lowest and highest point that counts, as seen from the sensor [m]; lower is floor, higher is no obstacle"""
+    """lowest and highest point that counts, as seen from the sensor [m]; lower is floor, higher is not an obstacle"""
 
     def __post_init__(self) -> None:
         low, high = self.heights
@@ -79,7 +87,7 @@ class PointCloud(SensorTerm, frozen=True, tag="point_cloud"):
     sectors: Count
     range: Positive
     """farther points read as this distance [m]"""
-    fov: Angle
+    fov: Opening
     """[rad]"""
     past: Age = 0
     """[control periods]; 0: the present only"""
