@@ -24,6 +24,8 @@ class Track:
         """[s]"""
         self._speeds: list[np.ndarray] = []
         """(A,) each"""
+        self._over_ground: list[float] = []
+        """their speeds over ground [m/s]"""
         self._given = np.zeros_like(self._acceleration)
         """the command in force"""
         self.fastest = 0.0
@@ -40,7 +42,8 @@ class Track:
         if time is None:
             time = 0.0 if before is None else before + period
         if before is None or time <= before:  # nothing is known: it may have driven like this for long
-            self._times, self._speeds = [time], [np.asarray(last, np.float64)]
+            self._times, self._speeds, self._over_ground = [], [], []
+            self._keep(time, np.asarray(last, np.float64))
         else:
             # A command that was in force for longer than a period has been reached before. One of zero that is not the
             # last that was given is a stop since, in which the robot has slowed down from that one.
@@ -52,13 +55,17 @@ class Track:
                         self._note(before + period + float(rest), last)
             self._note(time, last)
         while len(self._times) > 1 and self._times[1] < time - KEPT:
-            del self._times[0], self._speeds[0]
-        self.fastest = max(math.hypot(*speed[:-1]) for speed in self._speeds)
+            del self._times[0], self._speeds[0], self._over_ground[0]
+        self.fastest = max(self._over_ground)
 
     def _note(self, time: float, command: np.ndarray) -> None:
         """That the robot has followed ``command`` until ``time``, as far as it could."""
-        self._speeds.append(self._after(self._speeds[-1], command, time - self._times[-1]))
+        self._keep(time, self._after(self._speeds[-1], command, time - self._times[-1]))
+
+    def _keep(self, time: float, speed: np.ndarray) -> None:
         self._times.append(time)
+        self._speeds.append(speed)
+        self._over_ground.append(math.hypot(*speed[:-1]))
 
     def _after(self, speed: np.ndarray, command: np.ndarray, duration: float) -> np.ndarray:
         step = self._acceleration * duration

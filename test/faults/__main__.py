@@ -34,7 +34,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     begun = time.monotonic()
-    command = f"make faults REPETITIONS={arguments.repetitions} MODEL={arguments.model}"
+    command = f"make faults REPETITIONS={arguments.repetitions} ROBOTS={arguments.robots} MODEL={arguments.model}"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, number in (("", arguments.robots), ("sets_clock", 1), ("sim_time", 1)):  # there is but one /clock
