@@ -65,7 +65,7 @@ def _import(module: str, name: str, where: str, folder: Path | None) -> Any:
         raise KdmarlError(f"{where}: {name}: {module} needs '{missing}', which is not installed; install it") from None
     except Exception as error:
         why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise KdmarlError(f"{where}: {name}: importing {module} fails ({why}); mend it") from error
+        raise KdmarlError(f"{where}: {name}: importing {module} fails ({why}); fix it") from error
     finally:
         if path and path in sys.path:
             sys.path.remove(path)

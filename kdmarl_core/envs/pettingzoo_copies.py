@@ -51,7 +51,7 @@ class Recipe(msgspec.Struct, frozen=True):
         except Exception as error:
             given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
             raise KdmarlError(
-                f"called with ({given}) it fails ({type(error).__name__}: {error}); mend arguments"
+                f"called with ({given}) it fails ({type(error).__name__}: {error}); correct its arguments"
             ) from error
         if not isinstance(made, ParallelEnv):
             raise KdmarlError(f"makes a {type(made).__name__}, not a pettingzoo.ParallelEnv; name what makes one")

@@ -87,7 +87,7 @@ def failure(number: int, doing: str, error: BaseException) -> Failed:
         return Failed(f"copy {number}: {error}", "")
     what = traceback.format_exception_only(type(error), error)[-1].strip()
     whole = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return Failed(f"copy {number}: {doing} raises {what}; mend the environment, see the traceback above", whole)
+    return Failed(f"copy {number}: {doing} raises {what}; fix the environment, see the traceback above", whole)
 
 
 def main() -> None:

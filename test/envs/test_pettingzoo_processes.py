@@ -214,12 +214,12 @@ def test_other_processes_end_with_their_environment(crew, before):
     [
         (
             "raise in make",
-            r"copy 2: called with \(.*\) it fails \(RuntimeError: the rope parts\); mend arg",
+            r"copy 2: called with \(.*\) it fails \(RuntimeError: the rope parts\); correct its arg",
             False,
         ),
-        ("raise in reset", "copy 2: its reset raises RuntimeError: the rope parts; mend the environment, see", True),
-        ("raise in step", "copy 2: its step raises RuntimeError: the rope parts; mend the environment, see the", True),
-        ("leave in step", "copy 2: its step raises SystemExit: enough; mend the environment", True),
+        ("raise in reset", "copy 2: its reset raises RuntimeError: the rope parts; fix the environment, see", True),
+        ("raise in step", "copy 2: its step raises RuntimeError: the rope parts; fix the environment, see the", True),
+        ("leave in step", "copy 2: its step raises SystemExit: enough; fix the environment", True),
         (
             "die in step",
             "copy 2: its process has ended with exit code 7; if memory ran out, lower task.processes",
@@ -247,7 +247,7 @@ def test_a_copy_that_is_not_made_in_time(crew, monkeypatch, before):
 def test_the_first_process_reports_its_own_copies_alike(crew, capfd, monkeypatch):
     env = crew()
     monkeypatch.setattr(env.copies[1], "fault", "raise in reset")
-    with pytest.raises(KdmarlError, match=f"{CREW_NAME}: copy 1: its reset raises RuntimeError: the rope parts; mend"):
+    with pytest.raises(KdmarlError, match=f"{CREW_NAME}: copy 1: its reset raises RuntimeError: the rope parts; fix"):
         env.reset(1)
     assert capfd.readouterr().err.count("Traceback") == 1
 

@@ -125,7 +125,7 @@ def test_as_many_processes_as_cores(tmp_path, monkeypatch):
         ),
         ({"env": "mpe2.simple_adversary_v9:x"}, "task.env: .*: there is no module 'mpe2.simple_adversary_v9'; install"),
         ({"env": "mpe2.simple_adversary_v3:paralel_env"}, "has no 'paralel_env'; did you mean 'parallel_env'"),
-        ({"arguments": {"n": 3}}, r"called with \(n=3\) it fails \(TypeError: .*'n'\); mend arguments"),
+        ({"arguments": {"n": 3}}, r"called with \(n=3\) it fails \(TypeError: .*'n'\); correct its arguments"),
         (
             {"env": "pettingzoo.butterfly.pistonball_v6:parallel_env"},
             "not installed|observes Box.* neither a vector",

@@ -151,11 +151,11 @@ class Scene:
 
     def heal(self) -> None:
         """Remove all faults and start a new process."""
-        self.mend()
+        self.repair()
         self.start()
         assert self.body.drives(), self.body.diagnostics[-1:]
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Remove all faults of the body."""
         self.body.edits.clear()
         self.body.single()

@@ -21,7 +21,7 @@ TITLE = (
 )
 METHOD = """
 A robot drives by a real node over real messages (UDP on the loopback, `test/loopback.xml`); something is broken at a
-random moment, and mended once the robot stands. *Stop*: from the fault (the last message, where no more come; the bad
+random moment, and repaired once the robot stands. *Stop*: from the fault (the last message, where no more come; the bad
 message; the signal) to the arrival of the zero command, of which there must be exactly one and nothing after it. *Drive
 on*: from the end of the fault to the first command that moves the robot. All in ms, middleware and the harness
 included, and for signals the start of a new process. The limit is one and a half control periods, after the sensor
@@ -113,7 +113,7 @@ def soak_section(result: dict) -> str:
     memory = ", ".join(f"{row['after_warm_up']:.1f} → {row['at_end']:.1f}" for row in result["memory_mib"])
     wrong = [f"- {text}" for text in (*result["failures"], *result["wrong_commands"])]
     text = (
-        f"{summary['robots']} robots in {summary['processes']} processes, broken and mended at random for "
+        f"{summary['robots']} robots in {summary['processes']} processes, broken and repaired at random for "
         f"{known['minutes']:g} minutes (`{known['command']}`; {known['cores']} cores of {known['cpu']} with a load of "
         f"{known['load'][2]}), while an onlooker in a process of its own judged every command by the messages on the "
         f"topics. Of {summary['faults']:,} faults {summary['failures'] or 'none'} was not answered as it must be, "

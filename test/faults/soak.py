@@ -98,17 +98,17 @@ class _Breaker:
                 run_trial(self.scene, case)
             except Disturbed:
                 self.disturbed += 1
-                self._mend()
+                self._repair()
             except AssertionError as error:
                 self.failures.append(f"{self.scene.namespace} {case.name}: {error}")
-                self._mend()
+                self._repair()
             self.scene.body.spin(random.uniform(0, PAUSE))
         self.scene.body.close()
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """Remove all faults, without a new process: one that does not recover shows as the next failure."""
         self.scene.process.send_signal(signal.SIGCONT)
-        self.scene.mend()
+        self.scene.repair()
         if self.scene.body.state() == "inactive":
             self.scene.body.transition(ACTIVATE)
 

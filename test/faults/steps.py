@@ -1,4 +1,4 @@
-"""The steps of which the table's faults are made: what breaks something, or mends it, and since when."""
+"""The steps of which the table's faults are made: what breaks something, or repairs it, and since when."""
 
 from __future__ import annotations
 
@@ -244,5 +244,5 @@ def clock_set(seconds: float) -> Step:
 
 
 def nothing(scene: Scene) -> float:
-    """It mends itself."""
+    """It recovers without help."""
     return time.monotonic()

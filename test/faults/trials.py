@@ -94,9 +94,9 @@ def run_trial(scene: Scene, case: Case) -> Trial:
         if others:
             raise Disturbed(f"{', '.join(others)} first: {error}") from error
         raise
-    mended = case.recover(scene)
-    assert body.until(lambda: body.moving(mended), 15), f"does not drive on: {body.diagnostics[-1:]}"
-    return Trial(stop, body.moving(mended)[0][0] - mended, lateness)
+    repaired = case.recover(scene)
+    assert body.until(lambda: body.moving(repaired), 15), f"does not drive on: {body.diagnostics[-1:]}"
+    return Trial(stop, body.moving(repaired)[0][0] - repaired, lateness)
 
 
 def _break(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, float]:

@@ -36,7 +36,7 @@ SHORT = 60
 LIMIT = 5.0
 """Time after which a case counts as hung [s]."""
 FOUND = (
-    "Found while this was made, and mended: commands followed from a scan whose angle increment is NaN or thousands of "
+    "Found while this was made, and fixed: commands followed from a scan whose angle increment is NaN or thousands of "
     "turns; values of a YAML file that are not what their tag says, such as a date that is none, ended in a traceback, "
     "and so did lengths that overflow when squared; infinite limits of a robot were taken; ONNX Runtime printed on its "
     "own where names are no text, and crashed at an operator whose input is left out."
