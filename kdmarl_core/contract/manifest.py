@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.contract.files import decode_json
 from kdmarl_core.contract.kinematics import Kinematics
 from kdmarl_core.contract.robots import RobotType
 from kdmarl_core.contract.sensors import SensorTerm
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
-from kdmarl_core.contract.spaces import ActionSpace, NonNegative, Positive
+from kdmarl_core.contract.spaces import ActionSpace
 from kdmarl_core.contract.team_terms import Neighbors
 from kdmarl_core.contract.terms import PreviousAction, Term, observation_size
 from kdmarl_core.errors import KdmarlError

@@ -7,20 +7,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.bounds import LARGEST, NonNegative, Number, Positive
-from kdmarl_core.contract.kinematics import AnyKinematics, DiffDrive
-
-__all__ = [
-    "LARGEST",
-    "ActionSpace",
-    "Box",
-    "Continuous",
-    "DiffDrive",
-    "Discrete",
-    "NonNegative",
-    "Number",
-    "Positive",
-]
+from kdmarl_core.contract.bounds import Number
+from kdmarl_core.contract.kinematics import AnyKinematics
 
 
 class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="box"):

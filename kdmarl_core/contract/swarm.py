@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from kdmarl_core.contract.bounds import Number, Positive
 from kdmarl_core.contract.files import load_yaml, resolve
 from kdmarl_core.contract.names import check_name
 from kdmarl_core.contract.robots import RobotType, load_robot_types
-from kdmarl_core.contract.spaces import Number, Positive
 from kdmarl_core.errors import KdmarlError, naming
 
 SCHEMA_VERSION = 1

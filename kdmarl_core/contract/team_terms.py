@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.contract.readings import BaseTerm, Count, Readings, given
-from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.errors import KdmarlError
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.distill.aggregation import Aggregate, gather, rows
 from kdmarl_core.distill.losses import LossWeights
 from kdmarl_core.distill.polish import REVISION, PolishConfig, Polisher

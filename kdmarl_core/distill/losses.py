@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.expert.distributions import Categorical, Distribution
 
 

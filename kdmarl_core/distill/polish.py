@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmarl_core.contract import KdmarlError, observation_size
-from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.distill.advantage import advantage_loss
 from kdmarl_core.distill.losses import LossWeights, imitation_loss
 from kdmarl_core.envs.base import STUDENT, BatchedEnv

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from kdmarl_core.contract import Swarm
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.envs.dotted import load_object
 from kdmarl_core.envs.pettingzoo import PettingZooEnv
 from kdmarl_core.envs.pettingzoo_copies import Recipe

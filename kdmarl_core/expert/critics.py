@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.errors import naming
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian

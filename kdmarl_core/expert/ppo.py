@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.envs.base import BatchedEnv
 from kdmarl_core.envs.ownership import Kept
 from kdmarl_core.expert.memory import Memory

@@ -9,7 +9,7 @@ import numpy as np
 from geometry_msgs.msg import Point, PoseArray, PoseStamped, Quaternion
 from nav_msgs.msg import Odometry
 
-from kdmarl_core.contract.spaces import LARGEST
+from kdmarl_core.contract.bounds import LARGEST
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.sensors.base import malformed
 

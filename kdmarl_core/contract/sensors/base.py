@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.contract.readings import BaseTerm, Readings
-from kdmarl_core.contract.spaces import NonNegative, Positive
 
 Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.contract.readings import Count, Readings, Scan, given
 from kdmarl_core.contract.sensors.base import (
     NOTHING,
@@ -24,7 +25,6 @@ from kdmarl_core.contract.sensors.base import (
     now_and_past,
     out_of_reach,
 )
-from kdmarl_core.contract.spaces import Positive
 from kdmarl_core.errors import KdmarlError
 
 MAX_ANGLE = 4 * math.pi

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from kdmarl_core.contract.bounds import Number, Positive
 from kdmarl_core.contract.readings import Count, Readings, Scan, given
 from kdmarl_core.contract.sensors.base import (
     Age,
@@ -22,7 +23,6 @@ from kdmarl_core.contract.sensors.base import (
     now_and_past,
 )
 from kdmarl_core.contract.sensors.lidar import lidar, of_scan
-from kdmarl_core.contract.spaces import Number, Positive
 
 RAYS_IN_A_COLUMN = 3
 """Rays across a column in simulation; the nearest counts."""

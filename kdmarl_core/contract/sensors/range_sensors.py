@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from kdmarl_core.contract.bounds import Number, Positive
 from kdmarl_core.contract.readings import Count, Readings, given
 from kdmarl_core.contract.sensors.base import (
     Age,
@@ -20,7 +21,6 @@ from kdmarl_core.contract.sensors.base import (
     now_and_past,
     out_of_reach,
 )
-from kdmarl_core.contract.spaces import Number, Positive
 from kdmarl_core.errors import KdmarlError
 
 RAYS_IN_A_CONE = 9

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from kdmarl_core.contract import Term, load_robot_types
-from kdmarl_core.contract.spaces import NonNegative, Positive
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.task import TaskConfig
 

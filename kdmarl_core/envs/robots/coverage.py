@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, Swarm
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.envs.robots import layouts
 from kdmarl_core.envs.robots.config import IntRange, ordered
 from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, Swarm
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.envs.robots.config import Danger, RobotsConfig, Share
 from kdmarl_core.envs.robots.world import RobotsEnv, rotate
 from kdmarl_core.judge import definitions

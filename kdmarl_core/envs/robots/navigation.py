@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kdmarl_core.contract import Swarm
-from kdmarl_core.contract.spaces import Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.envs.robots import layouts
 from kdmarl_core.envs.robots.config import IntRange, Share, ordered
 from kdmarl_core.envs.robots.goals import GoalsConfig, GoalsEnv

@@ -18,11 +18,11 @@ from kdmarl_core.contract import (
     load_robot_types,
     mismatches,
 )
+from kdmarl_core.contract.bounds import Number, Positive
 from kdmarl_core.contract.files import convert, load_yaml
 from kdmarl_core.contract.kinematics import AnyKinematics
 from kdmarl_core.contract.manifest import Domain, Provenance, RecurrentState, require_sensed
 from kdmarl_core.contract.simulator_terms import ActionMask
-from kdmarl_core.contract.spaces import Number, Positive
 from kdmarl_core.contract.terms import PreviousAction
 from kdmarl_core.errors import did_you_mean
 

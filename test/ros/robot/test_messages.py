@@ -6,7 +6,7 @@ import pytest
 from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
 
-from kdmarl_core.contract.spaces import LARGEST
+from kdmarl_core.contract.bounds import LARGEST
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
 from robot_body import place, places
