@@ -16,7 +16,7 @@ from kdmarl_ros.node.qos import COMMAND_QOS, Endpoint, type_name
 AUTO = "auto"
 
 LOOK_EVERY = {False: 0.25, True: 1.0}
-"""Whether there are subscribers → time between two checks of their types [s]."""
+"""Whether there are subscribers of our type → time between two checks of all [s]."""
 
 STOP_TIME = 0.05
 """Longest wait for the stop to reach subscribers of the previous type [s]."""
@@ -34,7 +34,7 @@ class Commands:
         Args:
             node: of the robot, in its namespace.
             stamped: whether to publish TwistStamped; ``AUTO`` uses the type that is subscribed to.
-            on_change: called when the first subscriber appears, or the last one disappears.
+            on_change: called when what :meth:`unheard` returns has changed.
 
         Raises:
             KdmarlError: ``stamped`` is something else, or a QoS override does not fit.
@@ -48,6 +48,7 @@ class Commands:
         self._frame = f"{node.get_namespace()}/base_link".lstrip("/")
         self._stamped = stamped is True
         self._heard = False
+        self._unheard = ""
         self._looked = 0.0
         self._is_active = False
         self._publisher = self._make()
@@ -80,14 +81,17 @@ class Commands:
     def look(self) -> bool:
         """Check the subscribers from time to time; returns whether the commands' type has changed."""
         heard = self._publisher.get_subscription_count() > 0
-        if heard != self._heard:
-            self._heard = heard
-            self._on_change()
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY[heard]:
+        if heard == self._heard and now - self._looked < LOOK_EVERY[heard]:
             return False
-        self._looked = now
-        return self._choose()
+        self._heard, self._looked = heard, now
+        if self._choose():
+            return True
+        unheard = self.unheard()
+        if unheard != self._unheard:
+            self._unheard = unheard
+            self._on_change()
+        return False
 
     def _choose(self) -> bool:
         """Use the type that is subscribed to, TwistStamped if both are; returns whether it has changed.

@@ -131,7 +131,7 @@ CASES = [
     ),
     _sensor(
         "frame differs",
-        spoilt(alternating("front_lidar", "rear_lidar"), "scan"),
+        alternating("scan", "front_lidar", "rear_lidar"),
         AGED,
         "mixed_input",
         "several devices in turn, in the frames 'front_lidar' and 'rear_lidar'",

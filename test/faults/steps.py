@@ -184,15 +184,19 @@ def activated_without_clock(scene: Scene) -> float:
     return transition(ACTIVATE)(scene)
 
 
-def alternating(*frames: str) -> Edit:
-    """An edit that puts messages into the ``frames`` in turn."""
-    turns = itertools.cycle(frames)
+def alternating(topic: str, *frames: str) -> Step:
+    """Messages on the topic are in the ``frames`` in turn from now on."""
 
-    def edit(message):
-        message.header.frame_id = next(turns)
-        return message
+    def inject(scene: Scene) -> float:
+        turns = itertools.cycle(frames)  # of this robot only
 
-    return edit
+        def edit(message):
+            message.header.frame_id = next(turns)
+            return message
+
+        return spoilt(edit, topic)(scene)
+
+    return inject
 
 
 def doubled(scene: Scene) -> float:
