@@ -1,6 +1,7 @@
 """Commands go out as the type that is subscribed to, and a robot that nobody hears says so."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import rclpy
@@ -80,6 +81,33 @@ def test_a_robot_that_nobody_hears_warns_until_somebody_does(robot, policy):
         robot.listen_to(Twist)
         assert robot.until(lambda: robot.diagnostics[-1][:2] == (b"\x00", "driving"))
         assert robot.drives()
+
+
+def test_a_change_of_why_nobody_hears_is_reported_when_it_is_seen(monkeypatch):
+    """Not with the next regular diagnostics, up to a second later."""
+    reports, trouble, now = [], [""], [100.0]
+    monkeypatch.setattr("kdmarl_ros.robot.commands.time.monotonic", lambda: now[0])
+    node = SimpleNamespace(get_namespace=lambda: "/r1", create_lifecycle_publisher=None)
+    endpoint = SimpleNamespace(
+        topic="/r1/cmd_vel",
+        make=lambda create, kind: SimpleNamespace(get_subscription_count=lambda: 0),
+        trouble=lambda: trouble[0],
+    )
+    monkeypatch.setattr("kdmarl_ros.robot.commands.Endpoint", lambda *given, **options: endpoint)
+    commands = Commands(node, False, on_change=lambda: reports.append(commands.unheard()))
+    for reason, expected in (
+        ("", "nobody subscribes"),
+        ("", None),
+        ("another type", "has another type"),
+        ("", "nobody"),
+    ):
+        trouble[0] = reason
+        reports.clear()
+        for _ in range(3):  # control cycles
+            now[0] += 0.1
+            commands.look()
+        assert len(reports) == (expected is not None)
+        assert not expected or expected in reports[0]
 
 
 @pytest.mark.parametrize("value", ["perhaps", 3])
