@@ -5,7 +5,7 @@ DEMO_OUTPUT ?= runs/demo
 REPETITIONS ?= 100
 MODEL ?= process
 MINUTES ?= 30
-ROBOTS ?= 8
+ROBOTS ?= 4
 RUNS ?= 100000
 # A sourced ROS distribution would mix its Python packages and libraries with those of the virtual environments.
 NO_ROS = env -u PYTHONPATH -u LD_LIBRARY_PATH -u AMENT_PREFIX_PATH -u RMW_IMPLEMENTATION
@@ -61,10 +61,10 @@ demo: .venv-demo/stamp ## six robots cross an arena for 60 s over ROS topics (ne
 
 RUN_TEST_MODULE = $(NO_ROS) PYTHONPATH=test .venv/bin/python -m
 
-faults: .venv/stamp ## inject every fault into ROBOTS robots, REPETITIONS times each, and time their stops (8, 100: 15 min)
+faults: .venv/stamp ## inject every fault into ROBOTS robots, REPETITIONS times each, and time their stops (4, 100: half an hour)
 	$(RUN_TEST_MODULE) faults --repetitions $(REPETITIONS) --model $(MODEL) --robots $(ROBOTS)
 
-soak: .venv/stamp ## inject random faults into ROBOTS robots for MINUTES, and check every command (8, 30)
+soak: .venv/stamp ## inject random faults into ROBOTS robots for MINUTES, and check every command (4, 30)
 	$(RUN_TEST_MODULE) faults.soak --robots $(ROBOTS) --minutes $(MINUTES) --model $(MODEL)
 
 bench: .venv-demo/stamp ## measure what policy nodes cost; writes docs/results/bench.json and runtime.md (an hour)

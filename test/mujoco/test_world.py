@@ -313,7 +313,7 @@ def test_a_swarm_without_world_is_refused():
         MujocoWorld(replace(make_swarm([robot()]), world=None))
 
 
-@pytest.mark.parametrize("name", ["crossing"])
+@pytest.mark.parametrize("name", ["crossing", "omni"])
 def test_the_demo_arenas_can_be_crossed(name):
     """Every start and goal leaves room, and the paths are short enough for the slowest robot."""
     data = yaml.safe_load(CROSSING.with_name(f"{name}.yaml").read_text())
