@@ -52,7 +52,7 @@ def section(results: dict) -> list[str]:
     runs, touches = (sum(row[key] for row in results["robots"]) for key in ("runs", "touches"))
     text = (
         f"`{results['command']}`, seed {results['seed']}: {runs:,} random runs "
-        f"in {results['minutes']:.0f} minutes ({results['machine']}), in which {touches or 'nothing'} was touched. A "
+        f"in {results['minutes']:.0f} minutes ({results['machine']}); in {touches or 'none'} something was touched. A "
         "robot begins clear of pillars, boxes and walls that stand still, among which a random policy drives it, half "
         "the time at its limits, for up to 9 s. Its lidar turns at 5 to 40 Hz while it drives, either way round, and "
         "stamps its scans with the turn's start or end, or sees all at once; messages arrive up to 20 ms after the "
