@@ -95,7 +95,7 @@ def wide_gather(model):
 
 
 def square_powers(model):
-    """Each product is no larger than its factors, and takes 64 million multiply-adds."""
+    """Each product has the size of its factors, and takes 64 million multiply-adds."""
     square = numpy_helper.from_array(np.ones((400, 400), np.float32), "square_0")
     model.graph.initializer.append(square)
     for index in range(100):
