@@ -1,6 +1,5 @@
 """The scan guard: whatever a policy wants, a robot that starts clear of what stands still around it stays clear."""
 
-import copy
 import dataclasses
 import math
 
@@ -11,27 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, draw, run
-from kdmarl_core.contract import KdmarlError, Readings, Scan, load_robot_types
+from guard.scenes import NAMES, TYPES, ahead, allowed, motion, scenes
+from kdmarl_core.contract import KdmarlError, Readings, Scan
 from kdmarl_core.contract.sensors import RangeSensorRing, Sensors
 from kdmarl_core.contract.terms import Goal
 from kdmarl_core.judge import definitions
-from kdmarl_core.runtime import Controller, Policy, SafetyFilter, TooOldError
+from kdmarl_core.runtime import Controller, Policy, TooOldError
 from kdmarl_core.runtime.scan_guard import MAX_AGE, ScanGuard, ages
 from kdmarl_core.runtime.track import Track
-from support import ROBOT_TYPES, write_policy
-
-TYPES = load_robot_types(ROBOT_TYPES)
-NAMES = ["scout", "carrier", "mini", "omni"]
-
-
-def ahead(name, speed, turn=0.0):
-    """A command straight ahead, for each kinematics."""
-    return np.array([speed, *[0.0] * (TYPES[name].action.size - 2), turn], np.float32)
-
-
-def motion(command):
-    """How fast it moves over ground."""
-    return float(np.hypot.reduce(command[:-1]))
+from support import write_policy
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,37 +69,6 @@ def test_a_robot_among_walls_that_are_not_in_its_way_drives_as_without_a_guard()
         least, changed = run(situation)
         assert changed == 0
         assert least > 0
-
-
-@st.composite
-def scenes(draw):
-    """A robot that has driven for a while, and what it sees now: readings, the last command, the next."""
-    robot = TYPES[draw(st.sampled_from(NAMES))]
-    speeds = st.tuples(*(st.floats(low, high) for low, high in robot.action.limits))
-    guard = ScanGuard(robot.action, robot, PERIOD, draw(st.sampled_from([1.0, 1.4])))
-    gate = SafetyFilter(robot.action, PERIOD)
-    last = gate.last
-    for time in range(draw(st.integers(0, 8))):
-        last = gate(np.array(draw(speeds), np.float32))
-        guard._driven.go_on(time * PERIOD, last, PERIOD)
-        guard._driven.give(last)
-    command = gate(np.array(draw(speeds), np.float32))
-    lidar, ring = robot.sensors.lidar, robot.sensors.range_sensors
-    count = lidar.beams if lidar else len(ring.bearings)
-    ranges = np.full(count, np.inf)
-    for _ in range(draw(st.integers(1, 4))):
-        first = draw(st.integers(0, count - 1))
-        ranges[first : first + draw(st.integers(1, count))] = draw(st.floats(0.001, 2.0) | st.just(np.inf))
-    youngest = draw(st.floats(0.0, 0.3))
-    return guard, last, command, ranges, (youngest, youngest + draw(st.floats(0.0, 0.4)))
-
-
-def allowed(guard, last, command, ranges, age):
-    """The command that a copy of the guard gives."""
-    lidar = guard._sensors.get("lidar")
-    scan = lidar and Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)
-    readings = Readings(scan=scan, ranges=None if lidar else ranges, age=age)
-    return copy.deepcopy(guard)(readings, last, command)
 
 
 @settings(max_examples=300, deadline=None)

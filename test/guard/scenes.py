@@ -1,0 +1,56 @@
+"""Scenes that Hypothesis draws for the scan guard."""
+
+import copy
+
+import numpy as np
+from hypothesis import strategies as st
+
+from guard.closed_loop import PERIOD
+from kdmarl_core.contract import Readings, Scan, load_robot_types
+from kdmarl_core.runtime import SafetyFilter
+from kdmarl_core.runtime.scan_guard import ScanGuard
+from support import ROBOT_TYPES
+
+TYPES = load_robot_types(ROBOT_TYPES)
+NAMES = ["scout", "carrier", "mini", "omni"]
+
+
+def ahead(name, speed, turn=0.0):
+    """A command straight ahead, for each kinematics."""
+    return np.array([speed, *[0.0] * (TYPES[name].action.size - 2), turn], np.float32)
+
+
+def motion(command):
+    """How fast it moves over ground."""
+    return float(np.hypot.reduce(command[:-1]))
+
+
+@st.composite
+def scenes(draw):
+    """A robot that has driven for a while, and what it sees now: readings, the last command, the next."""
+    robot = TYPES[draw(st.sampled_from(NAMES))]
+    speeds = st.tuples(*(st.floats(low, high) for low, high in robot.action.limits))
+    guard = ScanGuard(robot.action, robot, PERIOD, draw(st.sampled_from([1.0, 1.4])))
+    gate = SafetyFilter(robot.action, PERIOD)
+    last = gate.last
+    for time in range(draw(st.integers(0, 8))):
+        last = gate(np.array(draw(speeds), np.float32))
+        guard._driven.go_on(time * PERIOD, last, PERIOD)
+        guard._driven.give(last)
+    command = gate(np.array(draw(speeds), np.float32))
+    lidar, ring = robot.sensors.lidar, robot.sensors.range_sensors
+    count = lidar.beams if lidar else len(ring.bearings)
+    ranges = np.full(count, np.inf)
+    for _ in range(draw(st.integers(1, 4))):
+        first = draw(st.integers(0, count - 1))
+        ranges[first : first + draw(st.integers(1, count))] = draw(st.floats(0.001, 2.0) | st.just(np.inf))
+    youngest = draw(st.floats(0.0, 0.3))
+    return guard, last, command, ranges, (youngest, youngest + draw(st.floats(0.0, 0.4)))
+
+
+def allowed(guard, last, command, ranges, age):
+    """The command that a copy of the guard gives."""
+    lidar = guard._sensors.get("lidar")
+    scan = lidar and Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)
+    readings = Readings(scan=scan, ranges=None if lidar else ranges, age=age)
+    return copy.deepcopy(guard)(readings, last, command)
