@@ -8,7 +8,7 @@ is not covered.
 
 Nothing nearer, older or less known ever permits more motion: what lies behind a return counts as blocked, too, so that
 a nearer return blocks all that a farther one does; older readings add places where the robot may be by now; and what
-lies beyond the sensors' sight counts as blocked.
+lies beyond the sensors' sight counts as blocked. Of each lidar, what the scan before the newest one saw counts as well.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import math
 
 import numpy as np
 
-from kdmarl_core.contract import KdmarlError, Kinematics, Readings, RobotType
+from kdmarl_core.contract import KdmarlError, Kinematics, Readings, RobotType, Scan
 from kdmarl_core.contract.sensors.base import Returns, Sensor
-from kdmarl_core.runtime.track import Track
+from kdmarl_core.runtime.scan_before import ScanBefore, Taken
+from kdmarl_core.runtime.track import KEPT, Track
 
 MARGIN = 0.02
 """Kept beyond the robot's radius [m], for what the way's samples leave out."""
@@ -77,6 +78,7 @@ class ScanGuard:
         self._action = action
         self._acceleration = np.asarray(action.acceleration, np.float64)
         self._step = self._acceleration * period
+        self._least_step = float(self._step[:-1].min())
         self._period = spacing * period
         self._radius = robot.radius
         self._sensors: dict[str, Sensor] = robot.sensors.carried
@@ -95,6 +97,7 @@ class ScanGuard:
         # readings' age and the place on the way differ by.
         self._need = math.hypot(robot.radius + MARGIN, farthest / samples)
         self._driven = Track(robot.action.acceleration)
+        self._scan_before = {name: ScanBefore() for name in self._sensors}
         self._shares = [np.array([share] * (action.size - 1) + [1.0]) for share in SHARES]
 
     def __call__(self, readings: Readings, last: np.ndarray, command: np.ndarray) -> np.ndarray:
@@ -112,19 +115,23 @@ class ScanGuard:
             TooOldError: the readings may be older than ``MAX_AGE``.
             KdmarlError: there are no such readings.
         """
-        youngest, oldest = readings.age
+        _, oldest = readings.age
         if not oldest <= MAX_AGE:  # NaN as well
             raise TooOldError(
                 f"the sensors' readings may be {oldest:.2f} s old, too old for the scan guard, which needs them within "
                 f"{MAX_AGE:g} s; use a faster sensor, or turn scan_guard off"
             )
         self._driven.go_on(readings.time, last, self._period)
-        seen = self._returns(readings, self._farthest(oldest, last, command) + self._need)
+        speed = self._fastest(last, command)
+        seen = self._returns(readings, self._farthest(oldest, speed) + self._need)
+        views = [(seen, readings.age), *self._before(readings, speed)]
         touching = bool((seen.distance < self._radius).any())
         for share in self._shares:
             wanted = self._within_reach(last, command * share)
             # A robot that touches something may drive away from it, not scrape along by turning.
-            if not (touching and not wanted[:-1].any()) and self._is_clear(seen, youngest, oldest, wanted):
+            if not (touching and not wanted[:-1].any()) and all(
+                self._is_clear(returns, *age, wanted) for returns, age in views
+            ):
                 break
         else:
             wanted = self._within_reach(last, np.zeros_like(self._step))
@@ -134,8 +141,9 @@ class ScanGuard:
         return allowed
 
     def take_over(self, other: ScanGuard) -> None:
-        """Go on from the commands that ``other`` let through."""
+        """Go on from the commands that ``other`` let through, and from what it saw."""
         self._driven = other._driven
+        self._scan_before |= other._scan_before
 
     def covers(self, other: ScanGuard) -> bool:
         """Whether it brakes as fast as ``other``, and as often has a command to do so."""
@@ -144,11 +152,14 @@ class ScanGuard:
     def _within_reach(self, last: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.minimum(np.maximum(wanted, last - self._step), last + self._step)
 
-    def _farthest(self, oldest: float, last: np.ndarray, command: np.ndarray) -> float:
-        """No less than the length [m] of the way of any command between ``last`` and ``command``."""
-        speeds = np.maximum(np.abs(last), np.abs(command))[:-1]
-        speed = max(self._driven.fastest, math.hypot(*speeds))
-        return speed * (oldest + self._period * (2 + math.ceil(speed / self._step[:-1].min())))
+    def _fastest(self, last: np.ndarray, command: np.ndarray) -> float:
+        """No less than the speed over ground on the way of any command between ``last`` and ``command`` [m/s]."""
+        speeds = [max(abs(one), abs(other)) for one, other in zip(last.tolist(), command.tolist(), strict=True)]
+        return max(self._driven.fastest, math.hypot(*speeds[:-1]))
+
+    def _farthest(self, oldest: float, speed: float) -> float:
+        """No less than the length of such a way [m] at up to ``speed`` [m/s]."""
+        return speed * (oldest + self._period * (2 + math.ceil(speed / self._least_step)))
 
     def _is_clear(self, seen: Returns, youngest: float, oldest: float, command: np.ndarray) -> bool:
         """Whether the way is clear of everything seen; of what is too near already, whether it leads away."""
@@ -208,3 +219,20 @@ class ScanGuard:
         if len(parts) == 1:
             return parts[0]
         return Returns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def _before(self, readings: Readings, speed: float) -> list[tuple[Returns, tuple[float, float]]]:
+        """What the scans before those of the ``readings`` saw, with their age [s]; ``speed`` as above."""
+        now = self._driven.now
+        youngest, oldest = readings.age
+        found = []
+        for name, sensor in self._sensors.items():
+            scan = readings.said(name)
+            if not isinstance(scan, Scan):
+                continue
+            before = self._scan_before[name](Taken(scan, now - oldest, now - youngest))
+            if before is not None and before.earliest > now - KEPT:
+                age = before.age(now)
+                returns = sensor.returns(before.scan, self._farthest(age[1], speed) + self._need)
+                if returns is not None:
+                    found.append((returns, age))
+        return found

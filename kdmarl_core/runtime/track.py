@@ -30,6 +30,11 @@ class Track:
         """the command in force"""
         self.fastest = 0.0
 
+    @property
+    def now(self) -> float:
+        """The moment up to which it goes [s]."""
+        return self._times[-1]
+
     def go_on(self, time: float | None, last: np.ndarray, period: float) -> None:
         """Note that it is now ``time``.
 

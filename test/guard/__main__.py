@@ -50,15 +50,16 @@ def one(name: str, seed: int, number: int) -> Found:
 def section(results: dict) -> list[str]:
     """The page's section, in lines."""
     runs, touches = (sum(row[key] for row in results["robots"]) for key in ("runs", "touches"))
+    found = f"something was touched in {touches}" if touches else "nothing was touched"
     text = (
         f"`{results['command']}`, seed {results['seed']}: {runs:,} random runs "
-        f"in {results['minutes']:.0f} minutes ({results['machine']}); in {touches or 'none'} something was touched. A "
-        "robot begins clear of pillars, boxes and walls that stand still, among which a random policy drives it, half "
-        "the time at its limits, for up to 9 s. Its lidar turns at 5 to 40 Hz while it drives, either way round, and "
-        "stamps its scans with the turn's start or end, or sees all at once; messages arrive up to 20 ms after the "
-        "turn, the base obeys up to a control period late, and control cycles begin by the timer or by the sensor. A "
-        f"touch is a gap of less than {CONTACT * 1e3:.0f} mm. Every {UNGUARDED}th situation was driven without the "
-        "guard, too."
+        f"in {results['minutes']:.0f} minutes ({results['machine']}); {found}. A robot begins clear of pillars, boxes "
+        "and walls that stand still, among which a random policy drives it, half the time at its limits, for up to "
+        "9 s; in one run of four a thin pillar stands next to it. Its lidar turns at 5 to 40 Hz while it drives, "
+        "either way round, and stamps its scans with the turn's start or end, or sees all at once; messages arrive up "
+        "to 20 ms after the turn, the base obeys up to a control period late, and control cycles begin by the timer or "
+        f"by the sensor. A touch is a gap of less than {CONTACT * 1e3:.0f} mm. Every {UNGUARDED}th situation was "
+        "driven without the guard, too."
     )
     table = [
         "| robot type | runs | touches | smallest gap [mm] | runs in which it braked | touches without the guard |",
@@ -76,7 +77,7 @@ def section(results: dict) -> list[str]:
 def code() -> str:
     """Hash of the files that decide what a run finds, hex."""
     files = [REPOSITORY / "test/guard/closed_loop.py", ROBOT_TYPES, *sorted(CORE.glob("contract/sensors/*.py"))]
-    files += [CORE / "runtime" / f"{name}.py" for name in ("scan_guard", "track", "safety")]
+    files += [CORE / "runtime" / f"{name}.py" for name in ("scan_guard", "scan_before", "track", "safety")]
     files += [CORE / "envs" / "robots" / f"{name}.py" for name in ("kernels", "rays")]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
@@ -129,7 +130,7 @@ def main() -> int:
     """Exit code 0 if nothing was touched."""
     parser = argparse.ArgumentParser(prog="python -m guard", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=100_000, help="of all robot types together (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     progress = Progress(PROGRESS, options.seed)
     count = -(-options.runs // len(TYPES))

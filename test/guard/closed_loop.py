@@ -68,11 +68,16 @@ def draw(rng: np.random.Generator, robot: RobotType) -> Situation:
         boxes = rng.integers(0, 3) if robot.sensors.lidar else 0
         shapes = [(rng.uniform(-1.6, 1.6, 2), *rng.uniform((0.05, 0), (1, 3))) for _ in range(boxes)]
         walls = [side for shape in shapes for side in box_sides(*shape)]
+        x, y, yaw = pose = (*rng.uniform(-1.6, 1.6, 2), rng.uniform(-math.pi, math.pi))
+        if rng.integers(4) == 0:  # next to the robot, where one that is seen late is touched
+            radius, bearing = rng.uniform(thin, thin + 0.03), yaw + rng.uniform(-math.pi, math.pi)
+            away = robot.radius + radius + rng.uniform(0.035, 0.2)
+            discs.append((x + away * math.cos(bearing), y + away * math.sin(bearing), radius))
         situation = Situation(
             robot,
             np.array(discs, np.float64).reshape(-1, 3),
             np.array([*ARENA, *walls], np.float64),
-            (*rng.uniform(-1.6, 1.6, 2), rng.uniform(-math.pi, math.pi)),
+            pose,
             delay=int(rng.integers(0, PERIOD_STEPS + 1)),
             rate=1 / (STEP * int(rng.integers(5, 41))),
             kind=str(rng.choice(KINDS)),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from guard.closed_loop import PERIOD
 from kdmarl_core.contract import Readings, Scan, load_robot_types
 from kdmarl_core.runtime import SafetyFilter
+from kdmarl_core.runtime.scan_before import Taken
 from kdmarl_core.runtime.scan_guard import ScanGuard
 from support import ROBOT_TYPES
 
@@ -48,9 +49,18 @@ def scenes(draw):
     return guard, last, command, ranges, (youngest, youngest + draw(st.floats(0.0, 0.4)))
 
 
-def allowed(guard, last, command, ranges, age):
-    """The command that a copy of the guard gives."""
-    lidar = guard._sensors.get("lidar")
-    scan = lidar and Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)
-    readings = Readings(scan=scan, ranges=None if lidar else ranges, age=age)
-    return copy.deepcopy(guard)(readings, last, command)
+def allowed(guard, last, command, ranges, age, before=None):
+    """The command that a copy of the guard gives, which has seen the ranges ``before`` and then ``ranges``."""
+    guard = copy.deepcopy(guard)
+    if before is not None:
+        now = guard._driven.now
+        guard._scan_before["lidar"](Taken(scan_of(guard, before), now - age[1] - PERIOD, now - age[0] - PERIOD))
+    lidar = "lidar" in guard._sensors
+    scan = scan_of(guard, ranges) if lidar else None
+    return guard(Readings(scan=scan, ranges=None if lidar else ranges, age=age), last, command)
+
+
+def scan_of(guard, ranges):
+    """As the guard's lidar gives it."""
+    lidar = guard._sensors["lidar"]
+    return Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)

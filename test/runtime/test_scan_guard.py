@@ -114,7 +114,7 @@ def test_no_way_leads_farther_than_is_looked_at(name, spacing):
             guard._driven.go_on(time * PERIOD, last, PERIOD)
             guard._driven.give(command)
         oldest = rng.uniform(0, 0.6)
-        farthest = guard._farthest(oldest, last, command)
+        farthest = guard._farthest(oldest, guard._fastest(last, command))
         for wanted in (command, guard._within_reach(last, command), guard._within_reach(last, np.zeros_like(low))):
             assert np.hypot(*guard._way(0.0, oldest, wanted)).max() <= farthest + 1e-9
 

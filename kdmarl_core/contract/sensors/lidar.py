@@ -219,12 +219,15 @@ def of_scan(scan: Scan, sight: float, within: float) -> Returns:
         within: that matters [m].
     """
     farthest = scan.range_max if scan.range_max < math.inf else sight
+    # Mostly nothing is near; beams that say nothing take a value of others.
+    if min(farthest, float(np.fmin.reduce(scan.ranges, initial=np.inf))) >= within:
+        return NOTHING
     ranges = np.asarray(scan.ranges, np.float64)
     silent = np.isnan(ranges) | ((ranges <= 0) & (ranges < scan.range_min) & (ranges != -np.inf))
     if silent.any():
         ranges = _filled(ranges, silent)
     near = np.flatnonzero(np.minimum(ranges, farthest) < within)  # -inf as well
-    if near.size == 0:  # mostly
+    if near.size == 0:
         return NOTHING
     distance = np.where(ranges[near] == -np.inf, scan.range_min, np.minimum(ranges[near], farthest))
     half = min(abs(scan.angle_increment), math.pi)
