@@ -80,6 +80,8 @@ DEV = [
     "pytest",
     "pytest-timeout",
     "ruff",
+    # a library whose models are taken as experts; examples/stable_baselines3
+    "stable-baselines3",
     "types-PyYAML",
 ]
 
