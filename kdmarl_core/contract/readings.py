@@ -57,8 +57,8 @@ class Readings(NamedTuple):
     """(..., actions) which of the numbered actions may be chosen now: 1, or 0 where not"""
     history: tuple[Readings, ...] = ()
     """readings of earlier control periods, the most recent first"""
-    age: tuple[float, float] = (0.0, 0.0)
-    """of what the scan guard sees by: no less and no more than [s]"""
+    ages: Mapping[str, tuple[float, float]] = NO_MORE
+    """name of a sensor → how old its reading is, no less and no more than [s]; of those not named, 0"""
     time: float | None = None
     """of the control cycle, on a clock that goes forward [s]; None: a control period after the one before"""
     more: Mapping[str, Any] = NO_MORE

@@ -93,8 +93,14 @@ class Controller:
                 f"{self._low.tolist()} to {self._high.tolist()}"
             )
 
-    def reset(self) -> None:
-        """The robot stands: reset the recurrent state, earlier readings and the last command."""
+    def reset(self, given: bool = True) -> None:
+        """The robot stops, or stands: reset the recurrent state, earlier readings and the last command.
+
+        Args:
+            given: whether the last command was given to the robot.
+        """
+        if self.guard:
+            self.guard.stop(given)
         self.policy.reset()
         self._history.clear()
         self._filter.reset()

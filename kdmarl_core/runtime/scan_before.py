@@ -1,7 +1,7 @@
 """A lidar's scan before its newest one, which has seen what that one leaves out.
 
 A lidar that rotates while its robot turns the other way leaves out a sector, where its scan begins and ends, as wide as
-the robot turns in one rotation. Both scans together leave out nothing, since one goes on where the other ended.
+the robot turns in one rotation. The scan before has seen that sector from nearly the same heading.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kdmarl_core.contract import Scan
+
+SAME = 1e-4
+"""Between the times of one message in two control cycles [s]: rounding."""
 
 
 class Taken(NamedTuple):
@@ -26,7 +29,7 @@ class Taken(NamedTuple):
 
 
 class ScanBefore:
-    """Tells one message from the next by what they say: a control cycle may come before there is a new one."""
+    """Keeps the two newest scans of one sensor; a control cycle may come before there is a new one."""
 
     def __init__(self) -> None:
         self._newest: Taken | None = None
@@ -35,13 +38,8 @@ class ScanBefore:
     def __call__(self, newest: Taken) -> Taken | None:
         """The scan before ``newest``; None where there is none."""
         known = self._newest
-        if known is not None and _same(known.scan, newest.scan):
-            self._newest = newest._replace(scan=known.scan)
-        else:
-            self._before = known
+        if known is None or abs(newest.latest - known.latest) > SAME:
+            # Where time has gone back, nobody knows when the one before was taken.
+            self._before = known if known is None or known.latest < newest.latest else None
             self._newest = newest._replace(scan=newest.scan._replace(ranges=newest.scan.ranges.copy()))
         return self._before
-
-
-def _same(scan: Scan, other: Scan) -> bool:
-    return scan[1:] == other[1:] and scan.ranges.tobytes() == other.ranges.tobytes()

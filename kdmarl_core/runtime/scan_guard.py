@@ -14,6 +14,7 @@ lies beyond the sensors' sight counts as blocked. Of each lidar, what the scan b
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,6 +60,16 @@ def ages(since_stamp: float, since_arrival: float, turn: float) -> tuple[float, 
     return since_arrival, max(since_stamp, since_arrival) + turn
 
 
+class _View(NamedTuple):
+    """What one message of a sensor says."""
+
+    seen: Returns
+    youngest: float
+    """least age [s]"""
+    oldest: float
+    """greatest age [s]"""
+
+
 class ScanGuard:
     """Slows a robot down, or stops it, before what its sensors see.
 
@@ -97,6 +108,8 @@ class ScanGuard:
         # readings' age and the place on the way differ by.
         self._need = math.hypot(robot.radius + MARGIN, farthest / samples)
         self._driven = Track(robot.action.acceleration)
+        self._is_new = False
+        """whether a command was allowed since the last stop"""
         self._scan_before = {name: ScanBefore() for name in self._sensors}
         self._shares = [np.array([share] * (action.size - 1) + [1.0]) for share in SHARES]
 
@@ -115,34 +128,39 @@ class ScanGuard:
             TooOldError: the readings may be older than ``MAX_AGE``.
             KdmarlError: there are no such readings.
         """
-        _, oldest = readings.age
-        if not oldest <= MAX_AGE:  # NaN as well
+        oldest = max((age[1] for age in readings.ages.values()), default=0.0)
+        if not all(age[1] <= MAX_AGE for age in readings.ages.values()):  # NaN as well
             raise TooOldError(
                 f"the sensors' readings may be {oldest:.2f} s old, too old for the scan guard, which needs them within "
                 f"{MAX_AGE:g} s; use a faster sensor, or turn scan_guard off"
             )
         self._driven.go_on(readings.time, last, self._period)
-        speed = self._fastest(last, command)
-        seen = self._returns(readings, self._farthest(oldest, speed) + self._need)
-        views = [(seen, readings.age), *self._before(readings, speed)]
-        touching = bool((seen.distance < self._radius).any())
+        newest, before = self._views(readings, self._fastest(last, command))
+        touching = any((view.seen.distance < self._radius).any() for view in newest)
         for share in self._shares:
             wanted = self._within_reach(last, command * share)
             # A robot that touches something may drive away from it, not scrape along by turning.
             if not (touching and not wanted[:-1].any()) and all(
-                self._is_clear(returns, *age, wanted) for returns, age in views
+                self._is_clear(view, wanted) for view in (*newest, *before)
             ):
                 break
         else:
             wanted = self._within_reach(last, np.zeros_like(self._step))
         allowed = wanted.astype(np.float32)
         self._driven.give(allowed)
+        self._is_new = True
         self.changed = bool((np.abs(allowed - command) > CHANGED).any())
         return allowed
 
+    def stop(self, given: bool) -> None:
+        """The robot stops, or stands; ``given`` tells whether the last command that was allowed reached it."""
+        if self._is_new and not given:
+            self._driven.give(np.zeros_like(self._step))
+        self._is_new = False
+
     def take_over(self, other: ScanGuard) -> None:
         """Go on from the commands that ``other`` let through, and from what it saw."""
-        self._driven = other._driven
+        self._driven, self._is_new = other._driven, other._is_new
         self._scan_before |= other._scan_before
 
     def covers(self, other: ScanGuard) -> bool:
@@ -161,11 +179,12 @@ class ScanGuard:
         """No less than the length of such a way [m] at up to ``speed`` [m/s]."""
         return speed * (oldest + self._period * (2 + math.ceil(speed / self._least_step)))
 
-    def _is_clear(self, seen: Returns, youngest: float, oldest: float, command: np.ndarray) -> bool:
+    def _is_clear(self, view: _View, command: np.ndarray) -> bool:
         """Whether the way is clear of everything seen; of what is too near already, whether it leads away."""
+        seen = view.seen
         if seen.distance.size == 0:
             return True
-        way = self._way(youngest, oldest, command)
+        way = self._way(view.youngest, view.oldest, command)
         reach = np.hypot(*way)[:, None]
         along = way.T @ np.stack([np.cos(seen.angle), np.sin(seen.angle)])
         # What is too far for any place, be that in the direction of the arc that is nearest to it.
@@ -206,33 +225,27 @@ class ScanGuard:
         way = way[ahead >= starts[:, None]]
         return np.stack([way.real, way.imag])
 
-    def _returns(self, readings: Readings, within: float) -> Returns:
-        """What was seen nearer than ``within`` [m]."""
-        parts = []
+    def _views(self, readings: Readings, speed: float) -> tuple[list[_View], list[_View]]:
+        """What the ``readings`` say is within reach at ``speed`` [m/s], and what the scans before them say."""
+        now = self._driven.now
+        newest, before = [], []
         for name, sensor in self._sensors.items():
             reading = readings.said(name)
-            returns = None if reading is None else sensor.returns(reading, within)
-            if returns is not None:
-                parts.append(returns)
-        if not parts:
-            raise KdmarlError("the scan guard needs a scan or ranges, and there are none; turn scan_guard off")
-        if len(parts) == 1:
-            return parts[0]
-        return Returns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-    def _before(self, readings: Readings, speed: float) -> list[tuple[Returns, tuple[float, float]]]:
-        """What the scans before those of the ``readings`` saw, with their age [s]; ``speed`` as above."""
-        now = self._driven.now
-        youngest, oldest = readings.age
-        found = []
-        for name, sensor in self._sensors.items():
-            scan = readings.said(name)
-            if not isinstance(scan, Scan):
+            if reading is None:
                 continue
-            before = self._scan_before[name](Taken(scan, now - oldest, now - youngest))
-            if before is not None and before.earliest > now - KEPT:
-                age = before.age(now)
-                returns = sensor.returns(before.scan, self._farthest(age[1], speed) + self._need)
-                if returns is not None:
-                    found.append((returns, age))
-        return found
+            youngest, oldest = readings.ages.get(name, (0.0, 0.0))
+            seen = sensor.returns(reading, self._farthest(oldest, speed) + self._need)
+            if seen is None:
+                continue
+            newest.append(_View(seen, youngest, oldest))
+            if not isinstance(reading, Scan):
+                continue
+            earlier = self._scan_before[name](Taken(reading, now - oldest, now - youngest))
+            if earlier is not None and earlier.earliest > now - KEPT:
+                youngest, oldest = earlier.age(now)
+                seen = sensor.returns(earlier.scan, self._farthest(oldest, speed) + self._need)
+                if seen is not None:
+                    before.append(_View(seen, youngest, oldest))
+        if not newest:
+            raise KdmarlError("the scan guard needs a scan or ranges, and there are none; turn scan_guard off")
+        return newest, before

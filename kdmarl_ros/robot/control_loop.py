@@ -168,7 +168,7 @@ class ControlLoop:
         if verdict.act is Act.STOP:
             self._publish(0.0, 0.0, 0.0)
             self._gate.stop_given()  # only now: a failed publication does not stop the robot
-        self.controller.reset()
+        self.controller.reset(given=verdict.act is Act.STOP)
         if verdict.fault:
             self._report(verdict.fault, verdict.is_new)
 

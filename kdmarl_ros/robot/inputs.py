@@ -87,7 +87,7 @@ class Inputs:
         self._scan, self._ranges = (seeing.get(name) for name in OWN_FIELD)
         self._more = {name: sensor for name, sensor in seeing.items() if name not in OWN_FIELD}
         guarding = {term.sensor for term in terms if isinstance(term, SensorTerm) and term.guards}
-        self._guarding = [seeing[name] for name in guarding]
+        self._guarding = {name: seeing[name] for name in guarding}
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -160,15 +160,18 @@ class Inputs:
             if "neighbors" in self._latest
             else None,
             targets=targets,
-            age=self._age(now, arrival_now),
+            ages=self._ages(now, arrival_now),
             time=arrival_now / 1e9,
             more={name: sensor.read() for name, sensor in self._more.items()} if self._more else NO_MORE,
         )
 
-    def _age(self, now: int, arrival_now: int) -> tuple[float, float]:
+    def _ages(self, now: int, arrival_now: int) -> dict[str, tuple[float, float]]:
         """Of what the scan guard sees by: no less and no more than [s]."""
-        found = [age for sensor in self._guarding for age in sensor.ages(now, arrival_now, self.timeout)]
-        return (min(age[0] for age in found), max(age[1] for age in found)) if found else (0.0, 0.0)
+        found = {}
+        for name, sensor in self._guarding.items():
+            ages = sensor.ages(now, arrival_now, self.timeout)
+            found[name] = min(age[0] for age in ages), max(age[1] for age in ages)
+        return found
 
     def _order(self, topic: str, odometry: Odometry) -> Any:
         """What was received last on ``topic``, else the first message."""

@@ -77,8 +77,14 @@ def section(results: dict) -> list[str]:
 def code() -> str:
     """Hash of the files that decide what a run finds, hex."""
     files = [REPOSITORY / "test/guard/closed_loop.py", ROBOT_TYPES, *sorted(CORE.glob("contract/sensors/*.py"))]
-    files += [CORE / "runtime" / f"{name}.py" for name in ("scan_guard", "scan_before", "track", "safety")]
-    files += [CORE / "envs" / "robots" / f"{name}.py" for name in ("kernels", "rays")]
+    files += [REPOSITORY / "kdmarl_ros/robot/control_loop.py"]
+    files += [
+        CORE / f"{module}.py"
+        for module in (
+            *("contract/kinematics", "contract/readings", "envs/robots/kernels", "envs/robots/rays"),
+            *("judge/definitions", "runtime/safety", "runtime/scan_before", "runtime/scan_guard", "runtime/track"),
+        )
+    ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -213,7 +213,7 @@ class Loop:
         readings, arrived, stamp = self.message
         turn = 0.0 if self._cones else self._turn * STEP
         age = ages((self.now - stamp) * STEP, (self.now - arrived) * STEP, turn)
-        return readings._replace(age=age, time=self.now * STEP)
+        return readings._replace(ages={"range_sensors" if self._cones else "lidar": age}, time=self.now * STEP)
 
 
 def run(situation: Situation, guarded: bool = True) -> tuple[float, int]:

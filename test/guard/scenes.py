@@ -57,7 +57,11 @@ def allowed(guard, last, command, ranges, age, before=None):
         guard._scan_before["lidar"](Taken(scan_of(guard, before), now - age[1] - PERIOD, now - age[0] - PERIOD))
     lidar = "lidar" in guard._sensors
     scan = scan_of(guard, ranges) if lidar else None
-    return guard(Readings(scan=scan, ranges=None if lidar else ranges, age=age), last, command)
+    return guard(
+        Readings(scan=scan, ranges=None if lidar else ranges, ages={"lidar" if lidar else "range_sensors": age}),
+        last,
+        command,
+    )
 
 
 def scan_of(guard, ranges):

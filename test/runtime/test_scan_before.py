@@ -7,11 +7,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from guard.closed_loop import ARENA, KINDS, Situation, run
-from guard.scenes import TYPES, allowed, motion, scenes
-from kdmarl_core.contract import Scan
+from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, run
+from guard.scenes import TYPES, ahead, allowed, motion, scan_of, scenes
+from kdmarl_core.contract import Readings, Scan
 from kdmarl_core.judge import definitions
 from kdmarl_core.runtime.scan_before import ScanBefore, Taken
+from kdmarl_core.runtime.scan_guard import ScanGuard
 
 
 def before_a_pillar_behind(name, bearing, turn, kind, reverse):
@@ -73,3 +74,30 @@ def test_a_scan_that_is_read_twice_does_not_take_the_place_of_the_one_before():
         assert known.age(0.25) == pytest.approx((0.15, 0.25))
     ranges[:] = np.nan
     assert before(Taken(scans, 0.2, 0.3)).scan.ranges.tolist() == [2.0] * 4
+    assert before(Taken(scans, -9.1, -9.0)) is None  # the clock was set back
+
+
+def test_what_has_gone_is_free_after_one_scan_more_though_all_later_ones_are_the_same():
+    """As in a simulator without noise."""
+    robot = TYPES["scout"]
+    guard, still, command = ScanGuard(robot.action, robot, PERIOD), ahead("scout", 0.0), ahead("scout", 0.05)
+    commands = []
+    for cycle in range(4):
+        near, beams = cycle == 0, robot.sensors.lidar.beams
+        scan = scan_of(guard, np.full(beams, 0.19 if near else np.inf))
+        time = cycle * PERIOD
+        commands.append(guard(Readings(scan, ages={"lidar": (0.0, 0.1)}, time=time), still, command)[0])
+    assert commands == pytest.approx([0.0, 0.0, 0.05, 0.05])
+
+
+@pytest.mark.parametrize("back", [0.05, 0.3, 0.8, 100.0])
+@pytest.mark.parametrize("distance", [0.15, 0.25, 0.35])
+def test_a_clock_that_is_set_back_costs_the_scan_before_and_nothing_else(back, distance):
+    robot = TYPES["scout"]
+    guard, last = ScanGuard(robot.action, robot, PERIOD), ahead("scout", 0.3)
+    ages = {"lidar": (0.02, 0.15)}
+    beams = robot.sensors.lidar.beams
+    for time in (1.0, 1.1, 1.2, 1.3 - back, 1.4 - back):
+        scan = scan_of(guard, np.full(beams, distance + time / 1e4))
+        last = guard(Readings(scan, ages=ages, time=time), last, last)
+    assert last[0] == pytest.approx(0.0) or distance > 0.3

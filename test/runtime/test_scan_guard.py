@@ -124,7 +124,7 @@ def test_a_scan_that_is_too_old_is_refused():
     guard = ScanGuard(robot.action, robot, PERIOD)
     for oldest in (MAX_AGE + 0.01, math.nan):
         with pytest.raises(TooOldError, match="s old, too old for the scan guard, which needs them within 1 s"):
-            guard(scan()._replace(age=(0.0, oldest)), np.zeros(2), np.zeros(2))
+            guard(scan()._replace(ages={"lidar": (0.0, oldest)}), np.zeros(2), np.zeros(2))
 
 
 def test_a_stop_since_the_last_command_is_driven_on_from():
@@ -138,6 +138,27 @@ def test_a_stop_since_the_last_command_is_driven_on_from():
     track.go_on(2.0, np.zeros(2), 0.1)
     speeds = track.speeds(np.array([-1.6, -1.5, -1.2, -1.0, 0.0]), [], 0.1)[:, 0]
     assert speeds.tolist() == pytest.approx([0.4, 0.5, 0.2, 0.0, 0.0])
+
+
+def test_a_robot_that_stands_is_not_taken_to_follow_commands_that_it_was_not_given():
+    """While it waits to drive on, commands are computed and not published; its cycles come a little late."""
+    robot = TYPES["scout"]
+    guard, still = ScanGuard(robot.action, robot, PERIOD), ahead("scout", 0.0)
+    for cycle in range(5):
+        readings = scan()._replace(time=cycle * (PERIOD + 4e-4))
+        assert guard(readings, still, ahead("scout", 0.1))[0] == pytest.approx(0.1)
+        guard.stop(given=False)
+    assert guard._driven.fastest == 0.0
+
+
+def test_a_robot_that_is_stopped_is_taken_to_have_followed_its_last_command_until_then():
+    robot = TYPES["scout"]
+    guard, last = ScanGuard(robot.action, robot, PERIOD), ahead("scout", 0.1)
+    guard(scan()._replace(time=0.0), ahead("scout", 0.0), last)
+    guard.stop(given=True)
+    guard.stop(given=False)  # a cycle without readings
+    guard(scan()._replace(time=0.15), ahead("scout", 0.0), ahead("scout", 0.0))
+    assert guard._driven.fastest == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
