@@ -117,9 +117,10 @@ class Commands:
         return True
 
     def unheard(self) -> str:
-        """Why no subscriber gets the commands; empty if one does."""
+        """Why a subscriber does not get the commands; empty if all do, or some and another's QoS is at fault."""
         if self._publisher.get_subscription_count():
-            return ""
+            wrong = self.endpoint.wrong_type()
+            return f"another subscriber of {self.endpoint.topic} expects the type {wrong}" if wrong else ""
         trouble = self.endpoint.trouble()
         if trouble:
             return f"what subscribes to {self.endpoint.topic} has {trouble}"

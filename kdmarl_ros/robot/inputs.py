@@ -81,9 +81,13 @@ class Inputs:
         except KdmarlError:
             self.destroy()
             raise
-        self._sideways = any(isinstance(term, Velocity) and term.lateral for term in terms)
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
-        seeing = _seeing(terms, self._latest, sensors)
+        self.serve(terms)
+
+    def serve(self, terms: list[Term]) -> None:
+        """Give what ``terms`` need from now on, which are of the same topics."""
+        self._sideways = any(isinstance(term, Velocity) and term.lateral for term in terms)
+        seeing = _seeing(terms, self._latest, self.sensors)
         self._scan, self._ranges = (seeing.get(name) for name in OWN_FIELD)
         self._more = {name: sensor for name, sensor in seeing.items() if name not in OWN_FIELD}
         guarding = {term.sensor for term in terms if isinstance(term, SensorTerm) and term.guards}

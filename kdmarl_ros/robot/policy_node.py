@@ -266,7 +266,7 @@ class PolicyNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _inputs_for(self, controller: Controller, now: Inputs) -> Inputs:
-        """The inputs ``now`` in use if the controller needs the same, else others.
+        """The inputs ``now`` in use if the controller needs the same topics, else others.
 
         Raises:
             KdmarlError: a QoS override does not fit a topic that only the new ones have.
@@ -283,6 +283,7 @@ class PolicyNode(LifecycleNode):
         if inputs is not self._loop.inputs:
             self._forget(self._loop.inputs)
             inputs.keep_orders(self._orders)
+        inputs.serve(controller.terms)
         self._loop.swap(controller, inputs)
         self._tell_of(controller, inputs)
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]} from now on")

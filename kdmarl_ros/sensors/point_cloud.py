@@ -83,7 +83,7 @@ def to_scan(cloud: PointCloud2, sensor: PointCloudSensor) -> Scan:
     if OPTICAL in cloud.header.frame_id:
         x, y, z = z, -x, -y
     angle, distance = np.arctan2(y, x), np.hypot(x, y)
-    inside = np.abs(angle) <= sensor.fov / 2
+    inside = (np.abs(angle) <= sensor.fov / 2) & (distance > 0)  # many drivers put invalid points at the origin
     column = np.floor((angle[inside] / sensor.fov + 0.5) * sensor.columns).astype(int)
     column = np.minimum(column, sensor.columns - 1)
     ranges = np.full(sensor.columns, np.nan)

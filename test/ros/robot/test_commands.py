@@ -83,6 +83,21 @@ def test_a_robot_that_nobody_hears_warns_until_somebody_does(robot, policy):
         assert robot.drives()
 
 
+def test_a_base_that_expects_another_type_is_named_though_somebody_else_hears(robot, policy):
+    """As a recorder may."""
+    robot.listen_to(Twist)
+    with policy_process(policy, goal="[1.0, 9.0]", stamped_commands="false"):
+        assert robot.drives()
+        context = Context()  # one participant has one type for a topic
+        rclpy.init(context=context, domain_id=DOMAIN)
+        base = Node("base", context=context)
+        base.create_subscription(TwistStamped, "/r1/cmd_vel", lambda message: None, 1)
+        assert robot.says("another subscriber of /r1/cmd_vel expects the type geometry_msgs/msg/TwistStamped")
+        base.destroy_node()
+        rclpy.shutdown(context=context)
+        assert robot.until(lambda: robot.diagnostics[-1][:2] == (b"\x00", "driving"))
+
+
 def test_a_change_of_why_nobody_hears_is_reported_when_it_is_seen(monkeypatch):
     """Not with the next regular diagnostics, up to a second later."""
     reports, trouble, now = [], [""], [100.0]

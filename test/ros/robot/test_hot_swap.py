@@ -12,7 +12,7 @@ from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Goal, Lidar, Velocity
 from kdmarl_core.runtime import Policy
 from policy_process import PERIOD, SLACK, TIMEOUT, policy_process
-from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, place, places
+from robot_body import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, edited, place, places
 from support import ROBOT_TYPES, write_policy
 
 
@@ -116,6 +116,23 @@ def test_a_policy_with_other_inputs_stands_until_they_come_and_keeps_the_goal(ro
         assert robot.set_policy(policy).successful
         assert robot.drives()
         assert robot.commands[-1][2] > 0
+
+
+def test_a_policy_that_has_to_see_farther_than_the_lidar_does_stops(robot, policy, tmp_path):
+    """Both have the same topics, of which the new one needs more."""
+    rest = [Goal(range=5.0), Velocity()]
+    near, far = (
+        write_policy(tmp_path / f"{sight}.onnx", observation=[Lidar(36, sight), *rest]) for sight in (1.5, 3.5)
+    )
+    robot.edits["scan"] = edited(range_max=2.0)
+    with policy_process(near, goal="[2.0, 4.0]"):
+        assert robot.drives()
+        since = time.monotonic()
+        assert robot.set_policy(far).successful
+        assert robot.says("scan sees 2 m far, the policy was trained to see 3.5 m")
+        assert robot.halts(since) < TIMEOUT
+        assert robot.set_policy(near).successful
+        assert robot.drives()
 
 
 def test_a_new_policy_keeps_the_targets(robot, policy, covering, tmp_path):

@@ -90,6 +90,14 @@ def test_a_column_without_a_point_says_nothing():
     assert scan.ranges.tolist() == pytest.approx([INF] * 4 + [NAN] * 3 + [1.0], nan_ok=True)
 
 
+def test_points_at_the_origin_are_invalid_and_hide_nothing():
+    """Many drivers put there what they could not measure."""
+    ahead = at(0.4, 0.01)
+    seen, hidden = (to_scan(cloud_of([[*FLOOR, ahead, *more]]), SENSOR).ranges for more in ([], [(0.0, 0.0, 0.0)] * 5))
+    assert np.nanmin(seen) == pytest.approx(0.4)
+    assert hidden.tolist() == seen.tolist()
+
+
 def bad(cloud, **changes):
     for name, value in changes.items():
         setattr(cloud, name, value)
