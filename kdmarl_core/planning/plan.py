@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import yaml
@@ -28,18 +27,11 @@ from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.policies import DecentralizedPolicy
 from kdmarl_core.export.int8 import write_int8_policy
 from kdmarl_core.export.onnx_export import write_policy
+from kdmarl_core.planning.planned import Planned
 from kdmarl_core.runtime import Policy
 
 DEFAULT_EXPERIMENT = "navigation.yaml"
 """In the folder of the file of robot types."""
-
-
-class Planned(NamedTuple):
-    """One robot type's candidates."""
-
-    student: Student
-    budget: Budget
-    candidates: list[Candidate]
 
 
 def plan(

@@ -23,7 +23,7 @@ from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.experiment.provenance import command_line
 from kdmarl_core.expert.policies import DecentralizedPolicy, greedy
 from kdmarl_core.planning.figure import save_front
-from kdmarl_core.planning.plan import Planned
+from kdmarl_core.planning.planned import Planned
 
 ENVS = 100
 """Maximum number of environments for evaluating candidates."""
