@@ -21,7 +21,7 @@ from kdmarl_core.experiment import experts
 from kdmarl_core.experiment.experiment import Experiment
 from kdmarl_core.experiment.provenance import command_line
 from kdmarl_core.experiment.stages import EXPERT_FOLDER
-from kdmarl_core.expert import fingerprint
+from kdmarl_core.expert import fingerprint, foreign
 from kdmarl_core.expert.foreign import ForeignConfig
 from kdmarl_core.expert.policies import TeamPolicy, greedy
 from kdmarl_core.expert.train import load_policy
@@ -56,6 +56,7 @@ def evaluate(
     swarms: Sequence[Swarm] = (),
     direct: Path | None = None,
     record: bool = False,
+    expert: Any = None,
 ) -> Evaluation:
     """Play the experiment's held-out episodes with every team; writes ``<run>/evaluation.json``.
 
@@ -66,6 +67,8 @@ def evaluate(
         swarms: arenas to play in, instead of random ones; then the file is ``evaluation_swarms.json``.
         direct: folder of a run whose policy was trained on the students' sensors, to compare with.
         record: write each type's figures and costs into its policy file.
+        expert: None: the one in ``<run>/expert``, or the experiment's external one. Or anything that
+            :func:`kdmarl_core.expert.foreign.wrap` accepts, as for ``distill``.
 
     Raises:
         KdmarlError: a policy, the expert or the swarm file is missing or does not fit; with ``record``, a policy file
@@ -79,7 +82,10 @@ def evaluate(
     envs = [experiment.evaluation_env(num_envs, place) for place in places]
     _check_teams(envs, swarms)
     env = envs[0]
-    expert = experts.load_policy(experiment, env, run / EXPERT_FOLDER)
+    if expert is None:
+        expert = experts.load_policy(experiment, env, run / EXPERT_FOLDER)
+    else:
+        expert = foreign.given(expert, env, experiment.expert)
     policies = {group.name: Policy.load(experiment.policy_path(models, group.name)) for group in env.groups}
     _check_fit(policies, env)
     others = _from_other_experts(policies, fingerprint.sha256(experiment.expert_origin))

@@ -1,14 +1,17 @@
 """An experiment made, trained, distilled, exported and measured from Python, without a file."""
 
+import msgspec
 import pytest
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.distill.polish import PolishConfig
 from kdmarl_core.envs.particle.task import ParticleTask
+from kdmarl_core.envs.task import TaskConfig
 from kdmarl_core.experiment import EvaluateConfig, Experiment, distill, evaluate, export, train
 from kdmarl_core.expert.networks import NetworkConfig
 from kdmarl_core.expert.train import ExpertConfig, load_expert
+from toy import Echo
 
 SMALL = NetworkConfig(hidden=(8,))
 
@@ -38,6 +41,38 @@ def test_the_whole_way(experiment, tmp_path):
     assert set(found.figures) == {"expert", "students", "random"}
     assert found.macs["expert"]["agent"] == expert.macs("agent") == students.macs("agent")
     assert found.others == []
+
+
+class EchoTask(TaskConfig, frozen=True, kw_only=True):
+    """An environment that kdmarl does not know."""
+
+    def types(self, folder):
+        return ("wheeled", "chooser")
+
+    def env(self, folder, num_envs, swarm=None):
+        return Echo(num_envs)
+
+
+def follow(seen):
+    """Both types are shown what to do."""
+    return {"wheeled": seen["wheeled"], "chooser": seen["chooser"].argmax(-1)}
+
+
+def test_your_own_environment_and_expert(experiment, tmp_path):
+    """Without a file, and without training anything but students."""
+    students = msgspec.structs.replace(
+        experiment.distill, students={"wheeled": SMALL, "chooser": SMALL}, polish=PolishConfig(rounds=0)
+    )
+    mine = experiment.replace(task=EchoTask(), distill=students)
+    distill(mine, expert=follow)
+    export(mine, tmp_path / "models")
+    found = evaluate(mine, tmp_path / "models", expert=follow)
+    assert set(found.figures) == {"expert", "students", "random"}
+    means = {team: figure["return"].mean() for team, figure in found.figures.items()}
+    assert means["students"] < means["expert"] == pytest.approx(5.0)
+    assert found.macs["expert"] == {"wheeled": None, "chooser": None}
+    with pytest.raises(KdmarlError, match="train first"):
+        evaluate(mine, tmp_path / "models")
 
 
 def test_an_experts_students_are_the_same_from_memory_and_from_its_file(experiment, tmp_path):
