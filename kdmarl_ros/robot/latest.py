@@ -23,6 +23,9 @@ RETURNS, WITHIN = 3, 600_000_000
 """This many changes back to an earlier source of a topic, within this time [ns], mean that several sources alternate.
 A device that restarts, or uses another frame for a while, changes only once or twice."""
 
+INTERVALS = 4
+"""From message to message, of which the longest counts: two that come at once do not make a lidar faster."""
+
 MAX_SOURCES = 16
 """Remembered sources per topic."""
 
@@ -42,8 +45,7 @@ def arrival_time(clock: ROSClock) -> int:
 class Latest:
     """The latest message of one topic. Little is computed on arrival: most messages are never used.
 
-    Attributes: ``message``, None before the first; when it ``arrived`` [ns]; ``interval`` since the previous one, None
-    before the second [s].
+    Attributes: ``message``, None before the first; when it ``arrived`` [ns].
     """
 
     def __init__(self, node: Node, topic: str, type_: type) -> None:
@@ -51,7 +53,7 @@ class Latest:
         self.topic = topic
         self.message: Any = None
         self.arrived = 0
-        self.interval: float | None = None
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
         self._node = node
         self._clock: ROSClock = node.get_clock()
         self._source: tuple[Any, ...] | None = None
@@ -71,7 +73,7 @@ class Latest:
         arrived = arrival_time(self._clock)
         if self.message is not None:
             # The longer of both: delayed messages arrive all at once, and some drivers give them the same stamp.
-            self.interval = max(arrived - self.arrived, _stamp(message) - _stamp(self.message)) / 1e9
+            self._intervals.append(max(arrived - self.arrived, _stamp(message) - _stamp(self.message)) / 1e9)
         self.message, self.arrived = message, arrived
         if self.on_news is not None:
             self.on_news()
@@ -100,11 +102,17 @@ class Latest:
 
     def clear(self) -> None:
         """Discard what was received."""
-        self.message = self.interval = self._mixed = None
+        self.message = self._mixed = None
+        self._intervals.clear()
 
     def destroy(self) -> None:
         """End the subscription."""
         self._node.destroy_subscription(self._subscription)
+
+    @property
+    def interval(self) -> float | None:
+        """The longest from message to message of late, None before the second [s]."""
+        return max(self._intervals, default=None)
 
     @property
     def hint(self) -> str:

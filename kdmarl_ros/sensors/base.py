@@ -25,8 +25,10 @@ class Heard(Protocol):
     """The latest message of one topic, as :class:`~kdmarl_ros.robot.latest.Latest` keeps it."""
 
     message: Any
-    interval: float | None
-    """from the message before, None without one [s]"""
+
+    @property
+    def interval(self) -> float | None:
+        """The longest from message to message of late, None before the second [s]."""
 
     def since(self, now: int, arrival_now: int) -> tuple[float, float]:
         """How long ago the message was stamped, and how long ago it arrived [s]; arguments in [ns]."""

@@ -28,7 +28,8 @@ included, and for signals the start of a new process. The limit is one and a hal
 timeout where it is that something does not come. The fault must be named and counted in `/diagnostics`, and no other.
 *Bad*: a stop beyond the limit, or anything else not as it must be. Where nobody listens, or only for another type, the
 robot drives on, and *stop* is the time until `/diagnostics` warns; an infinite `range_max` is taken, and changes
-nothing. Wall time is set for the node and its sensors together, by libfaketime.
+nothing. Wall time is set for the node and its sensors together, by libfaketime, with which a process of many threads, as the one
+for all robots, does not start.
 """
 MODEL_NAMES = {"process": "One process for each robot", "host": "One process for all robots of a host"}
 
@@ -89,8 +90,11 @@ def holds(rows: Sequence[dict]) -> bool:
 def faults_section(results: dict) -> str:
     """Results of the long run."""
     parts = [fill(METHOD)]
+    known = {row["name"] for result in results["models"].values() for row in result["causes"]}
     for model, result in results["models"].items():
-        parts.append(fill(_conditions_text(model, result["conditions"]) + _verdict(result["causes"])))
+        missing = sorted(known - {row["name"] for row in result["causes"]})
+        without = f" Not run in this model: {', '.join(missing)}." if missing else ""
+        parts.append(fill(_conditions_text(model, result["conditions"]) + _verdict(result["causes"]) + without))
         parts.append(_table(result["causes"]))
         failures = [f"- {row['name']}: {text}" for row in result["causes"] for text in row["failures"]]
         parts += ["Other than late:\n\n" + "\n".join(failures) + "\n"] if failures else []

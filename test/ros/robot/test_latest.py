@@ -95,7 +95,7 @@ def test_a_middleware_that_does_not_say_who_sends_is_listened_to_all_the_same(la
         check(latest)
 
 
-def test_the_interval_is_the_longer_of_stamps_and_arrivals(latest):
+def test_the_interval_is_the_longest_of_late_by_stamps_or_arrivals(latest):
     assert latest.interval is None
     hear(latest)
     assert latest.interval is None
@@ -103,6 +103,11 @@ def test_the_interval_is_the_longer_of_stamps_and_arrivals(latest):
     assert latest.interval == pytest.approx(0.1)
     hear(latest, after=0.01, stamped=latest.now + 0.2)  # held up
     assert latest.interval == pytest.approx(0.2)
+    hear(latest, after=0.001)  # two at once
+    assert latest.interval == pytest.approx(0.2)
+    for _ in range(4):
+        hear(latest, after=0.1)
+    assert latest.interval == pytest.approx(0.1)
     latest.clear()
     hear(latest)
     assert latest.interval is None
