@@ -28,8 +28,8 @@ included, and for signals the start of a new process. The limit is one and a hal
 timeout where it is that something does not come. The fault must be named and counted in `/diagnostics`, and no other.
 *Bad*: a stop beyond the limit, or anything else not as it must be. Where nobody listens, or only for another type, the
 robot drives on, and *stop* is the time until `/diagnostics` warns; an infinite `range_max` is taken, and changes
-nothing. Wall time is set for the node and its sensors together, by libfaketime, with which a process of many threads, as the one
-for all robots, does not start.
+nothing. Wall time is set for the node and its sensors together, by libfaketime, with which a process of many
+threads, as the one for all robots, does not start.
 """
 MODEL_NAMES = {"process": "One process for each robot", "host": "One process for all robots of a host"}
 
