@@ -116,6 +116,7 @@ def _actions(process: Process) -> list[LaunchDescriptionEntity]:
         executable=process.executable,
         exec_name=process.name.strip("/").replace("/", "."),  # launch may use it as a file name
         **(_several(process) if process.robots else _one(process)),
+        remappings=process.remappings,
         respawn=process.respawn,
         respawn_delay=RESPAWN_DELAY,
         respawn_max_retries=MAX_RESPAWNS,

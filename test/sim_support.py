@@ -9,7 +9,8 @@ import msgspec
 import yaml
 
 from kdmarl_core.contract import Robot, Swarm, Term, World, load_robot_types
-from kdmarl_core.contract.swarm import Bars, Defaults
+from kdmarl_core.contract.node_parameters import Defaults
+from kdmarl_core.contract.swarm import Bars
 from support import REPOSITORY, ROBOT_TYPES, write_policy
 
 CROSSING = REPOSITORY / "config" / "swarms" / "crossing.yaml"

@@ -24,6 +24,7 @@ from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.contract.checksums import SUMS, read_sums
 from kdmarl_core.contract.kinematics import require_kinematics
 from kdmarl_core.contract.manifest import require_sensed
+from kdmarl_core.contract.node_parameters import Defaults
 from kdmarl_core.contract.ros_environment import LOGS, domain, log_folder, require_writable
 from kdmarl_core.contract.team_terms import Targets
 from kdmarl_core.contract.terms import Goal
@@ -83,7 +84,13 @@ def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Ite
     world = "" if swarm.world else ", no world to simulate: for real robots (sim none)"
     yield Finding("ok", f"{swarm_path}: {len(swarm.robots)} robots{world}")
     used = sorted({robot.type for robot in swarm.robots})
-    fits = [finding for robot_type in used for finding in _attempt(partial(_fit, swarm, robot_type, loaded))]
+    given = [(robot.type, swarm.parameters(robot)) for robot in swarm.robots]
+    distinct = {(robot_type, each.trigger, each.scan_guard): each for robot_type, each in given}
+    fits = [
+        finding
+        for (robot_type, *_), each in sorted(distinct.items(), key=lambda item: item[0][0])
+        for finding in _attempt(partial(_fit, swarm, robot_type, each, loaded))
+    ]
     for folder in sorted({swarm.policies[robot_type].parent for robot_type in used}):
         yield from _folder(folder, loaded)
     yield from fits
@@ -97,9 +104,9 @@ def _attempt(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield Finding("fail", str(error))
 
 
-def _fit(swarm: Swarm, robot_type: str, loaded: dict[Path, Policy]) -> Iterator[Finding]:
+def _fit(swarm: Swarm, robot_type: str, settings: Defaults, loaded: dict[Path, Policy]) -> Iterator[Finding]:
     """Put a type's policy on a robot as its node does, and check that the file has goals or targets for it."""
-    path, settings = swarm.policies[robot_type], swarm.defaults
+    path = swarm.policies[robot_type]
     text = _load(path, loaded)
     spacing = SENSOR_SPACING if settings.trigger == "sensor" else 1.0
     put = partial(Controller, loaded[path], robot_type, swarm.robot_types[robot_type], spacing=spacing)

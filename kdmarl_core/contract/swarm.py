@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from kdmarl_core.contract.bounds import Number, Positive
 from kdmarl_core.contract.files import load_yaml, resolve
-from kdmarl_core.contract.names import check_name
+from kdmarl_core.contract.names import check_name, is_namespace
+from kdmarl_core.contract.node_parameters import Defaults, NodeParameters
 from kdmarl_core.contract.robots import RobotType, load_robot_types
-from kdmarl_core.errors import KdmarlError, naming
+from kdmarl_core.errors import KdmarlError, did_you_mean, naming
 
 SCHEMA_VERSION = 1
 
@@ -32,6 +33,8 @@ class Robot(_Part, frozen=True, kw_only=True):
     """start x, y [m] and yaw [rad] in the swarm's frame"""
     goal: tuple[float, float] | None = None
     """x, y in the swarm's frame [m]; None where the swarm has targets"""
+    parameters: NodeParameters = NodeParameters()
+    """of its policy node alone"""
 
 
 class World(_Part, frozen=True, kw_only=True):
@@ -43,21 +46,6 @@ class World(_Part, frozen=True, kw_only=True):
     """x, y, radius of pillars [m]"""
     walls: list[tuple[Number, Number, Number, Number]] = []
     """x1, y1, x2, y2 of wall segments inside the arena [m]"""
-
-
-class Defaults(_Part, frozen=True, kw_only=True):
-    """Parameters of every robot's policy node."""
-
-    sensor_timeout: Annotated[float, msgspec.Meta(ge=0.05, le=10)] = 0.5
-    """age at which an input stops the robot [s]"""
-    stamped_commands: bool | Literal["auto"] = "auto"
-    """publish TwistStamped instead of Twist; auto: as is subscribed to"""
-    scan_guard: bool | None = None
-    """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
-    trigger: Literal["timer", "sensor"] = "timer"
-    """what starts a control cycle: the clock, or a sensor's new message"""
-    autostart: bool = True
-    """drive as soon as the node runs; False leaves its lifecycle to somebody else, such as Nav2's lifecycle manager"""
 
 
 class Bars(_Part, frozen=True, kw_only=True):
@@ -90,6 +78,8 @@ class SwarmFile(_Part, frozen=True, kw_only=True):
     goal_tolerance: Positive = 0.3
     """distance at which a robot counts as at its goal, or at a target [m]"""
     defaults: Defaults = Defaults()
+    type_parameters: dict[str, NodeParameters] = {}
+    """robot type → parameters of the policy nodes of its robots"""
     bars: Bars = Bars()
 
 
@@ -109,7 +99,13 @@ class Swarm(_Part, frozen=True, kw_only=True):
     world: World | None
     goal_tolerance: float
     defaults: Defaults
+    type_parameters: dict[str, NodeParameters] = {}
     bars: Bars
+
+    def parameters(self, robot: Robot) -> Defaults:
+        """Of the policy node of ``robot``: its own, else those of its type, else those of all robots."""
+        of_type = self.type_parameters.get(robot.type, NodeParameters())
+        return self.defaults.changed(of_type).changed(robot.parameters)
 
     def robot_type(self, robot: Robot) -> RobotType:
         """The type of ``robot``."""
@@ -159,9 +155,11 @@ def load_swarm(path: Path | str, allow_outside: bool = False) -> Swarm:
         world=file.world,
         goal_tolerance=file.goal_tolerance,
         defaults=file.defaults,
+        type_parameters=file.type_parameters,
         bars=file.bars,
     )
     _check_names(swarm)
+    _check_parameters(swarm)
     for policy in sorted({swarm.policies[robot.type] for robot in swarm.robots}):
         if not policy.is_file():
             raise KdmarlError(f"{path}: policies: {policy}: no such file; check the path")
@@ -206,6 +204,21 @@ def _check_names(swarm: Swarm) -> None:
             if robot.type not in known:
                 raise KdmarlError(
                     f"{where}: type '{robot.type}' is not in {what} ({', '.join(sorted(known))}); add it there"
+                )
+
+
+def _check_parameters(swarm: Swarm) -> None:
+    """Types that have parameters are known, and topics that replace others are names."""
+    for name in swarm.type_parameters:
+        if name not in swarm.robot_types:
+            remedy = did_you_mean(name, swarm.robot_types)
+            raise KdmarlError(f"{swarm.path}: type_parameters: '{name}' is not in robot_types; {remedy}")
+    for robot in swarm.robots:
+        for topic, other in swarm.parameters(robot).remappings.items():
+            if not is_namespace(other.removeprefix("/")):
+                raise KdmarlError(
+                    f"{swarm.path}: robot '{robot.name}': remappings: {topic}: '{other}' is not the name of a topic; "
+                    "use letters, digits and _, parts joined by single /"
                 )
 
 

@@ -83,7 +83,7 @@ class SimulatorNode(Node):
                 robot,
                 swarm.robot_type(robot),
                 swarm.frame,
-                swarm.defaults.stamped_commands is True,
+                swarm.parameters(robot).stamped_commands is True,
                 SENSOR_PERIOD,
                 self._on_command,
             )

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
+from kdmarl_core.errors import did_you_mean
 from kdmarl_core.runtime import Controller, Policy
 from kdmarl_ros.swarm.options import Processes, Simulator
 
@@ -42,6 +43,8 @@ class Process:
     namespace: str
     parameters: dict[str, Any]
     respawn: bool
+    remappings: list[tuple[str, str]] = field(default_factory=list)
+    """fully qualified topic → the one to use instead"""
     robots: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -79,9 +82,26 @@ def load_checked_swarm(path: Path | str, robots: list[str], allow_outside: bool 
     swarm = load_swarm(path, allow_outside)
     if robots:
         swarm = swarm.only(robots)
+    _check_topics(swarm)
     for robot_type in sorted({robot.type for robot in swarm.robots}):
         Controller(Policy.load(swarm.policies[robot_type]), robot_type, swarm.robot_types[robot_type])
     return swarm
+
+
+def _check_topics(swarm: Swarm) -> None:
+    """See that topics that are to be replaced are those of a policy node."""
+    named = [(robot, topic) for robot in swarm.robots for topic in swarm.parameters(robot).remappings]
+    if not named:
+        return
+    from kdmarl_ros.robot.inputs import TOPICS  # only here the messages of all topics are needed
+
+    known = (*TOPICS, "cmd_vel")
+    for robot, topic in named:
+        if topic not in known:
+            raise KdmarlError(
+                f"{swarm.path}: robot '{robot.name}': remappings: a policy node has no topic '{topic}'; "
+                f"{did_you_mean(topic, known)} (it has {', '.join(known)})"
+            )
 
 
 def make_plan(
@@ -133,17 +153,26 @@ def make_plan(
             "for another simulator"
         )
     judged = bool(duration or output)
+    remappings = [pair for robot in swarm.robots for pair in _remappings(swarm, robot)]
     plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
     if processes is Processes.HOST:
-        plan = [_host(plan)]
+        plan = [_host(plan, remappings)]
     if simulator.is_ours:
-        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
+        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else "", remappings))
     if judged:
-        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name)))
+        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name), remappings))
     return plan
 
 
+def _remappings(swarm: Swarm, robot: Robot) -> list[tuple[str, str]]:
+    return [
+        (f"/{robot.name}/{topic}", other if other.startswith("/") else f"/{robot.name}/{other}")
+        for topic, other in swarm.parameters(robot).remappings.items()
+    ]
+
+
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
+    given = swarm.parameters(robot)
     return Process(
         name=robot.name if robot.name not in (JUDGE, SIMULATOR) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
@@ -155,18 +184,19 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "robot_types": str(swarm.robot_types_file),
             **_destination(swarm, robot),
             "goal_frame": swarm.frame,
-            "sensor_timeout": float(swarm.defaults.sensor_timeout),
-            "stamped_commands": swarm.defaults.stamped_commands,
-            "scan_guard": not simulator.is_ours if swarm.defaults.scan_guard is None else swarm.defaults.scan_guard,
-            "trigger": swarm.defaults.trigger,
-            "autostart": swarm.defaults.autostart,
+            "sensor_timeout": float(given.sensor_timeout),
+            "stamped_commands": given.stamped_commands,
+            "scan_guard": not simulator.is_ours if given.scan_guard is None else given.scan_guard,
+            "trigger": given.trigger,
+            "autostart": given.autostart,
             "use_sim_time": simulator.has_clock,
         },
         respawn=True,
+        remappings=_remappings(swarm, robot),
     )
 
 
-def _host(robots: list[Process]) -> Process:
+def _host(robots: list[Process], remappings: list[tuple[str, str]]) -> Process:
     return Process(
         name="robots",
         executable="policy_host",
@@ -174,6 +204,7 @@ def _host(robots: list[Process]) -> Process:
         namespace="",
         parameters={},
         respawn=True,
+        remappings=remappings,
         robots={robot.namespace.strip("/"): robot.parameters for robot in robots},
     )
 
@@ -187,7 +218,14 @@ def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
     return {name: values for name, values in places.items() if values}
 
 
-def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
+def _simulator(
+    swarm: Swarm,
+    real_time_factor: float,
+    lockstep: bool,
+    seed: int,
+    observer: str,
+    remappings: list[tuple[str, str]],
+) -> Process:
     return Process(
         name=SIMULATOR,
         executable="simulator_node",
@@ -202,10 +240,13 @@ def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int,
             "observer": observer,
         },
         respawn=True,
+        remappings=remappings,
     )
 
 
-def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) -> Process:
+def _judge(
+    swarm: Swarm, simulator: Simulator, duration: float, output: Path, remappings: list[tuple[str, str]]
+) -> Process:
     return Process(
         name=JUDGE,
         executable="judge_node",
@@ -219,4 +260,5 @@ def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) ->
             "use_sim_time": simulator.has_clock,
         },
         respawn=False,
+        remappings=remappings,
     )

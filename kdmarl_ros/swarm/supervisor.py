@@ -45,15 +45,16 @@ def command(process: Process, folder: Path) -> list[str]:
     The parameters of several robots are written to a file in ``folder``.
     """
     python = [sys.executable, "-m", process.module]
+    remappings = [part for topic, other in process.remappings for part in ("-r", f"{topic}:={other}")]
     if process.robots:
         file = folder / f"{process.name}.yaml"
         file.write_text(process.parameters_file(), encoding="utf-8")
-        return [*python, *process.robots, "--ros-args", "--params-file", str(file)]
+        return [*python, *process.robots, "--ros-args", "--params-file", str(file), *remappings]
     arguments = ["-r", f"__node:={process.node}", "-r", f"__ns:={process.namespace}"]
     for name, value in process.parameters.items():
         # JSON is YAML with unambiguous types: a robot may be called "on".
         arguments += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
-    return [*python, "--ros-args", *arguments]
+    return [*python, "--ros-args", *arguments, *remappings]
 
 
 class _Life:

@@ -76,6 +76,13 @@ def test_paths_are_resolved_beside_the_file(tmp_path, swarm_data):
         (lambda d: d.update(frame=""), r"\$\.frame"),
         (lambda d: d.update(defaults={"sensor_timeout": 0.01}), r"\$\.defaults\.sensor_timeout: .*0\.05"),
         (lambda d: d.update(defaults={"sensor_timeout": 11}), r"\$\.defaults\.sensor_timeout: .*10"),
+        (lambda d: d.update(type_parameters={"scuot": {}}), "'scuot' is not in robot_types; did you mean 'scout'"),
+        (lambda d: d.update(type_parameters={"scout": {"triger": 1}}), "unknown key 'triger'; did you mean 'trigger'"),
+        (lambda d: d["robots"][0].update(parameters={"trigger": "now"}), r"\$\.robots\[0\]\.parameters\.trigger"),
+        (
+            lambda d: d["robots"][0].update(parameters={"remappings": {"odom": "odometry//filtered"}}),
+            "robot 'scout_1': remappings: odom: 'odometry//filtered' is not the name of a topic",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, swarm_data, edit, message):
@@ -83,6 +90,18 @@ def test_mistakes_are_named(tmp_path, swarm_data, edit, message):
     with pytest.raises(KdmarlError, match=message) as caught:
         load_swarm(write(tmp_path, swarm_data))
     assert "\n" not in str(caught.value)
+
+
+def test_a_robots_own_parameters_go_before_those_of_its_type_and_of_all(tmp_path, swarm_data):
+    swarm_data["defaults"] = {"sensor_timeout": 1.0, "trigger": "sensor", "remappings": {"odom": "a", "scan": "b"}}
+    swarm_data["type_parameters"] = {"scout": {"sensor_timeout": 2.0, "remappings": {"odom": "c"}}}
+    swarm_data["robots"][0]["parameters"] = {"sensor_timeout": 3.0, "scan_guard": True, "remappings": {"cmd_vel": "/d"}}
+    swarm = load_swarm(write(tmp_path, swarm_data))
+    first, second = (swarm.parameters(robot) for robot in swarm.robots[:2])
+    assert (first.sensor_timeout, first.trigger, first.scan_guard) == (3.0, "sensor", True)
+    assert first.remappings == {"odom": "c", "scan": "b", "cmd_vel": "/d"}
+    assert (second.sensor_timeout, second.trigger, second.scan_guard) == (2.0, "sensor", None)
+    assert second.remappings == {"odom": "c", "scan": "b"}
 
 
 def test_files_of_others_are_named_by_permission_only(tmp_path, swarm_data):

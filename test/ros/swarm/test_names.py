@@ -5,6 +5,7 @@ import re
 from contextlib import contextmanager
 
 import pytest
+import yaml
 from geometry_msgs.msg import Twist
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -107,8 +108,13 @@ def swarm(path, *options):
 
 @pytest.mark.parametrize("processes", ["robot", "host"])
 def test_a_judged_run_of_such_names(tmp_path, processes):
+    """With one robot whose topics have other names: for its node, the simulator and the judge alike."""
+    path = crossing(tmp_path)
+    data = yaml.safe_load(path.read_text())
+    data["robots"][1]["parameters"] = {"remappings": {"odom": "odometry/filtered", "cmd_vel": "/base/cmd_vel"}}
+    path.write_text(yaml.safe_dump(data))
     options = ["--processes", processes, "--lockstep", "--real-time-factor", "0", "--duration", "6"]
-    with swarm(crossing(tmp_path), *options, "--output", str(tmp_path / "out")) as process:
+    with swarm(path, *options, "--output", str(tmp_path / "out")) as process:
         assert process.wait(timeout=90) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [one["name"] for one in summary["robots"]] == NAMES

@@ -55,6 +55,34 @@ def test_a_robot_gets_its_own_policy_type_and_goal(swarm):
     assert parameters["sensor_timeout"] == swarm.defaults.sensor_timeout
 
 
+REMAPPED = {"odom": "odometry/filtered", "cmd_vel": "/base/cmd_vel"}
+
+
+@pytest.mark.parametrize("processes", Processes)
+def test_topics_are_replaced_for_one_robot_in_all_processes(tmp_path, processes):
+    path = write_swarm(tmp_path)
+    data = yaml.safe_load(path.read_text())
+    data["robots"][0]["parameters"] = {"remappings": REMAPPED, "trigger": "sensor"}
+    path.write_text(yaml.safe_dump(data))
+    plan = make_plan(load_checked_swarm(path, []), processes=processes, duration=1.0)
+    expected = [("/scout_1/odom", "/scout_1/odometry/filtered"), ("/scout_1/cmd_vel", "/base/cmd_vel")]
+    for process in plan:
+        concerned = not process.is_robot or process.name in ("scout_1", "robots")
+        assert sorted(process.remappings) == (sorted(expected) if concerned else []), process.name
+        line = command(process, tmp_path)
+        assert ("/scout_1/odom:=/scout_1/odometry/filtered" in line) == concerned
+        parameters = process.robots or {process.name: process.parameters}
+        triggers = {robot: values.get("trigger") for robot, values in parameters.items()}
+        assert triggers.get("scout_1", "sensor") == "sensor"
+        assert triggers.get("scout_2", "timer") == "timer"
+
+
+def test_a_topic_that_no_node_has_cannot_be_replaced(tmp_path):
+    path = write_swarm(tmp_path, type_parameters={"mini": {"remappings": {"odometry": "odom"}}})
+    with pytest.raises(KdmarlError, match="robot 'mini_1': remappings: a policy node has no topic 'odometry'; did you"):
+        load_checked_swarm(path, [])
+
+
 @pytest.mark.parametrize(
     ("simulator", "said", "guarded"),
     [

@@ -1,0 +1,45 @@
+"""Parameters of policy nodes in a swarm file: of all robots, of a robot type, of one robot."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Timeout = Annotated[float, msgspec.Meta(ge=0.05, le=10)]
+Stamped = bool | Literal["auto"]
+Trigger = Literal["timer", "sensor"]
+
+
+class NodeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is set for a robot type or a robot; what is not is as for all robots."""
+
+    sensor_timeout: Timeout | UnsetType = UNSET
+    stamped_commands: Stamped | UnsetType = UNSET
+    scan_guard: bool | UnsetType | None = UNSET
+    trigger: Trigger | UnsetType = UNSET
+    autostart: bool | UnsetType = UNSET
+    remappings: dict[str, str] = {}
+
+
+class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of every robot's policy node."""
+
+    sensor_timeout: Timeout = 0.5
+    """age at which an input stops the robot [s]"""
+    stamped_commands: Stamped = "auto"
+    """publish TwistStamped instead of Twist; auto: as is subscribed to"""
+    scan_guard: bool | None = None
+    """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
+    trigger: Trigger = "timer"
+    """what starts a control cycle: the clock, or a sensor's new message"""
+    autostart: bool = True
+    """drive as soon as the node runs; False leaves its lifecycle to somebody else, such as Nav2's lifecycle manager"""
+    remappings: dict[str, str] = {}
+    """topic of the node, such as ``odom`` → topic to use instead, in the robot's namespace unless it begins with /"""
+
+    def changed(self, by: NodeParameters) -> Defaults:
+        """These with what is set in ``by``; remappings are added."""
+        values = {name: value for name in by.__struct_fields__ if (value := getattr(by, name)) is not UNSET}
+        return msgspec.structs.replace(self, **values | {"remappings": self.remappings | by.remappings})
