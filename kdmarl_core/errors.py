@@ -36,8 +36,18 @@ def printable(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The remedy for a word that is not one of ``known``: the closest match, or to remove it."""
-    nearest = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return f"did you mean '{nearest[0]}'?" if nearest else "remove it"
+    near = nearest(word, known)
+    return f"did you mean '{near}'?" if near else "remove it"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The closest match to ``word``; None if none is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)), None)
+
+
+def with_article(name: str) -> str:
+    """``name`` of a type after its indefinite article, such as ``an int``."""
+    return f"{'an' if name[:1].lower() in tuple('aeio') or name == 'ndarray' else 'a'} {name}"
 
 
 def run_command(command: Callable[[], object], name: str) -> int:

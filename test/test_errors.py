@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.errors import did_you_mean, naming, run_command
+from kdmarl_core.errors import did_you_mean, naming, run_command, with_article
 
 
 def fail(error):
@@ -53,3 +53,8 @@ def test_bugs_keep_their_traceback():
 )
 def test_the_nearest_word(word, remedy):
     assert did_you_mean(word, {"scout", "carrier", "mini"}) == remedy
+
+
+@pytest.mark.parametrize("name", ["an int", "an object", "an Identity", "an ndarray", "a list", "a uint8", "a _Part"])
+def test_the_article_of_a_type(name):
+    assert with_article(name.split()[1]) == name

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import yaml
 
-from kdmarl_core.errors import KdmarlError, did_you_mean
+from kdmarl_core.errors import KdmarlError, did_you_mean, nearest, with_article
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):  # each of yaml's constructors has its own
             raise yaml.constructor.ConstructorError(
-                None, None, f"a value that is no {node.tag.rpartition(':')[2]}", node.start_mark
+                None, None, f"a value that is not {with_article(node.tag.rpartition(':')[2])}", node.start_mark
             ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -41,11 +41,14 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"a key must be a plain value, not {type(key).__name__}", key_node.start_mark
+                    None,
+                    None,
+                    f"a key must be a plain value, not {with_article(type(key).__name__)}",
+                    key_node.start_mark,
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' stands twice; keep one", key_node.start_mark
+                    None, None, f"key '{key}' is given twice; keep one", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -78,7 +81,7 @@ def resolve(path: Path | str) -> Path:
         found.exists()  # asks the operating system, which may not take it for a path
     except (OSError, ValueError, RuntimeError) as error:  # too long, or not ours; a NUL character; links in a circle
         why = getattr(error, "strerror", None) or error
-        raise KdmarlError(f"{str(path)[:200]!r}: is no path ({why}); give the path of a file") from None
+        raise KdmarlError(f"{str(path)[:200]!r}: is not a path ({why}); give the path of a file") from None
     return found
 
 
@@ -98,7 +101,7 @@ def read_bytes(path: Path, max_bytes: int, what: str) -> bytes:
     except OSError as error:
         raise KdmarlError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     except ValueError as error:
-        raise KdmarlError(f"{str(path)!r}: is no path ({error}); give the path of {what}") from None
+        raise KdmarlError(f"{str(path)!r}: is not a path ({error}); give the path of {what}") from None
     if len(data) > max_bytes:
         raise KdmarlError(f"{path}: is larger than {max_bytes} bytes; give {what}")
     return data
@@ -136,7 +139,7 @@ def convert(data: Any, type_: type[T], source: str, at: str = "$") -> T:
         with _ONE_AT_A_TIME:
             return msgspec.convert(data, type_)
     except msgspec.ValidationError as error:
-        raise KdmarlError(_explain(str(error), type_, source, at)) from None
+        raise KdmarlError(_explain(str(error), data, type_, source, at)) from None
 
 
 def load_yaml(path: Path | str, type_: type[T]) -> T:
@@ -150,54 +153,146 @@ def decode_json(data: bytes | str, type_: type[T], source: str) -> T:
         with _ONE_AT_A_TIME:
             return msgspec.json.decode(data, type=type_)
     except msgspec.ValidationError as error:
-        raise KdmarlError(_explain(str(error), type_, source)) from None
+        raise KdmarlError(_explain(str(error), _plain(data), type_, source)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise KdmarlError(f"{source}: not valid JSON ({error})") from None
 
 
-def _explain(message: str, type_: type, source: str, at: str = "$") -> str:
-    problem, _, where = message.partition(" - at ")
-    path = where.strip("`") or "$"
+def _plain(data: bytes | str) -> Any:
+    """The plain data of JSON; None if it is not valid after the value that does not fit."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+_MESSAGE = re.compile(r"(.*?)(?: - at (?:`(key)` in )?`(\$(?:\.\w+|\[[^]]*\])*)`)?", re.DOTALL)
+"""msgspec's message: the problem; whether a mapping's key has it; the path, such as ``$.robots[0].pose``."""
+
+
+def _explain(message: str, data: Any, type_: Any, source: str, at: str = "$") -> str:
+    """The sentence for msgspec's ``message`` on ``data`` that is not a ``type_``."""
+    problem, is_key, path = _MESSAGE.fullmatch(message).groups("")  # type: ignore[union-attr]  # fits any text
+    path = path or "$"
     shown = f"{source}: {at}{path[1:]}"
-    unknown = re.search(r"unknown field `(.*)`", problem)
-    if unknown:
-        key = unknown.group(1)
-        return f"{shown}: unknown key '{key}'; {did_you_mean(key, _keys_at(type_, path))}"
-    named = re.fullmatch(r"Invalid value '(.*)'", problem)
-    if named and (tags := _tags_at(type_, path)):
-        return f"{shown}: unknown {path.rpartition('.')[2]} '{named.group(1)}'; give one of {', '.join(sorted(tags))}"
-    return f"{shown}: {problem[:1].lower()}{problem[1:]}"
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL):
+        key = unknown[1]
+        return f"{shown}: unknown key '{key}'; {_instead_of_key(key, _places(data, type_, path))}"
+    if unlisted := re.fullmatch(r"Invalid enum value '(.*)'", problem, re.DOTALL):
+        value = unlisted[1]
+        if is_key:
+            known = _keys_instead_of(value, _places(data, type_, path))
+            return f"{shown}: unknown key '{value}'{_one_of(value, known)}"
+        return f"{shown}: invalid enum value '{value}'{_one_of(value, _values_at(value, _places(data, type_, path)))}"
+    if named := re.fullmatch(r"Invalid value '(.*)'", problem, re.DOTALL):
+        parent, _, field = path.rpartition(".")
+        if tags := _tags_at(field, _places(data, type_, parent)):
+            return f"{shown}: unknown {field} '{named[1]}'{_one_of(named[1], tags)}"
+    return f"{shown}: {'key: ' if is_key else ''}{problem[:1].lower()}{problem[1:]}"
 
 
-def _keys_at(type_: Any, path: str) -> set[str]:
-    """Keys of the structs that may stand at ``path``, such as ``$.robots[0].pose``."""
-    structs = _structs_at(type_, re.findall(r"\.(\w+)|(\[[^]]*\])", path))
-    return {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
+def _one_of(word: str, known: Sequence[str]) -> str:
+    """The end of a sentence about ``word``, which is not one of ``known``."""
+    near = nearest(word, known)
+    listed = f"; give {'one of ' if len(known) > 1 else ''}{', '.join(known)}" if known else ""
+    return listed + (f"; did you mean '{near}'?" if near else "")
 
 
-def _tags_at(type_: Any, path: str) -> set[str]:
-    """Values of the key at ``path`` that tells structs apart; none if it is another key."""
-    parts = re.findall(r"\.(\w+)|(\[[^]]*\])", path)
-    if not parts:
-        return set()
-    structs = _structs_at(type_, parts[:-1])
-    return {
-        str(struct.__struct_config__.tag) for struct in structs if struct.__struct_config__.tag_field == parts[-1][0]
-    }
+def _instead_of_key(key: str, places: list[tuple[Any, Any]]) -> str:
+    """The remedy for an unknown ``key`` of the struct at ``places``."""
+    for value, type_ in places:
+        structs = [each for each in _alternatives(type_) if _is_struct(each)]
+        for struct in structs:
+            known = _fields(struct)
+            if not (_is_tagged(value, struct) and key in value and key not in known):
+                continue
+            if any(key in _fields(each) for each in structs):  # well spelled, but another alternative's
+                config = struct.__struct_config__
+                keys = ", ".join([config.tag_field, *known])
+                return f"remove it, or change {config.tag_field} ({config.tag} has only {keys})"
+            return did_you_mean(key, known)
+    return "remove it"
 
 
-def _structs_at(type_: Any, parts: list[tuple[str, str]]) -> list[type[msgspec.Struct]]:
-    """Struct types that may stand where ``parts`` lead: (key, "") into a struct, ("", index) into a container."""
-    found = [type_]
-    for key, _ in parts:
-        structs = [each for each in itertools.chain(*map(_alternatives, found)) if _is_struct(each)]
-        if key:
-            fields = [field for struct in structs for field in msgspec.structs.fields(struct)]
-            found = [field.type for field in fields if field.encode_name == key]
-        else:
-            containers = [each for each in itertools.chain(*map(_alternatives, found)) if typing.get_args(each)]
-            found = [typing.get_args(each)[-1 if typing.get_origin(each) is dict else 0] for each in containers]
-    return [each for each in itertools.chain(*map(_alternatives, found)) if _is_struct(each)]
+def _keys_instead_of(key: str, places: list[tuple[Any, Any]]) -> list[str]:
+    """Keys that the mapping at ``places`` may have, instead of ``key``."""
+    for value, type_ in places:
+        for each in _alternatives(type_):
+            args = typing.get_args(each)
+            if isinstance(value, dict) and key in value and len(args) == 2 and key not in (known := _literals(args[0])):
+                return known
+    return []
+
+
+def _values_at(value: str, places: list[tuple[Any, Any]]) -> list[str]:
+    """Values that may stand at ``places``, instead of ``value``."""
+    for found, type_ in places:
+        if found == value and value not in (known := _literals(type_)):
+            return known
+    return []
+
+
+def _tags_at(field: str, places: list[tuple[Any, Any]]) -> list[str]:
+    """Values of ``field`` that tell the structs at ``places`` apart; none if it is another key."""
+    structs = [each for _, type_ in places for each in _alternatives(type_) if _is_struct(each)]
+    return sorted({str(each.__struct_config__.tag) for each in structs if each.__struct_config__.tag_field == field})
+
+
+def _literals(type_: Any) -> list[str]:
+    """The values that ``type_`` lists, and what else it takes; null is left out, as it is the key's absence."""
+    found: list[Any] = []
+    for each in _alternatives(type_):
+        if typing.get_origin(each) is typing.Literal:
+            found += typing.get_args(each)
+        elif each is bool:
+            found += ["true", "false"]
+        elif _is_struct(each):
+            found.append("a mapping")
+    return [str(each) for each in found]
+
+
+def _places(data: Any, type_: Any, path: str) -> list[tuple[Any, Any]]:
+    """Values at ``path`` in ``data`` with their types, in order; several if the path leads through a mapping."""
+    found = [(data, type_)]
+    for key, index in re.findall(r"\.(\w+)|\[([^]]*)\]", path):
+        found = [
+            inner
+            for value, outer in found
+            for each in _alternatives(outer)
+            for inner in (_in_struct(value, each, key) if key else _in_container(value, each, index))
+        ]
+    return found
+
+
+def _in_struct(value: Any, type_: Any, key: str) -> list[tuple[Any, Any]]:
+    """What ``key`` has in a struct, with its type; nothing if ``value`` is not such a struct."""
+    if not (_is_struct(type_) and _is_tagged(value, type_) and key in value):
+        return []
+    return [(value[key], field.type) for field in msgspec.structs.fields(type_) if field.encode_name == key]
+
+
+def _in_container(value: Any, type_: Any, index: str) -> list[tuple[Any, Any]]:
+    """What a list has at ``index``, or all values of a mapping, with their type."""
+    args = typing.get_args(type_)
+    if isinstance(value, dict) and len(args) == 2:
+        return [(each, args[1]) for each in value.values()]
+    if not (isinstance(value, list | tuple) and args and index.isdecimal()):
+        return []
+    place = int(index)
+    fixed = typing.get_origin(type_) is tuple and Ellipsis not in args
+    types_at = args[place:] if fixed else args[:1]
+    # Nothing there if JSON gives a key twice, or another value of a mapping has the error: this list may be shorter.
+    return list(zip(value[place : place + 1], types_at, strict=False))
+
+
+def _is_tagged(value: Any, struct: type[msgspec.Struct]) -> bool:
+    """Whether ``value`` is a mapping whose tag, if ``struct`` has one, is that of ``struct``."""
+    config = struct.__struct_config__
+    return isinstance(value, dict) and (config.tag is None or value.get(config.tag_field, config.tag) == config.tag)
+
+
+def _fields(struct: type[msgspec.Struct]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(struct)]
 
 
 def _alternatives(type_: Any) -> list[Any]:

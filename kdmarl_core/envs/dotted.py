@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdmarl_core.errors import KdmarlError, did_you_mean
+from kdmarl_core.errors import KdmarlError, did_you_mean, with_article
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ def load_class(name: str, base: type[T], where: str, folder: Path | None = None)
     """
     found = load_object(name, where, folder)
     if not (isinstance(found, type) and issubclass(found, base)):
-        what = "a class of its own" if isinstance(found, type) else f"a {type(found).__name__}"
+        what = "a class of its own" if isinstance(found, type) else with_article(type(found).__name__)
         raise KdmarlError(f"{where}: {name} is {what}, not a subclass of {base.__module__}.{base.__qualname__}")
     return found
 

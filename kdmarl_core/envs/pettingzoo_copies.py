@@ -12,6 +12,7 @@ from pettingzoo import ParallelEnv
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.dotted import load_object
+from kdmarl_core.errors import with_article
 
 Choices = Mapping[str, Any]
 """Agent → the number of its action, or float32 (A,); those of agents that are out are ignored"""
@@ -54,7 +55,9 @@ class Recipe(msgspec.Struct, frozen=True):
                 f"called with ({given}) it fails ({type(error).__name__}: {error}); correct its arguments"
             ) from error
         if not isinstance(made, ParallelEnv):
-            raise KdmarlError(f"makes a {type(made).__name__}, not a pettingzoo.ParallelEnv; name what makes one")
+            raise KdmarlError(
+                f"makes {with_article(type(made).__name__)}, not a pettingzoo.ParallelEnv; name what makes one"
+            )
         return made
 
 

@@ -18,7 +18,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.envs.dotted import load_object
-from kdmarl_core.errors import naming
+from kdmarl_core.errors import naming, with_article
 from kdmarl_core.expert.critics import CriticsConfig
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.foreign_models import ArrayFunction, Model, as_model
@@ -208,7 +208,9 @@ def _made(found: Any, arguments: Mapping[str, Any], groups: tuple[Group, ...], w
     """
     if not (isinstance(found, type) or inspect.isroutine(found)):
         if arguments:
-            raise KdmarlError(f"{where}: is a {type(found).__name__}, not callable; remove expert.arguments")
+            raise KdmarlError(
+                f"{where}: is {with_article(type(found).__name__)}, not callable; remove expert.arguments"
+            )
         return found
     shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     try:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_core.errors import with_article
 from kdmarl_core.expert.networks import linear_macs
 
 UNCOUNTED = (nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
@@ -63,8 +64,8 @@ def as_model(made: Any) -> Model | None:
     if callable(made):
         return None
     raise KdmarlError(
-        f"is a {type(made).__name__}, which gives no actions; give a torch.nn.Module, a Stable-Baselines3 model, or a "
-        "function of observations"
+        f"is {with_article(type(made).__name__)}, which gives no actions; give a torch.nn.Module, a Stable-Baselines3 "
+        "model, or a function of observations"
     )
 
 
@@ -146,8 +147,8 @@ def from_distribution(distribution: Any) -> Answer:
     if hasattr(distribution, "mean") and hasattr(distribution, "stddev"):
         return Answer(tensor(distribution.mean), tensor(distribution.stddev))
     raise KdmarlError(
-        f"gives a {type(distribution).__name__}; give a tensor of commands or of a value for each action, or a "
-        "distribution of torch.distributions"
+        f"gives {with_article(type(distribution).__name__)}; give a tensor of commands or of a value for each action, "
+        "or a distribution of torch.distributions"
     )
 
 
@@ -162,7 +163,7 @@ def tensor(given: Any) -> Tensor:
     else:
         array = np.asarray(given)
         if array.dtype.kind not in "biuf":
-            raise KdmarlError(f"gives a {type(given).__name__}; give an array of numbers")
+            raise KdmarlError(f"gives {with_article(type(given).__name__)}; give an array of numbers")
         found = torch.from_numpy(np.array(array))
     found = found if found.is_floating_point() else found.long()
     return found.unsqueeze(-1) if found.ndim == 1 else found

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kdmarl_core.contract import Continuous, Discrete, KdmarlError, action_mask, observation_size
 from kdmarl_core.envs.base import Group
-from kdmarl_core.errors import did_you_mean
+from kdmarl_core.errors import did_you_mean, with_article
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian, apply
 from kdmarl_core.expert.foreign_models import Answer, Model, tensor
 from kdmarl_core.expert.networks import UNAVAILABLE, Head, NetworkConfig
@@ -234,7 +234,7 @@ class Controller:
             self._function, {name: _read_only(seen) for name, seen in observation.items()}, f"observations {shapes}"
         )
         if not isinstance(given, Mapping):
-            raise KdmarlError(f"gives a {type(given).__name__}; give a dict of group → commands (B, n, A)")
+            raise KdmarlError(f"gives {with_article(type(given).__name__)}; give a dict of group → commands (B, n, A)")
         answers = {}
         for group in self._groups:
             if group.name not in given:

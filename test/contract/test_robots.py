@@ -25,3 +25,15 @@ def test_numbers_are_those_of_a_robot(tmp_path, edit, words):
     path.write_text(yaml.safe_dump(types))
     with pytest.raises(KdmarlError, match=words):
         load_robot_types(path)
+
+
+def test_a_key_of_other_kinematics_is_not_suggested(tmp_path):
+    types = yaml.safe_load(ROBOT_TYPES.read_text())
+    assert types["mini"]["action"]["kind"] == "diff_drive"
+    types["mini"]["action"]["lateral"] = [-0.3, 0.3]
+    path = tmp_path / "robots.yaml"
+    path.write_text(yaml.safe_dump(types))
+    with pytest.raises(
+        KdmarlError, match=r"unknown key 'lateral'; remove it, or change kind \(diff_drive has only kind, "
+    ):
+        load_robot_types(path)

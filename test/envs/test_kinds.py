@@ -84,7 +84,7 @@ def test_all_short_names_lead_to_a_task():
             "module brought_tasks has no 'Mien'; did you mean 'Mine'?",
         ),
         ({"kind": "brought_tasks:Other"}, "brought_tasks:Other is a class of its own, not a subclass of kdmarl_core."),
-        ({"kind": "brought_tasks:number"}, "brought_tasks:number is a int, not a subclass of kdmarl_core.envs.task"),
+        ({"kind": "brought_tasks:number"}, "brought_tasks:number is an int, not a subclass of kdmarl_core.envs.task"),
         ({"kind": "brought_tasks:Unfinished"}, "brought_tasks:Unfinished does not define env; see kdmarl_core.envs"),
         ({"kind": "broken_tasks:Mine"}, "importing broken_tasks fails (RuntimeError: not today); fix it"),
         ({"kind": "needy_tasks:Mine"}, "needy_tasks needs 'surely_not_installed', which is not installed; install it"),

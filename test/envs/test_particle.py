@@ -251,7 +251,10 @@ def test_unknown_actions_are_refused(action):
         ({"agents": 0}, "`int` >= 1"),
         ({"local_ratio": 1.5}, "<= 1"),
         ({"observations": {"student": {"neighbours": 2}}}, "unknown key 'neighbours'; did you mean 'neighbors'"),
-        ({"observations": {"students": {}}}, "invalid enum value 'students'"),
+        (
+            {"observations": {"students": {}}},
+            "unknown key 'students'; give one of expert, student; did you mean 'student'",
+        ),
         ({"scenario": SPEAKER, "agents": 3}, "agents is 3, and simple_speaker_listener has 2; remove the key"),
         ({"scenario": TAG, "agents": 4}, "agents is 4, and simple_tag has 3; remove the key"),
         ({"scenario": TAG, "local_ratio": 0.5}, "local_ratio is 0.5, and simple_tag has none"),

@@ -41,7 +41,7 @@ def test_overrides_change_values_and_the_hash():
         ("task.kind=chess", r"\$\.task"),
         ("seed=[", "not a YAML value"),
         ("evaluate.seed=1", "evaluate.seed is 1, which training uses; give another"),
-        ("expert.policy=central", "invalid enum value 'central'"),
+        ("expert.policy=central", "'central'; give one of decentralized, shared, centralized; did you mean 'ce"),
         ("expert={policy: centralized, actor: {hidden: []}}", r"\$\.expert: actor.hidden is \[\]; a centralized"),
         ("expert={policy: centralized, actor: {hidden: [64, 18]}}", r"hidden is \[64, 18\]; .* 4 attention heads"),
         ("distill.loss={kl: 0, action: 0}", r"\$\.distill\.loss: kl and action are both 0"),

@@ -121,7 +121,7 @@ def test_as_many_processes_as_cores(tmp_path, monkeypatch):
     [
         (
             {"env": "mpe2.simple_adversary_v3:env"},
-            "task.env: mpe2.simple_adversary_v3:env: makes a .*, not a",
+            "task.env: mpe2.simple_adversary_v3:env: makes an .*, not a",
         ),
         ({"env": "mpe2.simple_adversary_v9:x"}, "task.env: .*: there is no module 'mpe2.simple_adversary_v9'; install"),
         ({"env": "mpe2.simple_adversary_v3:paralel_env"}, "has no 'paralel_env'; did you mean 'parallel_env'"),

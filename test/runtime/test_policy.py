@@ -93,7 +93,7 @@ def test_refuses_what_is_no_file(tmp_path):
         (tmp_path / "none.onnx", "no such file"),
         (tmp_path, "is not a file"),
         (tmp_path / "empty.onnx", "is empty"),
-        ("a\0b", "is no path"),
+        ("a\0b", "is not a path"),
         ("/dev/zero", "is not a file"),
     ):
         with pytest.raises(KdmarlError, match=reason):
