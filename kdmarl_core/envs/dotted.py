@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +35,8 @@ def load_object(name: str, where: str, folder: Path | None = None) -> Any:
         folder: where modules are looked for before Python's own path.
 
     Raises:
-        KdmarlError: it is not written so, the module is not found or fails, or it has nothing of that name.
+        KdmarlError: it is not written so, the module is not found or fails, it has nothing of that name, or ``folder``
+            has a module of the name of another that is already imported.
     """
     module_name, colon, attributes = name.partition(":")
     if not colon or not module_name or not attributes:
@@ -52,6 +54,7 @@ def load_object(name: str, where: str, folder: Path | None = None) -> Any:
 def _import(module: str, name: str, where: str, folder: Path | None) -> Any:
     path = str(folder.resolve()) if folder else None
     if path:
+        _refuse_another(module, name, where, path)
         sys.path.insert(0, path)
     try:
         return importlib.import_module(module)
@@ -69,3 +72,26 @@ def _import(module: str, name: str, where: str, folder: Path | None) -> Any:
     finally:
         if path and path in sys.path:
             sys.path.remove(path)
+
+
+def _refuse_another(module: str, name: str, where: str, folder: str) -> None:
+    """Python has one module of a name in a process: it would give the one that it has, not that in ``folder``."""
+    parts, searched = module.split("."), [folder]
+    for end in range(1, len(parts) + 1):
+        part = ".".join(parts[:end])
+        finders = [finder for finder in map(pkgutil.get_importer, searched) if finder]
+        spec = next((spec for finder in finders if (spec := finder.find_spec(part, None))), None)
+        if spec is None:
+            return
+        imported = sys.modules.get(part)
+        if imported is not None:
+            known = getattr(imported, "__file__", None)
+            if spec.loader is None and known:  # a folder without __init__.py gives way to a package
+                return
+            if spec.origin and spec.loader and (known is None or Path(known).resolve() != Path(spec.origin).resolve()):
+                found = known or "Python itself"
+                raise KdmarlError(
+                    f"{where}: {name}: {spec.origin} cannot be imported, since module '{part}' is already imported "
+                    f"from {found}; rename one of them"
+                )
+        searched = list(spec.submodule_search_locations or [])
