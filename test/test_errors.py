@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.errors import did_you_mean, naming, run_command
+from kdmarl_core.errors import did_you_mean, naming, reason, run_command
 
 
 def fail(error):
@@ -53,3 +53,11 @@ def test_bugs_keep_their_traceback():
 )
 def test_the_nearest_word(word, remedy):
     assert did_you_mean(word, {"scout", "carrier", "mini"}) == remedy
+
+
+def test_the_reason_of_an_error_is_one_short_line_with_both_its_ends():
+    assert reason(ValueError("two\n  lines")) == "ValueError: two lines"
+    long = reason(TypeError("Path " + "[0. 0.]\n" * 500 + " is not a path"))
+    assert long.startswith("TypeError: Path [0. 0.] [0. 0.]")
+    assert long.endswith("[0. 0.] is not a path")
+    assert len(long) < 200

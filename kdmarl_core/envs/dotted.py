@@ -21,7 +21,7 @@ def load_class(name: str, base: type[T], where: str, folder: Path | None = None)
     """
     found = load_object(name, where, folder)
     if not (isinstance(found, type) and issubclass(found, base)):
-        what = "a class of its own" if isinstance(found, type) else f"a {type(found).__name__}"
+        what = "another class" if isinstance(found, type) else f"a {type(found).__name__}"
         raise KdmarlError(f"{where}: {name} is {what}, not a subclass of {base.__module__}.{base.__qualname__}")
     return found
 
@@ -40,14 +40,15 @@ def load_object(name: str, where: str, folder: Path | None = None) -> Any:
     """
     module_name, colon, attributes = name.partition(":")
     if not colon or not module_name or not attributes:
-        raise KdmarlError(f"{where}: '{name}' is not the name of a class; give it as package.module:Name")
-    found = _import(module_name, name, where, folder)
+        raise KdmarlError(f"{where}: '{name}' is not the name of a class or function; give it as package.module:Name")
+    found, holder = _import(module_name, name, where, folder), f"module {module_name}"
     for attribute in attributes.split("."):
         if not hasattr(found, attribute):
-            remedy = did_you_mean(attribute, [known for known in vars(found) if not known.startswith("_")])
+            remedy = did_you_mean(attribute, [known for known in dir(found) if not known.startswith("_")])
             remedy = remedy if remedy.endswith("?") else "check its spelling"
-            raise KdmarlError(f"{where}: {name}: module {module_name} has no '{attribute}'; {remedy}")
+            raise KdmarlError(f"{where}: {name}: {holder} has no '{attribute}'; {remedy}")
         found = getattr(found, attribute)
+        holder = f"class {attribute}" if isinstance(found, type) else f"'{attribute}', a {type(found).__name__},"
     return found
 
 

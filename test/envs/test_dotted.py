@@ -97,3 +97,24 @@ def test_tasks_of_this_package_do_not_look_into_the_folder(folders):
     (folders[0] / "kdmarl_core").mkdir()
     (folders[0] / "kdmarl_core" / "__init__.py").write_text("")
     assert read_task({"kind": "particle", "scenario": "simple_spread"}, "f.yaml", folders[0]).name
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ("Pack.x", "class Pack has no 'x'; check its spelling"),
+        ("Pack.Inner.weihgt", "class Inner has no 'weihgt'; did you mean 'weight'?"),
+        ("Pack.Inner.weight.x", "'weight', a int, has no 'x'; check its spelling"),
+        ("Pakc", "module packs_of_a_test has no 'Pakc'; did you mean 'Pack'?"),
+    ],
+)
+def test_what_lacks_the_name_is_said(tmp_path, attributes, sentence):
+    (tmp_path / "packs_of_a_test.py").write_text("class Pack:\n    class Inner:\n        weight = 3\n")
+    name = f"packs_of_a_test:{attributes}"
+    with pytest.raises(KdmarlError, match=f"^{re.escape(f'task.env: {name}: {sentence}')}$"):
+        load_object(name, "task.env", tmp_path)
+
+
+def test_a_name_without_a_module():
+    with pytest.raises(KdmarlError, match="^task.env: 'own' is not the name of a class or function; give it as pack"):
+        load_object("own", "task.env")
