@@ -34,6 +34,12 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def reason(error: BaseException) -> str:
+    """The type of an error of other people's code and what it says, as one line; of a long one its two ends."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 200 else f"{text[:120]} … {text[-60:]}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The remedy for a word that is not one of ``known``: the closest match, or to remove it."""
     near = nearest(word, known)

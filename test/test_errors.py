@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.errors import did_you_mean, naming, run_command, with_article
+from kdmarl_core.errors import did_you_mean, naming, reason, run_command, with_article
 
 
 def fail(error):
@@ -58,3 +58,11 @@ def test_the_nearest_word(word, remedy):
 @pytest.mark.parametrize("name", ["an int", "an object", "an Identity", "an ndarray", "a list", "a uint8", "a _Part"])
 def test_the_article_of_a_type(name):
     assert with_article(name.split()[1]) == name
+
+
+def test_the_reason_of_an_error_is_one_short_line_with_both_its_ends():
+    assert reason(ValueError("two\n  lines")) == "ValueError: two lines"
+    long = reason(TypeError("Path " + "[0. 0.]\n" * 500 + " is not a path"))
+    assert long.startswith("TypeError: Path [0. 0.] [0. 0.]")
+    assert long.endswith("[0. 0.] is not a path")
+    assert len(long) < 200

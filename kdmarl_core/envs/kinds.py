@@ -33,7 +33,7 @@ def read_task(data: Any, source: str, folder: Path) -> TaskConfig:
             f"{source}: $.task.kind: unknown kind '{kind}'; give one of {known}, or your_package.module:Config"
         )
     where = f"{source}: $.task.kind"
-    found = load_class(KINDS.get(kind, kind), TaskConfig, where, folder)
+    found = load_class(KINDS.get(kind, kind), TaskConfig, where, None if kind in KINDS else folder)
     for method in ("env", "types"):
         if getattr(found, method) is getattr(TaskConfig, method):
             raise KdmarlError(f"{where}: {kind} does not define {method}; see kdmarl_core.envs.task.TaskConfig")

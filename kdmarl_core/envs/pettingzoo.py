@@ -13,7 +13,6 @@ from gymnasium import spaces
 
 from kdmarl_core.contract import (
     ActionSpace,
-    Box,
     Continuous,
     Discrete,
     KdmarlError,
@@ -23,8 +22,10 @@ from kdmarl_core.contract import (
 )
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.envs.base import EXPERT, STUDENT, BatchedEnv, Group, Step, seen_by_others
-from kdmarl_core.envs.pettingzoo_copies import Copies, Recipe
-from kdmarl_core.envs.pettingzoo_processes import Processes
+from kdmarl_core.envs.pettingzoo_copies import Recipe
+from kdmarl_core.envs.pettingzoo_processes import OneProcess, Processes
+from kdmarl_core.envs.pettingzoo_spaces import action_of, agents_of, spaces_of
+from kdmarl_core.errors import naming
 
 
 class PettingZooEnv(BatchedEnv):
@@ -49,8 +50,9 @@ class PettingZooEnv(BatchedEnv):
         processes: that step the copies, this one among them; what they give does not depend on it.
 
     Raises:
-        KdmarlError: agents of one type differ, or a space is of a kind that is not supported, or there is not a
-            copy for each process; with several processes, whatever goes wrong in them, then or later.
+        KdmarlError: agents of one type differ, a space is of a kind that is not supported, or there is not a copy for
+            each process. Then or later: a copy raises, or begins an episode with observations that are missing, not
+            finite, or not shaped as their space; with several processes, whatever goes wrong in them.
     """
 
     def __init__(
@@ -66,8 +68,9 @@ class PettingZooEnv(BatchedEnv):
         self._copies = _copies(make, num_envs, processes)
         self.copies = list(self._copies.made.values())
         """those in this process, the first ones"""
-        names = list(self.copies[0].possible_agents)
-        by_type = _by_type(self.copies[0], names, types)
+        with naming(self._copies.where):
+            by_type = _by_type(self.copies[0], agents_of(self.copies[0]), types)
+            actions = {kind: action_of(self.copies[0], kind, members) for kind, members in by_type.items()}
         self.agents = [name for members in by_type.values() for name in members]
         """their names, in the order of all arrays"""
         self._places = {agent: place for place, agent in enumerate(self.agents)}
@@ -77,7 +80,6 @@ class PettingZooEnv(BatchedEnv):
         self._steps = np.zeros(num_envs, np.int64)
         self._ended, self._whole = np.ones(num_envs, bool), np.ones(num_envs, bool)
         self._figures = {"return": np.zeros((num_envs, self.num_agents))}
-        actions = {kind: self._action(kind, members) for kind, members in by_type.items()}
         self._seed = 0
         self.reset_ended()
         self.groups = tuple(self._groups(by_type, actions))
@@ -85,35 +87,6 @@ class PettingZooEnv(BatchedEnv):
         masks = [(group.count, action_mask(group.observation[EXPERT], group.action)) for group in self.groups]
         self._masks = [mask for count, mask in masks for _ in range(count)]
         self.state_sizes = {name: state.shape[-1] for name, state in self.state().items()}
-
-    def _action(self, kind: str, members: list[str]) -> ActionSpace:
-        """The action space of a type, whose members must be alike."""
-        env = self.copies[0]
-        first = members[0]
-        for name in members[1:]:
-            for what, space in (("observation", env.observation_space), ("action", env.action_space)):
-                if space(name) != space(first):
-                    raise KdmarlError(
-                        f"type '{kind}': {what} spaces of {first} and {name} differ; give them types of their own"
-                    )
-        seen, action = env.observation_space(first), env.action_space(first)
-        mask = seen.get("action_mask") if isinstance(seen, spaces.Dict) else None
-        vector = seen.get("observation") if mask else seen
-        if not isinstance(vector, spaces.Box) or len(vector.shape) != 1:
-            raise KdmarlError(
-                f"{first}: observes {seen}, neither a vector nor 'observation' and 'action_mask'; wrap the environment "
-                "so that it does"
-            )
-        if mask and mask.shape != (getattr(action, "n", 0),):
-            raise KdmarlError(f"{first}: its action_mask is {mask}, and it acts in {action}; make them equally many")
-        if isinstance(action, spaces.Discrete) and action.start == 0:
-            return Discrete(int(action.n))
-        if isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all():
-            return Box(tuple(action.low.tolist()), tuple(action.high.tolist()))
-        raise KdmarlError(
-            f"{first}: acts in {action}; only Discrete(n) from 0 and a Box of one dimension with finite limits are "
-            "supported, wrap the environment"
-        )
 
     def _groups(self, by_type: dict[str, list[str]], actions: dict[str, ActionSpace]) -> list[Group]:
         groups: list[Group] = []
@@ -251,16 +224,14 @@ class PettingZooEnv(BatchedEnv):
         }
 
 
-def _copies(make: Callable[[], Any], num_envs: int, processes: int) -> Copies | Processes:
+def _copies(make: Callable[[], Any], num_envs: int, processes: int) -> OneProcess | Processes:
     if not 1 <= processes <= num_envs:
         raise KdmarlError(f"processes is {processes}; give 1 to {num_envs}, as there are copies to share out")
     if processes > 1:
         if not isinstance(make, Recipe):
             raise KdmarlError(f"processes is {processes}, and only a Recipe can be made in others; give one, or 1")
         return Processes(make, num_envs, processes)
-    copies = Copies()
-    copies.make(make, range(num_envs))
-    return copies
+    return OneProcess(make, num_envs)
 
 
 def _by_type(env: Any, agents: list[str], types: Mapping[str, str] | None) -> dict[str, list[str]]:
@@ -276,13 +247,9 @@ def _by_type(env: Any, agents: list[str], types: Mapping[str, str] | None) -> di
     for kind, members in found.items():
         alike: list[list[str]] = []
         for agent in members:
-            place = next((each for each in alike if _spaces(env, each[0]) == _spaces(env, agent)), None)
+            place = next((each for each in alike if spaces_of(env, each[0]) == spaces_of(env, agent)), None)
             if place is None:
                 alike.append(place := [])
             place.append(agent)
         split |= {kind: members} if len(alike) == 1 else {each[0]: each for each in alike}
     return split
-
-
-def _spaces(env: Any, agent: str) -> tuple[Any, Any]:
-    return env.observation_space(agent), env.action_space(agent)

@@ -12,6 +12,7 @@ from pettingzoo import ParallelEnv
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.dotted import load_object
+from kdmarl_core.envs.pettingzoo_spaces import Shapes, first_seen, shapes_of
 from kdmarl_core.errors import with_article
 
 Choices = Mapping[str, Any]
@@ -69,6 +70,7 @@ class Copies:
         """number among all B → copy"""
         self.at = 0
         """the copy that was at work last: the one to name when something fails"""
+        self._shapes: Shapes = {}
 
     def make(self, make: Callable[[], Any], numbers: Iterable[int]) -> None:
         """Make the copies of these numbers; ``make`` makes one."""
@@ -77,12 +79,16 @@ class Copies:
             self.made[number] = make()
 
     def reset(self, seeds: Mapping[int, int]) -> dict[int, Moment]:
-        """Begin an episode in each copy that ``seeds`` names."""
+        """Begin an episode in each copy that ``seeds`` names.
+
+        Raises:
+            KdmarlError: an agent's observation is missing, not finite, or not shaped as its space.
+        """
         moments = {}
         for number, seed in seeds.items():
             self.at = number
-            observation, _ = self.made[number].reset(seed=seed)
-            moments[number] = Moment(_flat(observation))
+            self._shapes = self._shapes or shapes_of(self.made[number])
+            moments[number] = Moment(_flat(first_seen(self.made[number].reset(seed=seed), self._shapes)))
         return moments
 
     def step(self, choices: Mapping[int, Choices]) -> dict[int, Moment]:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
+from pettingzoo import ParallelEnv
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.pettingzoo_copies import Choices, Copies, Moment, Recipe
@@ -36,6 +37,39 @@ def cores() -> int:
     """How many this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
     return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+class OneProcess(Copies):
+    """All B copies of an environment in this process; what they raise is reported as :class:`Processes` does.
+
+    Args:
+        make: makes one copy.
+        num_envs: B.
+    """
+
+    def __init__(self, make: Callable[[], Any], num_envs: int) -> None:
+        super().__init__()
+        self.make(make, range(num_envs))
+        self.where = f"task.env: {make.env_name}" if isinstance(make, Recipe) else _named(self.made[0])
+        """begins the sentence of an error"""
+
+    def reset(self, seeds: Mapping[int, int]) -> dict[int, Moment]:
+        """See :meth:`Copies.reset`.
+
+        Raises:
+            KdmarlError: a copy raises, or its first observations do not fit.
+        """
+        with naming(self.where), _reported(self, "its reset"):
+            return super().reset(seeds)
+
+    def step(self, choices: Mapping[int, Choices]) -> dict[int, Moment]:
+        """See :meth:`Copies.step`.
+
+        Raises:
+            KdmarlError: a copy raises.
+        """
+        with naming(self.where), _reported(self, "its step"):
+            return super().step(choices)
 
 
 class Processes:
@@ -56,7 +90,8 @@ class Processes:
     def __init__(self, recipe: Recipe, num_envs: int, processes: int) -> None:
         own, *others = (part.tolist() for part in np.array_split(np.arange(num_envs), processes))
         self._own, self._workers = Copies(), list[_Worker]()
-        self._where = f"task.env: {recipe.env_name}"
+        self.where = f"task.env: {recipe.env_name}"
+        """begins the sentence of an error"""
         self._end = weakref.finalize(self, _end, self._workers)
         with self._ending_where_it_fails():
             _refuse_what_changes(recipe)
@@ -118,7 +153,7 @@ class Processes:
     def _ending_where_it_fails(self) -> Iterator[None]:
         """After an error or an interrupt some answers are still under way, and would be taken for later ones."""
         try:
-            with naming(self._where):
+            with naming(self.where):
                 yield
         except BaseException:
             self._end()
@@ -228,6 +263,11 @@ def _reported(copies: Copies, doing: str) -> Iterator[None]:
 def _report(failed: Failed, cause: Exception | None = None) -> NoReturn:
     print(failed.traceback, end="", file=sys.stderr, flush=True)
     raise KdmarlError(failed.sentence) from cause
+
+
+def _named(env: Any) -> str:
+    """An environment that was given as an object, in a word."""
+    return str(env) if isinstance(env, ParallelEnv) else type(env).__name__
 
 
 def _signal(number: int) -> str:

@@ -19,7 +19,7 @@ from kdmarl_core.distill.distill import DistillConfig
 from kdmarl_core.envs.base import STUDENT, BatchedEnv
 from kdmarl_core.envs.kinds import read_task
 from kdmarl_core.envs.task import TaskConfig
-from kdmarl_core.errors import did_you_mean
+from kdmarl_core.errors import did_you_mean, with_article
 from kdmarl_core.expert.fingerprint import Facts
 from kdmarl_core.expert.foreign import ForeignConfig
 from kdmarl_core.expert.train import ExpertConfig, expert_facts
@@ -139,13 +139,23 @@ class Experiment:
         """The training environment; ``swarm`` fixes arena, starts and goals.
 
         Raises:
-            KdmarlError: the task cannot be built, or has no robots that a swarm file could place.
+            KdmarlError: the task cannot be built, gives something else, or has no robots that a swarm file could place.
         """
-        return self.task.env(self.folder, num_envs, swarm)
+        return self._checked("env", self.task.env(self.folder, num_envs, swarm))
 
     def evaluation_env(self, num_envs: int, swarm: Swarm | None = None) -> BatchedEnv:
         """The environment that policies are evaluated in; see :meth:`env`."""
-        return self.task.evaluation_env(self.folder, num_envs, swarm)
+        own = type(self.task).evaluation_env is not TaskConfig.evaluation_env
+        method = "evaluation_env" if own else "env"
+        return self._checked(method, self.task.evaluation_env(self.folder, num_envs, swarm))
+
+    def _checked(self, method: str, made: object) -> BatchedEnv:
+        if not isinstance(made, BatchedEnv):
+            raise KdmarlError(
+                f"task.kind: {self.task.kind}: its {method} gives {with_article(type(made).__name__)}; return a "
+                f"{BatchedEnv.__module__}.{BatchedEnv.__qualname__} from it"
+            )
+        return made
 
     def facts(self, *views: str) -> Facts:
         """What a run depends on, of the task as observed in ``views``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import sys
@@ -18,10 +17,10 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.files import read_bytes
 from kdmarl_core.envs.base import EXPERT, BatchedEnv, Group
 from kdmarl_core.envs.dotted import load_object
-from kdmarl_core.errors import naming, with_article
+from kdmarl_core.errors import naming, reason, with_article
 from kdmarl_core.expert.critics import CriticsConfig
 from kdmarl_core.expert.fingerprint import Facts
-from kdmarl_core.expert.foreign_models import ArrayFunction, Model, as_model
+from kdmarl_core.expert.foreign_models import ArrayFunction, Model, OneMissing, as_model
 from kdmarl_core.expert.foreign_onnx import MAX_BYTES, OnnxModel
 from kdmarl_core.expert.foreign_policy import Ask, Controller, EachAgent, ForeignExpert, WholeTeam
 from kdmarl_core.expert.policies import TeamPolicy, observe
@@ -174,8 +173,9 @@ def wrap(made: Any, env: BatchedEnv, config: ForeignConfig, where: str = "") -> 
     except KdmarlError:
         raise
     except Exception as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KdmarlError(f"{where}: fails on the team's observations ({why}); give one made for them") from error
+        raise KdmarlError(
+            f"{where}: fails on the team's observations ({reason(error)}); give one made for them"
+        ) from error
     return expert.eval()
 
 
@@ -219,13 +219,16 @@ def _made(found: Any, arguments: Mapping[str, Any], groups: tuple[Group, ...], w
         if GROUPS in signature.parameters and GROUPS not in keywords:
             keywords[GROUPS] = groups
         if inspect.isroutine(found) and not _binds(signature, keywords) and _binds(signature, keywords, None):
-            return functools.partial(found, **keywords)
+            lacking = OneMissing(found, **keywords)
+            lacking.missing = next(iter(signature.parameters))
+            return lacking
         return found(**keywords)
     except KdmarlError as error:
         raise KdmarlError(f"{where}: {error}") from error
     except Exception as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KdmarlError(f"{where}: called with ({shown}) it fails ({why}); fix it, or expert.arguments") from error
+        raise KdmarlError(
+            f"{where}: called with ({shown}) it fails ({reason(error)}); fix it, or expert.arguments"
+        ) from error
 
 
 def _binds(signature: inspect.Signature, keywords: Mapping[str, Any], *observations: None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, cast
@@ -69,6 +70,13 @@ def as_model(made: Any) -> Model | None:
     )
 
 
+class OneMissing(functools.partial[Any]):
+    """A named function that lacks one argument, which is taken to be the observations."""
+
+    missing = ""
+    """name of its parameter"""
+
+
 class ArrayFunction:
     """A function for one type: numpy (M, O) in, (M, A) out."""
 
@@ -76,11 +84,19 @@ class ArrayFunction:
     macs: int | None = None
 
     def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
-        self._function = function
+        self.function = function
 
     def __call__(self, observation: Tensor) -> Answer:
         """See :class:`Model`."""
-        return Answer(tensor(self._function(observation.numpy())))
+        return Answer(tensor(self.function(observation.numpy())))
+
+
+def remedy_for(function: object, remedy: str) -> str:
+    """``remedy`` for a function that fails; if it perhaps should have been called for the expert, that too."""
+    function = function.function if isinstance(function, ArrayFunction) else function
+    if not isinstance(function, OneMissing) or function.missing.startswith("obs"):
+        return remedy
+    return f"{remedy}, or if its '{function.missing}' is not for observations, set expert.arguments.{function.missing}"
 
 
 class _Network:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from kdmarl_core.contract import Continuous, Discrete, KdmarlError, action_mask, observation_size
 from kdmarl_core.envs.base import Group
-from kdmarl_core.errors import did_you_mean, with_article
+from kdmarl_core.errors import did_you_mean, reason, with_article
 from kdmarl_core.expert.distributions import Categorical, Distribution, SquashedGaussian, apply
-from kdmarl_core.expert.foreign_models import Answer, Model, tensor
+from kdmarl_core.expert.foreign_models import Answer, Model, remedy_for, tensor
 from kdmarl_core.expert.networks import UNAVAILABLE, Head, NetworkConfig
 from kdmarl_core.expert.policies import TeamPolicy
 
@@ -234,7 +234,8 @@ class Controller:
             self._function, {name: _read_only(seen) for name, seen in observation.items()}, f"observations {shapes}"
         )
         if not isinstance(given, Mapping):
-            raise KdmarlError(f"gives {with_article(type(given).__name__)}; give a dict of group → commands (B, n, A)")
+            remedy = remedy_for(self._function, "give a dict of group → commands (B, n, A)")
+            raise KdmarlError(f"gives {with_article(type(given).__name__)}; {remedy}")
         answers = {}
         for group in self._groups:
             if group.name not in given:
@@ -262,8 +263,7 @@ def _asked(function: Callable[..., T], observation: object, what: str) -> T:
     except KdmarlError:
         raise
     except Exception as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KdmarlError(f"fails on {what} ({why}); fix it") from error
+        raise KdmarlError(f"fails on {what} ({reason(error)}); {remedy_for(function, 'fix it')}") from error
 
 
 def _read_only(seen: Tensor) -> np.ndarray:

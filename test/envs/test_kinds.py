@@ -73,7 +73,10 @@ def test_all_short_names_lead_to_a_task():
             "$.task: give its kind, one of navigation, passage, coverage, particle, smax, pettingzoo, or",
         ),
         ({"kind": "navigaton"}, "$.task.kind: unknown kind 'navigaton'; give one of navigation, passage"),
-        ({"kind": "brought_tasks:"}, "$.task.kind: 'brought_tasks:' is not the name of a class; give it as package."),
+        (
+            {"kind": "brought_tasks:"},
+            "$.task.kind: 'brought_tasks:' is not the name of a class or function; give it as package.module:Name",
+        ),
         (
             {"kind": "brought:Mine"},
             "brought:Mine: there is no module 'brought'; install it, or put it next",
@@ -83,7 +86,7 @@ def test_all_short_names_lead_to_a_task():
             {"kind": "brought_tasks:Mien"},
             "module brought_tasks has no 'Mien'; did you mean 'Mine'?",
         ),
-        ({"kind": "brought_tasks:Other"}, "brought_tasks:Other is a class of its own, not a subclass of kdmarl_core."),
+        ({"kind": "brought_tasks:Other"}, "brought_tasks:Other is another class, not a subclass of kdmarl_core."),
         ({"kind": "brought_tasks:number"}, "brought_tasks:number is an int, not a subclass of kdmarl_core.envs.task"),
         ({"kind": "brought_tasks:Unfinished"}, "brought_tasks:Unfinished does not define env; see kdmarl_core.envs"),
         ({"kind": "broken_tasks:Mine"}, "importing broken_tasks fails (RuntimeError: not today); fix it"),

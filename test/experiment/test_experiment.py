@@ -129,3 +129,41 @@ def test_seed_as_a_value_may_be_overridden_in_a_file_without_it(tmp_path: Path):
     text = CONFIG.read_text()
     (tmp_path / "mine.yaml").write_text(text)
     assert Experiment.load(tmp_path / "mine.yaml", ["seed=5"]).seed == 5
+
+
+BROUGHT = """
+from kdmarl_core.envs.particle.task import ParticleTask
+from kdmarl_core.envs.task import TaskConfig
+
+class Lazy(ParticleTask, frozen=True, kw_only=True):
+    def env(self, folder, num_envs, swarm=None):
+        return 3
+
+    evaluation_env = TaskConfig.evaluation_env
+
+class Careless(ParticleTask, frozen=True, kw_only=True):
+    def evaluation_env(self, folder, num_envs, swarm=None):
+        return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "method", "given"),
+    [
+        ("Lazy", ["env", "evaluation_env"], "env", "int"),
+        ("Careless", ["evaluation_env"], "evaluation_env", "NoneType"),
+    ],
+)
+def test_a_task_that_makes_something_else_is_told(tmp_path, kind, wrong, method, given):
+    (tmp_path / "lazy_tasks.py").write_text(BROUGHT)
+    (tmp_path / "mine.yaml").write_text(
+        f"task: {{kind: 'lazy_tasks:{kind}', scenario: simple_spread}}\ndistill: {{students: {{}}}}\n"
+    )
+    experiment = Experiment.load(tmp_path / "mine.yaml")
+    sentence = f"^task.kind: lazy_tasks:{kind}: its {method} gives a {given}; return a kdmarl_core.envs.base.BatchedEnv"
+    for each in ("env", "evaluation_env"):
+        if each in wrong:
+            with pytest.raises(KdmarlError, match=sentence):
+                getattr(experiment, each)(2)
+        else:
+            assert getattr(experiment, each)(2).groups

@@ -26,9 +26,21 @@ def shy():
 def vandal(observation):
     observation["wheeled"][:] = 0
 
+class Algorithm:
+    @classmethod
+    def load(cls, path, device="cpu"):
+        raise TypeError(f"Path {path} is not a path")
+
+def load(path):
+    return Algorithm()
+
+def shout(observation):
+    raise ValueError("no " * 1000 + "more")
+
 ready = torch.nn.Identity()
 number = 3
 """
+PATH = "or if its 'path' is not for observations, set expert.arguments.path"
 
 
 def nothing(observation):
@@ -94,6 +106,22 @@ def test_what_does_not_fit_a_team_is_told(made, message):
         ({"from": "refused_experts:ready", "arguments": {"a": 1}}, "is an Identity, not callable; remove"),
         ({"from": "refused_experts:number"}, "is an int, which gives no actions"),
         ({"from": "refused_experts:raedy"}, "has no 'raedy'; did you mean 'ready'"),
+        ({"from": "refused_experts:Gained.x"}, "refused_experts:Gained.x: class Gained has no 'x'; check its spelling"),
+        ({"from": "refused_experts:number.rael"}, "number.rael: 'number', a int, has no 'rael'; did you mean 'real'"),
+        (
+            {"from": "refused_experts:Algorithm.load"},
+            r"fails on observations 'wheeled' \[3, 2, 2\], 'chooser' \[3, 1, 3\] \(TypeError: Path {'wheeled': array"
+            rf".* … .* is not a path\); fix it, {PATH}$",
+        ),
+        (
+            {"from": {"wheeled": "refused_experts:Algorithm.load", "chooser": "refused_experts:ready"}},
+            rf"fails on .* \(TypeError: .*\); fix it, {PATH}$",
+        ),
+        (
+            {"from": "refused_experts:load"},
+            f"gives a Algorithm; give a dict of .*, {PATH}$",
+        ),
+        ({"from": "refused_experts:shout"}, r"fails on observations .* \(ValueError: no no .* … .* more\); fix it$"),
         ({"from": "surely_not_installed:PPO.load"}, "there is no module 'surely_not_installed'; install it"),
         ({"from": "missing.onnx"}, r"missing\.onnx: no such file"),
         ({"from": "broken.onnx"}, r"broken\.onnx: cannot be run"),
@@ -119,6 +147,7 @@ def test_what_cannot_be_loaded_is_told(tmp_path, given, message):
         load(tmp_path, Echo(3), **given)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("expert.from")
+    assert len(str(caught.value)) < 450
 
 
 @pytest.mark.parametrize(
@@ -138,6 +167,13 @@ def test_what_cannot_be_loaded_is_told(tmp_path, given, message):
 def test_wrong_keys_are_told(given, message):
     with pytest.raises(KdmarlError, match=message):
         keys(**given)
+
+
+def test_a_loader_of_stable_baselines3_without_its_file(tmp_path):
+    pytest.importorskip("stable_baselines3")
+    with pytest.raises(KdmarlError, match=r"PPO.load: fails on .* set expert.arguments.path$") as caught:
+        load(tmp_path, Echo(3), **{"from": "stable_baselines3:PPO.load"})
+    assert len(str(caught.value)) < 450
 
 
 def test_models_with_memory_are_refused():
