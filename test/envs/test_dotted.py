@@ -104,7 +104,7 @@ def test_tasks_of_this_package_do_not_look_into_the_folder(folders):
     [
         ("Pack.x", "class Pack has no 'x'; check its spelling"),
         ("Pack.Inner.weihgt", "class Inner has no 'weihgt'; did you mean 'weight'?"),
-        ("Pack.Inner.weight.x", "'weight', a int, has no 'x'; check its spelling"),
+        ("Pack.Inner.weight.x", "'weight', an int, has no 'x'; check its spelling"),
         ("Pakc", "module packs_of_a_test has no 'Pakc'; did you mean 'Pack'?"),
     ],
 )

@@ -107,7 +107,7 @@ def test_what_does_not_fit_a_team_is_told(made, message):
         ({"from": "refused_experts:number"}, "is an int, which gives no actions"),
         ({"from": "refused_experts:raedy"}, "has no 'raedy'; did you mean 'ready'"),
         ({"from": "refused_experts:Gained.x"}, "refused_experts:Gained.x: class Gained has no 'x'; check its spelling"),
-        ({"from": "refused_experts:number.rael"}, "number.rael: 'number', a int, has no 'rael'; did you mean 'real'"),
+        ({"from": "refused_experts:number.rael"}, "number.rael: 'number', an int, has no 'rael'; did you mean 'real'"),
         (
             {"from": "refused_experts:Algorithm.load"},
             r"fails on observations 'wheeled' \[3, 2, 2\], 'chooser' \[3, 1, 3\] \(TypeError: Path {'wheeled': array"
