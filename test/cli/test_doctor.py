@@ -145,7 +145,7 @@ def see(swarm, *terms):
 
 
 BLIND = (Goal(range=5.0), Velocity())
-GUARD = "carrier.onnx: observes no lidar and no range sensors; turn scan_guard off"
+GUARD = "carrier.onnx: observes no sensor that the scan guard can use; turn scan_guard off"
 
 
 @pytest.mark.parametrize(
