@@ -1,7 +1,7 @@
 """``SHA256SUMS``: which bytes the policy files of a folder had when they were made, in the format of ``sha256sum``.
 
-It tells a file that was damaged, exchanged or forgotten on the way to a robot. It is no signature: who can change the
-policies can change the list too, so compare it with one from somewhere that you trust.
+It tells a file that was damaged, exchanged or forgotten on the way to a robot. It is not a signature: whoever can
+change the policies can change the list too, so compare it with one from a source that you trust.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     """The list of a folder: file → SHA-256 in hex.
 
     Raises:
-        KdmarlError: there is none, or a line of it is no sum of a file in that folder.
+        KdmarlError: there is no list, or a line of it is not the checksum of a file in that folder.
     """
     path = folder / SUMS
     lines = read_bytes(path, MAX_BYTES, f"a list of checksums ({SUMS})").decode(errors="replace").splitlines()

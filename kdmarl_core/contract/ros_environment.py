@@ -20,7 +20,7 @@ LOGS = "logs of nodes"
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """See that a node can start with these variables, as far as that can be told before.
+    """See that a node can start with these variables, as far as this can be checked beforehand.
 
     Raises:
         KdmarlError: it cannot.
@@ -33,7 +33,7 @@ def domain(environment: Mapping[str, str]) -> int | None:
     """ROS_DOMAIN_ID, or None where it is not set.
 
     Raises:
-        KdmarlError: it is none. ROS itself takes 010 for 8 and -1 for not set, which are refused here.
+        KdmarlError: the value is not a domain. ROS itself reads 010 as 8 and -1 as not set; both are refused here.
     """
     value = environment.get("ROS_DOMAIN_ID", "")
     if not value:

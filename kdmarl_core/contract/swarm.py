@@ -72,7 +72,7 @@ class SwarmFile(_Part, frozen=True, kw_only=True):
     targets: Annotated[list[tuple[float, float]], msgspec.Meta(max_length=256)] = []
     """x, y of the places that the robots share out among themselves, instead of goals, in the swarm's frame [m]"""
     landmarks: Annotated[list[tuple[float, float]], msgspec.Meta(max_length=256)] = []
-    """x, y of places that every robot is told of beside its goal, such as a door, in the swarm's frame [m]"""
+    """x, y of places that every robot observes in addition to its goal, such as a door, in the swarm's frame [m]"""
     world: World | None = None
     """for simulators; None where the world is real"""
     goal_tolerance: Positive = 0.3

@@ -59,7 +59,7 @@ class Controller:
         self.guard: ScanGuard | None = None
         if scan_guard:
             if not any(isinstance(term, SensorTerm) and term.guards for term in self.terms):
-                raise KdmarlError(f"{policy.path}: observes no lidar and no range sensors; turn scan_guard off")
+                raise KdmarlError(f"{policy.path}: observes no sensor that the scan guard can use; turn scan_guard off")
             self.guard = ScanGuard(limits, robot, self.period, spacing)
         # The policy's own output, not the filtered command: that is what it observes in training.
         self._previous_action = np.zeros(action.size, np.float32)

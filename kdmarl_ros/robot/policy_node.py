@@ -79,7 +79,7 @@ class PolicyNode(LifecycleNode):
             self, "stamped_commands", AUTO, "command by TwistStamped instead of Twist; auto: as is subscribed to", ANY
         )
         self._scan_guard = read_parameter(
-            self, "scan_guard", False, "stop short of what the robot's own lidar or range sensors see"
+            self, "scan_guard", False, "stop short of what the robot's own distance sensors see"
         )
         self._on_sensor = self._read_trigger()
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")

@@ -48,10 +48,10 @@ class SensorTopics:
 
     @classmethod
     def needed(cls, term: Any) -> tuple[str, ...]:
-        """The first of ``topics``, as many as a term needs; all, unless it is said otherwise."""
+        """The first of ``topics``, as many as a term needs; all, unless a subclass overrides this."""
         return cls.topics
 
-    # Heard
+    # In the node: messages received
 
     def __init__(self, terms: Sequence[Any], heard: Sequence[Heard], sensor: Any) -> None:
         """Make readings for the ``terms`` of a policy that are of this ``sensor``, which is as the robot type has it.
@@ -80,7 +80,7 @@ class SensorTopics:
         """
         return [ages(*latest.since(now, arrival_now), turn=0.0) for latest in self.heard]
 
-    # Said
+    # In the simulator: messages published
 
     @classmethod
     def messages(cls, sensor: Any, robot: str, period: float) -> list[Any]:
@@ -94,7 +94,7 @@ class SensorTopics:
         raise NotImplementedError
 
     @classmethod
-    def fill(cls, sensor: Any, messages: list[Any], said: np.ndarray) -> None:
+    def fill(cls, sensor: Any, messages: list[Any], measured: np.ndarray) -> None:
         """Put what a ``sensor`` has measured, (values,) float32, into its ``messages``."""
         raise NotImplementedError
 

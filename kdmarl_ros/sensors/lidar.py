@@ -47,9 +47,9 @@ class Topics(SensorTopics):
         return [message]
 
     @classmethod
-    def fill(cls, sensor: LidarSensor, messages: list[LaserScan], said: np.ndarray) -> None:
+    def fill(cls, sensor: LidarSensor, messages: list[LaserScan], measured: np.ndarray) -> None:
         """Set the ranges."""
-        messages[0].ranges = float_array(said)
+        messages[0].ranges = float_array(measured)
 
     @classmethod
     def example(cls) -> LaserScan:
@@ -92,5 +92,5 @@ def turn_time(message: LaserScan, interval: float) -> float:
         message: that may say so by ``time_increment``, or by ``scan_time``, which is no less.
         interval: from the scan before [s], for a message that says neither.
     """
-    said = message.time_increment * (len(message.ranges) - 1)
-    return next((time for time in (said, message.scan_time) if time > 0), interval)
+    by_increment = message.time_increment * (len(message.ranges) - 1)
+    return next((time for time in (by_increment, message.scan_time) if time > 0), interval)

@@ -49,11 +49,11 @@ class Topics(SensorTopics):
         return [message]
 
     @classmethod
-    def fill(cls, sensor: PointCloudSensor, messages: list[PointCloud2], said: np.ndarray) -> None:
+    def fill(cls, sensor: PointCloudSensor, messages: list[PointCloud2], measured: np.ndarray) -> None:
         """Set the points: floor where nothing is seen, and none where something is too near to be measured."""
         low, high = sensor.heights
-        free = np.isposinf(said)
-        distance = np.where(free, sensor.range, np.where(np.isneginf(said), np.nan, said))
+        free = np.isposinf(measured)
+        distance = np.where(free, sensor.range, np.where(np.isneginf(measured), np.nan, measured))
         up = np.where(free, low - 0.01, (low + high) / 2)
         points = np.stack([distance * np.cos(sensor.angles), distance * np.sin(sensor.angles), up], -1)
         messages[0].data = array.array("B", points.astype("<f4").tobytes())

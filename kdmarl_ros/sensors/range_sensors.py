@@ -40,9 +40,9 @@ class Topics(SensorTopics):
         return messages
 
     @classmethod
-    def fill(cls, sensor: RangeSensorRing, messages: list[Range], said: np.ndarray) -> None:
+    def fill(cls, sensor: RangeSensorRing, messages: list[Range], measured: np.ndarray) -> None:
         """Set each one's range."""
-        for message, distance in zip(messages, said.tolist(), strict=True):
+        for message, distance in zip(messages, measured.tolist(), strict=True):
             message.range = distance
 
     @classmethod

@@ -104,10 +104,10 @@ class _Sensor:
         self._publishers = [_publisher(node, robot, self._topics.kind, topic) for topic in topics]
 
     def publish(self, world: MujocoWorld, stamp: Time) -> None:
-        said = world.sense(self._robot, self._name)
-        if said is None:
+        measured = world.sense(self._robot, self._name)
+        if measured is None:
             return
-        self._topics.fill(self._sensor, self._messages, said)
+        self._topics.fill(self._sensor, self._messages, measured)
         for message, publisher in zip(self._messages, self._publishers, strict=True):
             message.header.stamp = stamp
             publisher.publish(message)

@@ -100,14 +100,14 @@ def test_what_methods_are_held_to(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("others", "told"),
+    ("others", "expected"),
     [
         ([0.5, 0.6], "+0.300 [+0.200, +0.400] | +0.10: held |"),
         ([0.5, 0.9], "+0.150 [-0.100, +0.400] | +0.10: held, not surely |"),
         ([1.0, 0.85], "-0.075 [-0.100, -0.050] | +0.10: missed | spread |"),
     ],
 )
-def test_how_far_ahead_the_first_method_is_held_to_be(tmp_path, others, told):
+def test_how_far_ahead_the_first_method_is_held_to_be(tmp_path, others, expected):
     done = [*kept("spread", "kdmarl", 0.9, 0.8), *kept("spread", "other", *others)]
     notes = {"methods": dict.fromkeys(["kdmarl", "other"], ""), "tasks": {}}
     recorded = ledger.Ledger(title="", leads={"other": 0.1}, units=done)
@@ -115,7 +115,7 @@ def test_how_far_ahead_the_first_method_is_held_to_be(tmp_path, others, told):
     app(["report", str(tmp_path / "some.json")], standalone_mode=False)
     page = (tmp_path / "some.md").read_text()
     assert "| difference | bar | `kdmarl` no better on |" in page
-    assert told in page
+    assert expected in page
 
 
 @pytest.mark.parametrize(("score", "line"), [(0.96, "| spread |  | `direct` | 1 |"), (0.5, "| spread | none; best: |")])

@@ -88,7 +88,7 @@ def test_what_another_process_is_at_comes_last(tmp_path, monkeypatch):
     assert done[9:] == ["spread/kdmarl/1", "spread/tiny/1", "spread/scratch/1"]
 
 
-def test_one_unit_that_fails_is_told_and_the_others_are_done(tmp_path, monkeypatch, capsys):
+def test_one_unit_that_fails_is_reported_and_the_others_are_done(tmp_path, monkeypatch, capsys):
     results, places = tmp_path / "smoke.json", ["--output", tmp_path / "smoke.json", "--runs", tmp_path / "runs"]
 
     def measure(unit, sha256, *_):
@@ -114,7 +114,7 @@ def test_results_of_another_benchmark_stay_as_they_are(tmp_path):
     assert results.read_bytes() == before
 
 
-def test_a_unit_without_retention_is_told_and_left_out(tmp_path, monkeypatch, capsys):
+def test_a_unit_without_retention_is_reported_and_left_out(tmp_path, monkeypatch, capsys):
     def measure(unit, sha256, *_):
         made = msgspec.structs.replace(result(unit.task, unit.method), seed=unit.seed, sha256=sha256)
         return msgspec.structs.replace(made, random={"return": [1.0]}) if unit.name == "spread/tiny/1" else made

@@ -97,7 +97,7 @@ def test_the_whole_chain(run):
     assert str(run) not in json.dumps(manifest["provenance"])
 
 
-def test_students_of_another_expert_are_told_from_this_ones(run, tmp_path):
+def test_students_of_another_expert_are_reported(run, tmp_path):
     shutil.copytree(run / "models", tmp_path / "models")
     path = tmp_path / "models/navigation_mini.onnx"
     manifest = Policy.load(path).manifest
@@ -151,12 +151,12 @@ def test_what_belongs_to_another_experiment_is_refused(run):
     done = kdmarl("distill", CONFIG, "--output", run / "run", *OVERRIDES, "--set", "task.goal_tolerance=0.5")
     assert done.returncode == 2
     assert "expert/checkpoint.safetensors: was made with task.goal_tolerance = 0.3 (now 0.5); set that" in done.stderr
-    for change, told in (
+    for change, difference in (
         ("distill.rounds=3", "distill.rounds = 2 (now 3)"),
         ("task.goal_tolerance=0.5", "task.goal_tolerance = 0.3 (now 0.5)"),
         ("task.observations.student.mini=[{term: goal, range: 5}]", "task.observations.student.mini[0]."),
     ):
-        with pytest.raises(KdmarlError, match=re.escape(f"students.safetensors: was made with {told}")):
+        with pytest.raises(KdmarlError, match=re.escape(f"students.safetensors: was made with {difference}")):
             stages.export(Experiment.load(CONFIG, [*ASSIGNMENTS, change]), run / "models", run / "run")
 
 

@@ -88,7 +88,7 @@ def change(path):
         (lambda d: (d / "runs").touch(), "fail", "runs cannot be written"),
     ],
 )
-def test_trouble_is_told_with_its_remedy(tmp_path, swarm, trouble, level, words):
+def test_trouble_is_reported_with_its_remedy(tmp_path, swarm, trouble, level, words):
     trouble(tmp_path)
     found = doctor(swarm, cwd=tmp_path)
     assert any(words in text for text in found[level]), found
@@ -145,7 +145,7 @@ def see(swarm, *terms):
 
 
 BLIND = (Goal(range=5.0), Velocity())
-GUARD = "carrier.onnx: observes no lidar and no range sensors; turn scan_guard off"
+GUARD = "carrier.onnx: observes no sensor that the scan guard can use; turn scan_guard off"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_guard_that_is_off_needs_no_sensors(tmp_path, swarm):
     ("action", "observation", "why"),
     [(Discrete(n=5), None, "action space is discrete"), (None, [Goal(5.0), Vector(18)], "the vector term")],
 )
-def test_policies_that_no_robot_can_run_are_told(tmp_path, action, observation, why):
+def test_policies_that_no_robot_can_run_are_reported(tmp_path, action, observation, why):
     note_sum(write_policy(tmp_path / "p.onnx", action=action, observation=observation))
     (line,) = (text for text in doctor("--models", tmp_path, cwd=tmp_path)["warn"] if "SHA256SUMS" not in text)
     assert "for simulation only: " in line

@@ -52,7 +52,7 @@ def test_packs_and_tells_what_it_made(tmp_path, network):
     assert "seed" not in said
 
 
-def test_a_budget_that_is_exceeded_is_told(tmp_path, network):
+def test_a_budget_that_is_exceeded_is_reported(tmp_path, network):
     robots = tmp_path / "robots.yaml"
     robots.write_text(ROBOT_TYPES.read_text().replace("{macs: 3000}", "{macs: 80}"))
     done = kdmarl("pack", network, "--manifest", describe(tmp_path), "--robots", robots, cwd=tmp_path)

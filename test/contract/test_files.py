@@ -45,7 +45,7 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
         ("#" * 2**20 + "#", "larger than 1048576 bytes"),
     ],
 )
-def test_bad_files_are_told_in_one_sentence(tmp_path, text, message):
+def test_bad_files_are_reported_in_one_sentence(tmp_path, text, message):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(KdmarlError, match=message) as caught:

@@ -125,7 +125,7 @@ def test_latency_is_measured_only_where_it_is_limited_and_decides():
         (Budget(), "scout: has no budget; give it one .*--budget 'scout={macs: 3000}'"),
     ],
 )  # fmt: skip
-def test_budgets_that_nothing_fits_are_told(budget, message):
+def test_budgets_that_nothing_fits_are_refused(budget, message):
     with pytest.raises(KdmarlError, match=message):
         candidates(SCOUT, budget, lambda network: 20e-6)
 

@@ -137,7 +137,7 @@ def test_distillation_ends_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("known", [[], ["wheeled"]])
-def test_missing_critics_are_told_before_any_work(tmp_path, known):
+def test_missing_critics_are_reported_before_any_work(tmp_path, known):
     env = Echo(4)
     expert, critics = make_policy("decentralized", env.groups, SMALL), make_critics(env, SMALL, EXPERT)
     given = nn.ModuleDict({name: critics[name] for name in known})

@@ -65,7 +65,7 @@ def test_a_place_is_covered_by_any_robot_within_the_tolerance():
     np.testing.assert_allclose(step.episodes["covered"], 2 / 6)
 
 
-def test_a_robot_is_paid_for_the_place_that_it_was_told():
+def test_a_robot_is_rewarded_for_the_place_assigned_to_it():
     env = make(1, discs=[0, 0], walls=[0, 0], arena=[9.0, 9.0])
     env.reset(0)
     env.targets[0] = [(x, 3.0) for x in (-4, -2.5, -1, 0.5, 2, 3.5)]

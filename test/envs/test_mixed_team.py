@@ -95,7 +95,7 @@ def test_turning_is_what_the_last_value_does():
     assert costs[1] == pytest.approx(costs[2], abs=1e-6)
 
 
-def test_a_term_with_too_few_values_is_told():
+def test_a_term_with_too_few_values_is_refused():
     data = Experiment.load(EXPERIMENT).data["task"]
     data["observations"]["student"]["omni"][-1].pop("count")
     env = Navigation(msgspec.convert(data, NavigationConfig), EXPERIMENT.parent, 1)

@@ -32,10 +32,10 @@ def make(envs=4, **task) -> Particle:
     return Particle(msgspec.convert({"kind": "particle", "scenario": SPREAD} | task, ParticleConfig), envs)
 
 
-def copy_worlds(official: Mpe2Particle, env: Particle) -> None:
+def copy_worlds(mpe2_env: Mpe2Particle, env: Particle) -> None:
     """Put ``env`` where mpe2 is now, at the start of an episode."""
     env.reset(0)
-    for index, copy in enumerate(official.copies):
+    for index, copy in enumerate(mpe2_env.copies):
         world = copy.unwrapped.world
         env.world.position[index] = [agent.state.p_pos for agent in world.agents]
         env.world.velocity[index] = [agent.state.p_vel for agent in world.agents]
@@ -49,22 +49,22 @@ def copy_worlds(official: Mpe2Particle, env: Particle) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
 def test_whole_episodes_agree_with_mpe2(case):
     env = make(**case)
-    official = Mpe2Particle(env.config, env.num_envs)
-    assert official.groups == env.groups
-    assert official.state_sizes == env.state_sizes
+    mpe2_env = Mpe2Particle(env.config, env.num_envs)
+    assert mpe2_env.groups == env.groups
+    assert mpe2_env.state_sizes == env.state_sizes
     act = episodes.random_commands(3)
-    official.reset(5)
-    copy_worlds(official, env)
+    mpe2_env.reset(5)
+    copy_worlds(mpe2_env, env)
     for step in range(env.max_steps + 1):
         for view in (EXPERT, STUDENT):
-            for name, expected in official.observe(view).items():
+            for name, expected in mpe2_env.observe(view).items():
                 np.testing.assert_allclose(env.observe(view)[name], expected, rtol=1e-5, atol=1e-5)
-        for name, expected in official.state().items():
+        for name, expected in mpe2_env.state().items():
             np.testing.assert_allclose(env.state()[name], expected, rtol=1e-5, atol=1e-5)
         if step == env.max_steps:
             break
         commands = act(env)
-        ours, theirs = env.step(commands), official.step(commands)
+        ours, theirs = env.step(commands), mpe2_env.step(commands)
         np.testing.assert_allclose(ours.reward, theirs.reward, rtol=1e-5, atol=1e-5)
         assert (ours.truncated == theirs.truncated).all()
         assert not (ours.terminated | theirs.terminated).any()
@@ -76,16 +76,16 @@ def test_whole_episodes_agree_with_mpe2(case):
 
 def test_agents_in_contact_agree_with_mpe2():
     env = make(envs=3, agents=3)
-    official = Mpe2Particle(env.config, 3)
-    official.reset(1)
-    for copy in official.copies:
+    mpe2_env = Mpe2Particle(env.config, 3)
+    mpe2_env.reset(1)
+    for copy in mpe2_env.copies:
         for place, agent in enumerate(copy.unwrapped.world.agents):
             agent.state.p_pos = np.array([0.28 * place, 0.0])
-    copy_worlds(official, env)
+    copy_worlds(mpe2_env, env)
     to_the_middle = {"agent": np.array([[[2], [0], [1]]] * 3)}
     for _ in range(env.max_steps):
-        ours, theirs = env.step(to_the_middle), official.step(to_the_middle)
-        np.testing.assert_allclose(env.observe(EXPERT)["agent"], official.observe(EXPERT)["agent"], atol=1e-5)
+        ours, theirs = env.step(to_the_middle), mpe2_env.step(to_the_middle)
+        np.testing.assert_allclose(env.observe(EXPERT)["agent"], mpe2_env.observe(EXPERT)["agent"], atol=1e-5)
         np.testing.assert_allclose(ours.reward, theirs.reward, rtol=1e-5)
     assert (ours.episodes["collisions"] > 10).all()
 
@@ -115,14 +115,14 @@ def hunting(env):
 
 def test_hunts_among_obstacles_agree_with_mpe2():
     env = make(envs=30, scenario=TAG)
-    official = Mpe2Particle(env.config, 30)
-    official.reset(2)
-    copy_worlds(official, env)
+    mpe2_env = Mpe2Particle(env.config, 30)
+    mpe2_env.reset(2)
+    copy_worlds(mpe2_env, env)
     fastest, earned = np.zeros(4), 0.0
     for _ in range(env.max_steps):
         commands = hunting(env)
-        ours, theirs = env.step(commands), official.step(commands)
-        np.testing.assert_allclose(env.observe(EXPERT)["adversary"], official.observe(EXPERT)["adversary"], atol=1e-5)
+        ours, theirs = env.step(commands), mpe2_env.step(commands)
+        np.testing.assert_allclose(env.observe(EXPERT)["adversary"], mpe2_env.observe(EXPERT)["adversary"], atol=1e-5)
         np.testing.assert_array_equal(ours.reward, theirs.reward)
         fastest = np.maximum(fastest, np.linalg.norm(env.world.velocity, axis=-1).max(0))
         earned += ours.reward.mean()
@@ -137,30 +137,30 @@ def test_hunts_among_obstacles_agree_with_mpe2():
 def test_limited_views_are_those_of_mpe2_itself():
     limits = {"neighbors": 2, "landmarks": 3}
     config = make(agents=4, observations={"student": limits}).config
-    official = Mpe2Particle(config, 1)
-    official.reset(9)
+    mpe2_env = Mpe2Particle(config, 1)
+    mpe2_env.reset(9)
     real = simple_spread_v3.parallel_env(N=4, num_agent_neighbors=2, num_landmark_neighbors=3)
     real.reset(seed=9)
-    worlds = (official.copies[0].unwrapped.world, real.unwrapped.world)
+    worlds = (mpe2_env.copies[0].unwrapped.world, real.unwrapped.world)
     for mine, theirs in zip(*(world.entities for world in worlds), strict=True):
         mine.state.p_pos = theirs.state.p_pos.copy()
     rng = np.random.default_rng(0)
     for _ in range(config.max_steps):
         moves = rng.integers(0, 5, 4)
-        official.step({"agent": moves[None, :, None]})
+        mpe2_env.step({"agent": moves[None, :, None]})
         seen, *_ = real.step({f"agent_{index}": int(move) for index, move in enumerate(moves)})
-        np.testing.assert_array_equal(official.observe(STUDENT)["agent"][0], list(seen.values()))
-        assert official.observe(EXPERT)["agent"].shape[-1] == 4 + 8 + 6 + 6
-        assert official.observe(STUDENT)["agent"].shape[-1] == 4 + 6 + 4 + 4
+        np.testing.assert_array_equal(mpe2_env.observe(STUDENT)["agent"][0], list(seen.values()))
+        assert mpe2_env.observe(EXPERT)["agent"].shape[-1] == 4 + 8 + 6 + 6
+        assert mpe2_env.observe(STUDENT)["agent"].shape[-1] == 4 + 6 + 4 + 4
 
 
 @pytest.mark.parametrize("scenario", [SPREAD, SPEAKER, REFERENCE, TAG])
 def test_episodes_start_as_in_mpe2(scenario):
-    env, official = make(1000, scenario=scenario), Mpe2Particle(make(scenario=scenario).config, 1)
+    env, mpe2_env = make(1000, scenario=scenario), Mpe2Particle(make(scenario=scenario).config, 1)
     starts = []
     for seed in range(1000):
-        official.reset(seed)
-        world = official.copies[0].unwrapped.world
+        mpe2_env.reset(seed)
+        world = mpe2_env.copies[0].unwrapped.world
         starts.append(np.concatenate([entity.state.p_pos for entity in world.entities]))
     ours = np.concatenate([env.world.position, env.world.landmarks], 1).reshape(1000, -1)
     shares = np.linspace(0, 1, 11)

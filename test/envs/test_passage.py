@@ -77,7 +77,7 @@ def test_gaps_that_cannot_be_are_refused(changes, error, message):
         make(1, **changes)
 
 
-def test_robots_are_told_where_the_gap_is_and_paid_for_the_way_through_it():
+def test_robots_observe_where_the_gap_is_and_are_rewarded_for_passing_it():
     env = make(5, reward={"shared": 0.0})
     env.reset(1)
     seen = env.add_readings(env._sensors.readings(env.groups[0]), env.groups[0].agents).targets

@@ -66,7 +66,7 @@ def test_overrides_change_values_and_the_hash():
         ("distill.students.zeppelin={}", "distill.students: unknown robot type 'zeppelin'; remove it"),
     ],
 )
-def test_wrong_overrides_are_told_in_one_sentence(override, message):
+def test_wrong_overrides_are_refused_in_one_sentence(override, message):
     with pytest.raises(KdmarlError, match=message) as caught:
         Experiment.load(CONFIG, [override])
     assert "\n" not in str(caught.value)
@@ -106,7 +106,7 @@ def test_a_run_depends_on_its_task_as_it_sees_it(override, views, same):
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "expected"),
     [
         (("", "# more\n"), ""),
         (("radius: 0.30", "radius: 0.31"), "task.robot_types.carrier.radius = 0.3 (now 0.31)"),
@@ -117,12 +117,12 @@ def test_a_run_depends_on_its_task_as_it_sees_it(override, views, same):
           "linear_acceleration: 1, angular_acceleration: 1}}\n"), ""),
     ],
 )  # fmt: skip
-def test_a_run_depends_on_what_the_robot_types_are_and_not_on_where(tmp_path, edit, told):
+def test_a_run_depends_on_what_the_robot_types_are_and_not_on_where(tmp_path, edit, expected):
     text = (CONFIG.parent / "robots.yaml").read_text()
     (tmp_path / "others.yaml").write_text(text.replace(*edit, 1))
     (tmp_path / "mine.yaml").write_text(CONFIG.read_text().replace("robots.yaml", "others.yaml"))
     before, now = ({"task": Experiment.load(path).facts("expert")} for path in (CONFIG, tmp_path / "mine.yaml"))
-    assert differences(encode(before), now) == told
+    assert differences(encode(before), now) == expected
 
 
 def test_seed_as_a_value_may_be_overridden_in_a_file_without_it(tmp_path: Path):

@@ -179,7 +179,7 @@ def test_a_benchmark_takes_an_expert_whose_costs_are_known(spread, tmp_path):
         ({"from": "expert.onnx", "critics": {"gama": 1}}, r"\$\.expert\.critics: unknown key 'gama'; did you mean"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_the_file_is_told(tmp_path, expert, message):
+def test_what_does_not_fit_the_file_is_refused(tmp_path, expert, message):
     with pytest.raises(KdmarlError, match=message):
         Experiment.load(written(tmp_path, expert=expert))
 

@@ -1,4 +1,4 @@
-"""Which facts differ is told key by key."""
+"""Which facts differ is reported key by key."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def changed(**parts):
 
 
 @pytest.mark.parametrize(
-    ("now", "told"),
+    ("now", "expected"),
     [
         (FACTS, ""),
         (dict(reversed(FACTS.items())), ""),
@@ -51,8 +51,8 @@ def changed(**parts):
         ),
     ],
 )
-def test_first_differences_are_named_with_both_values(now, told):
-    assert differences(encode(FACTS), now) == told
+def test_first_differences_are_named_with_both_values(now, expected):
+    assert differences(encode(FACTS), now) == expected
 
 
 @pytest.mark.parametrize("kept", ["", "config seed=3", '{"seed": 1'])

@@ -161,7 +161,7 @@ def test_greedy_models_get_a_narrow_distribution():
     assert expert.macs("chooser") is None
 
 
-def test_probabilities_are_told_from_logits():
+def test_probabilities_are_distinguished_from_logits():
     env = Echo(4)
     models = {"wheeled": nn.Identity(), "chooser": nn.Softmax(-1)}
     logits = wrap(models, env, CONFIG)(observe(env, EXPERT))["chooser"].logits

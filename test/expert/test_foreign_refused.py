@@ -77,7 +77,7 @@ def wrong(name, values):
         (Stable(lambda seen: seen, 7), "takes 7 values .*whole team.*, but 'wheeled' .* set expert.joint: true"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told(made, message):
+def test_what_does_not_fit_is_refused(made, message):
     with pytest.raises(KdmarlError, match=message) as caught:
         wrap(made, Echo(3), CONFIG)
     assert "\n" not in str(caught.value)
@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_told(made, message):
         (nothing, "is a function, which always sees the whole team"),
     ],
 )
-def test_what_does_not_fit_a_team_is_told(made, message):
+def test_what_does_not_fit_a_team_is_refused(made, message):
     with pytest.raises(KdmarlError, match=message):
         wrap(made, Echo(3), ForeignConfig(from_="a:b", joint=True))
 
@@ -136,7 +136,7 @@ def test_what_does_not_fit_a_team_is_told(made, message):
         ({"from": {"wheeled": "narrow.onnx", "chooser": "refused_experts:ready"}}, "gives 1 value for an agent of 'wh"),
     ],
 )
-def test_what_cannot_be_loaded_is_told(tmp_path, given, message):
+def test_what_cannot_be_loaded_is_refused(tmp_path, given, message):
     (tmp_path / "refused_experts.py").write_text(MODULE)
     graph(tmp_path / "two_in.onnx", np.eye(2), inputs=("observation", "state"))
     graph(tmp_path / "two_out.onnx", np.eye(2), outputs=("mean", "value"))
@@ -164,7 +164,7 @@ def test_what_cannot_be_loaded_is_told(tmp_path, given, message):
         ({"from": 3}, r"\$\.expert\.from: expected `str \| object`"),
     ],
 )
-def test_wrong_keys_are_told(given, message):
+def test_wrong_keys_are_refused(given, message):
     with pytest.raises(KdmarlError, match=message):
         keys(**given)
 

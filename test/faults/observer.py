@@ -40,7 +40,7 @@ class Watch:
     def __init__(self, node: Node, namespace: str, action: DiffDrive) -> None:
         """Subscribe to all inputs of the robot, and to its commands."""
         self.commands = self.moving = self.violations = 0
-        self.told: list[str] = []
+        self.descriptions: list[str] = []
         self.worst = 0.0
         """longest time that a command to move came after an input's last valid message [s]"""
         self._name = namespace.strip("/")
@@ -124,8 +124,8 @@ class Watch:
 
     def _tell(self, text: str) -> None:
         self.violations += 1
-        if len(self.told) < KEPT:
-            self.told.append(f"{self._name} {text}")
+        if len(self.descriptions) < KEPT:
+            self.descriptions.append(f"{self._name} {text}")
 
     def _is_valid(self, topic: str, message) -> bool:
         if topic == "scan":
@@ -180,7 +180,7 @@ def main() -> int:
     stop.spin(node)
     for watch in watches.values():
         watch.judge_suspects()
-    names = ("commands", "moving", "violations", "told", "worst")
+    names = ("commands", "moving", "violations", "descriptions", "worst")
     seen = {robot: {name: getattr(watch, name) for name in names} for robot, watch in watches.items()}
     arguments.output.write_text(json.dumps(seen))
     rclpy.try_shutdown()

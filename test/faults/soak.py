@@ -135,7 +135,7 @@ def _watch_memory(pids: set[int], end: float) -> dict[int, list[tuple[float, flo
     samples: dict[int, list[tuple[float, float]]] = {pid: [] for pid in pids}
     while time.monotonic() < end:
         for pid, taken in samples.items():
-            with suppress(OSError):  # the process has died, which is told elsewhere
+            with suppress(OSError):  # the process has died, which is reported elsewhere
                 taken.append((time.monotonic() - begun, usage.memory([pid]).rss))
         time.sleep(SAMPLE_EVERY)
     return samples
@@ -175,7 +175,7 @@ def _result(breakers: list[_Breaker], memory: dict, seen: dict, alive: bool) -> 
         "summary": summary,
         "memory_mib": [{"after_warm_up": first, "at_end": last, "growth": share} for first, last, share in growth],
         "failures": failures,
-        "wrong_commands": [text for robot in seen.values() for text in robot["told"]],
+        "wrong_commands": [text for robot in seen.values() for text in robot["descriptions"]],
     }
 
 

@@ -56,22 +56,22 @@ def test_a_lost_host_and_lost_packets_change_nothing_for_the_others():
         time.sleep(CUT)
         net.join("lonely")
         joined = time.monotonic()
-        told = {host: json.loads(process.communicate(timeout=60)[0]) for host, process in processes.items()}
+        reports = {host: json.loads(process.communicate(timeout=60)[0]) for host, process in processes.items()}
     for host in BODIES:  # the robots with all of their sensors on board
-        driven = told[host]["driven"][host]
+        driven = reports[host]["driven"][host]
         before, during = between(driven, cut - 3, cut), between(driven, cut, joined)
         assert len(before) / 3 == pytest.approx(1 / PERIOD, rel=0.1), host
         assert len(during) / (joined - cut) == pytest.approx(1 / PERIOD, rel=0.05), host
-        assert not told[host]["stops"][host], host
+        assert not reports[host]["stops"][host], host
         assert np.percentile(np.diff(during), 95) < 1.5 * PERIOD, host
     # The robot that has its odometry from another host stands within its timeout, and drives on when that is back.
-    led, stops = told["lonely"]["driven"]["led"], told["lonely"]["stops"]["led"]
+    led, stops = reports["lonely"]["driven"]["led"], reports["lonely"]["stops"]["led"]
     assert between(led, cut - 3, cut)
     assert min(stops) - cut < TIMEOUT + 1.5 * PERIOD + 0.1
     assert not between(led, cut + 1, joined)
     assert between(led, joined, joined + AFTER)
     # That they were one network: others' diagnostics were heard, and not while the cable was out.
-    heard = told["calm"]["heard"]["lonely"]
+    heard = reports["calm"]["heard"]["lonely"]
     assert between(heard, cut - 5, cut)
     assert not between(heard, cut + 1, joined)
-    assert between(told["calm"]["heard"]["lossy"], cut, joined)
+    assert between(reports["calm"]["heard"]["lossy"], cut, joined)

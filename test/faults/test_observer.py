@@ -58,7 +58,7 @@ def test_time_without_input_is_measured_from_its_last_valid_message(watch):
     hear(watch, "scan", 100.5, range_max=-1.0)
     hear(watch, "scan", 100.5 + SENSOR_PERIOD, stamped=90.0)
     command(watch, 100.5 + AGED - 0.01)
-    assert watch.told == [f"r1 moves {0.5 + AGED - 0.01:.3f} s after the last valid scan"]
+    assert watch.descriptions == [f"r1 moves {0.5 + AGED - 0.01:.3f} s after the last valid scan"]
     command(watch, 102.0, speed=0.0)
     assert watch.violations == 1
 

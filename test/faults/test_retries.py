@@ -26,7 +26,7 @@ def test_a_trial_that_holds_needs_none(recwarn):
     assert (retries.left, machine.healed, len(recwarn)) == (1, 0, 0)
 
 
-def test_a_failure_is_told_healed_and_tried_once_more():
+def test_a_failure_is_reported_healed_and_tried_once_more():
     retries, machine = Retries(3), Machine(failures=1)
     with pytest.warns(UserWarning, match=r"2 retries left.*after: 0 more to come"):
         retries.run(machine.trial, machine.heal)

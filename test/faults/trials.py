@@ -111,8 +111,8 @@ def _break(scene: Scene, case: Case, before: dict[str, int]) -> tuple[float, flo
     if not case.sets_clock:  # after which the robot drives on by itself
         body.spin(SILENCE)
         after_stop = [command for command in body.commands if command[0] > broken + stop]
-        told = [message for _, message, _ in body.diagnostics]
-        assert not after_stop, f"{len(after_stop)} more commands after the zero command, while it said {told}"
+        messages = [message for _, message, _ in body.diagnostics]
+        assert not after_stop, f"{len(after_stop)} more commands after the zero command, while it said {messages}"
     if case.counted:
         expected = before | {case.counted: before[case.counted] + 1}
         assert _counts(body) == expected, f"counted {_counts(body)}, not {expected}"

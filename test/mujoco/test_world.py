@@ -268,7 +268,7 @@ def test_an_edit_adds_bodies_joints_motors_and_sensors():
     assert world.contacts() == [("r", "crate")]
 
 
-def test_an_edit_that_mujoco_refuses_is_told():
+def test_an_edit_that_mujoco_refuses_is_reported():
     with pytest.raises(KdmarlError, match="cannot build this world .*must be larger than mjMINVAL"):
         MujocoWorld(make_swarm([robot("r")]), edit=lambda spec: spec.worldbody.add_body(name="b").add_freejoint())
 

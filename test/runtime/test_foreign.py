@@ -1,4 +1,4 @@
-"""ONNX files of other projects: told what they are, not which rule of ours they break first."""
+"""ONNX files of other projects: refused as what they are, not by the first of our rules that they break."""
 
 import random
 import subprocess
@@ -42,7 +42,7 @@ def recurrent(path, dynamo):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dynamo", [False, True], ids=["old exporter", "new exporter"])
 @pytest.mark.parametrize("write", [stable_baselines, rsl_rl, recurrent])
-def test_networks_of_others_are_told_what_they_are(tmp_path, write, dynamo):
+def test_networks_of_other_projects_are_described(tmp_path, write, dynamo):
     path = tmp_path / "actor.onnx"
     expected = write(path, dynamo)
     for read in (Policy.load, read_manifest):
@@ -129,12 +129,12 @@ def test_inputs_that_are_no_tensors():
 def test_spoiled_bytes_end_in_a_description_or_in_none(tmp_path):
     whole = model_of([helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])])
     draw = random.Random(0)
-    told = 0
+    described = 0
     for _ in range(3000):
         data = bytearray(whole)
         for _ in range(draw.randint(1, 4)):
             data[draw.randrange(len(data))] = draw.randrange(256)
-        told += describe_foreign(bytes(data[: draw.randint(1, len(data))])) is not None
-    assert 0 < told < 3000
+        described += describe_foreign(bytes(data[: draw.randint(1, len(data))])) is not None
+    assert 0 < described < 3000
     assert describe_foreign(b"\x3a\x02" * 500_000) is None
     assert describe_foreign(b"") is None

@@ -59,7 +59,7 @@ class Robot(RuleBasedStateMachine):
         """ROS time at the last look, and the steady time of the first that saw it [ns]"""
         self.found = None
         """what is wrong with the inputs or the command"""
-        self.told = None
+        self.reported = None
         if is_open:
             self.opens()
 
@@ -139,7 +139,7 @@ class Robot(RuleBasedStateMachine):
         assert verdict.act is Act.SILENT
         self.is_open, self.moves, self.trouble = True, None, ""
         self.looked = (self.ros, self.steady)
-        self.is_told_to_wait(verdict, "waiting for the first inputs" if self.ros else "waiting for /clock")
+        self.is_waiting(verdict, "waiting for the first inputs" if self.ros else "waiting for /clock")
 
     @rule()
     def closes(self):
@@ -151,7 +151,7 @@ class Robot(RuleBasedStateMachine):
         verdict = self.gate.pause(self.now(), "for once")
         self.obey(verdict, Act.SILENT if self.moves is False else Act.STOP)
         if self.is_open:
-            self.is_told_to_wait(verdict, "for once")
+            self.is_waiting(verdict, "for once")
 
     @rule(braking=brakings, period=st.sampled_from([PERIOD, 2 * PERIOD]))
     def changes_its_controller(self, braking, period):
@@ -258,10 +258,10 @@ class Robot(RuleBasedStateMachine):
         self.obey(verdict, Act.DRIVE if self.good >= needed else Act.SILENT)
         if verdict.act is Act.DRIVE:
             assert verdict.command == outcome
-            assert verdict.is_new == (self.told is not None)
+            assert verdict.is_new == (self.reported is not None)
             self.is_trustworthy()
             assert self.late < LATE_CYCLES
-            self.told = None
+            self.reported = None
 
     def is_stopped(self, verdict):
         """One stop, if it does not stand, and the reason, if it is another than before."""
@@ -272,16 +272,16 @@ class Robot(RuleBasedStateMachine):
         goes_on = self.moves is None and is_early and cause in COMING_UP
         self.obey(verdict, Act.SILENT if self.moves is False or goes_on else Act.STOP)
         if verdict.fault is None:
-            assert self.told is not None, "stopped without a reason"
+            assert self.reported is not None, "stopped without a reason"
             assert cause is Cause.WAITING or (cause is Cause.MISSING and is_early)
             assert self.found is cause or not self.ros
             return
-        assert verdict.is_new == (cause is not self.told)
-        self.told = cause
+        assert verdict.is_new == (cause is not self.reported)
+        self.reported = cause
 
-    def is_told_to_wait(self, verdict, reason):
+    def is_waiting(self, verdict, reason):
         assert (verdict.fault.cause, verdict.fault.reason, verdict.is_new) == (Cause.WAITING, reason, True)
-        self.told, self.good = Cause.WAITING, 0
+        self.reported, self.good = Cause.WAITING, 0
         self.wait()
 
     def obey(self, verdict, expected):

@@ -19,14 +19,14 @@ ERRORS = {
 
 
 @pytest.fixture
-def told():
-    """Of what has been received, how often it was to be forgotten."""
+def forgotten():
+    """An entry for each time that the gate had the received messages discarded."""
     return []
 
 
 @pytest.fixture
-def gate(told):
-    return Gate(PERIOD, TIMEOUT, lambda linear, angular: 0.65 * linear, lambda: told.append("forget"))
+def gate(forgotten):
+    return Gate(PERIOD, TIMEOUT, lambda linear, angular: 0.65 * linear, lambda: forgotten.append("forget"))
 
 
 def at(seconds, ros=None, is_simulated=True):
@@ -78,13 +78,13 @@ def test_what_is_bad_ends_a_row_of_good_cycles(gate, bad):
     assert acts(gate, drive, drive, drive, since=0.3) == ["silent", "silent", "drive"]
 
 
-def test_an_open_gate_knows_no_clock_of_before(gate, told):
+def test_an_open_gate_knows_no_clock_of_before(gate, forgotten):
     gate.open(at(0))
     gate.close()
     gate.stop_given()
     gate.open(at(1, 50))
     assert gate.watch(at(1.1, 50.1), lambda: None) is None
-    assert not told
+    assert not forgotten
 
 
 def test_a_stop_that_is_not_given_is_asked_for_again(gate):
@@ -119,13 +119,13 @@ def test_errors_of_a_cycle_stop_the_robot_by_their_type(gate, error, cause, reas
         (at(0.9), Cause.DEADLINE, "no control cycle has run for 0.80 s; check the clocks"),
     ],
 )
-def test_the_watchdog_says_what_is_wrong_with_time(gate, told, now, cause, reason):
+def test_the_watchdog_says_what_is_wrong_with_time(gate, forgotten, now, cause, reason):
     gate.open(at(0))
     acts(gate, drive)
     verdict = gate.watch(now, lambda: None)
     assert verdict.act is Act.STOP
     assert (verdict.fault.cause, verdict.fault.reason) == (cause, reason)
-    assert len(told) == ("jumped" in cause.value)
+    assert len(forgotten) == ("jumped" in cause.value)
 
 
 def test_late_cycles_stop_the_robot_though_the_last_found_a_command(gate):

@@ -272,7 +272,7 @@ def test_the_policy_sees_what_it_wanted_and_the_robot_gets_what_is_safe(tmp_path
 
 def test_a_policy_that_sees_nothing_cannot_be_guarded(tmp_path):
     policy = Policy.load(write_policy(tmp_path / "p.onnx", observation=[Goal(range=5.0)]))
-    with pytest.raises(KdmarlError, match="observes no lidar and no range sensors; turn scan_guard off"):
+    with pytest.raises(KdmarlError, match="observes no sensor that the scan guard can use; turn scan_guard off"):
         Controller(policy, "scout", TYPES["scout"], scan_guard=True)
     with pytest.raises(KdmarlError, match="there are none"):
         ScanGuard(TYPES["scout"].action, TYPES["scout"], PERIOD)(Readings(), np.zeros(2), np.zeros(2))

@@ -88,7 +88,7 @@ class Scenario(NamedTuple):
     contact: bool
     """whether agents push each other"""
     colours: np.ndarray
-    """(L, 3) of the landmarks; (0, 3) where nobody is told of them"""
+    """(L, 3) of the landmarks; (0, 3) where nobody observes them"""
     judge: Callable[[Scenario, World, float], Verdict]
     """of this scenario, a world and ``local_ratio``"""
     figures: tuple[str, ...] = ("covered",)

@@ -1,4 +1,4 @@
-"""Task ``coverage``: as many places as robots, each to be covered by one; no robot is told which is its own."""
+"""Task ``coverage``: as many places as robots, each to be covered by one; students do not observe which is theirs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Coverage(GoalsEnv):
     """As many places as robots, anywhere in a cluttered arena. See :class:`GoalsEnv`.
 
     A robot's goal is the place that :func:`kdmarl_core.judge.definitions.share_out` gives it in each step. Views with
-    the ``goal`` term, such as a centralised expert's, are told it; others see all places and have to find out.
+    the ``goal`` term, such as a centralised expert's, contain it; others contain all places only.
 
     Adds the figure ``covered`` (share of places with a robot on them at the end; the same for the whole team).
 

@@ -82,7 +82,7 @@ class RobotsTask(BatchedEnv):
 
     @abstractmethod
     def task_state(self, agents: slice) -> list[np.ndarray]:
-        """What critics of some agents are told of the task, (B, n, ·) each."""
+        """What critics of some agents see of the task, (B, n, ·) each."""
 
     def begin(self, chosen: np.ndarray) -> None:
         """Forget the task's figures of the last episode."""

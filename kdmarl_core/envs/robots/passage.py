@@ -39,7 +39,7 @@ class PassageConfig(
 class Passage(GoalsEnv):
     """Half of the robots on either side of a wall with one gap, goals on the far side. See :class:`GoalsEnv`.
 
-    The wall lies along y through the origin. Robots are told where the gap is, as the one target there is.
+    The wall lies along y through the origin. Robots observe where the gap is, as their only target.
 
     Adds the figure ``blocked``: time that a robot stands before it is at its goal for good [s].
 

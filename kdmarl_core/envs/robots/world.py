@@ -20,7 +20,7 @@ from kdmarl_core.judge import definitions
 
 SUBSTEPS = 2
 NEIGHBOR_DISCS = 4
-"""How many of the nearest pillars the critics are told of."""
+"""How many of the nearest pillars the critics see."""
 
 
 class RobotsEnv(RobotsTask):

@@ -1,4 +1,4 @@
-"""Descriptions of networks: what they may leave out, and how each mistake is told."""
+"""Descriptions of networks: what they may leave out, and how each mistake is reported."""
 
 import numpy as np
 import pytest

@@ -117,7 +117,7 @@ def test_messages_and_services(node, client):
 
 
 def test_a_request_that_makes_its_callback_fail_is_dropped(node, client):
-    """Whoever sends it does not end the node: here rclpy's own service fails at a type that is none."""
+    """Whoever sends it does not end the node: here rclpy's own service fails at an unknown parameter type."""
     done = Future()
     node.declare_parameter("number", 1)
     spinning = threading.Thread(target=serve, args=(node, 30.0, done))

@@ -38,7 +38,7 @@ def test_a_node_does_without_the_compiler_of_messages():
         ),
     ],
 )
-def test_an_environment_without_what_ros_needs_is_told_with_its_remedy(change, words):
+def test_an_environment_without_what_ros_needs_is_reported_with_its_remedy(change, words):
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "ROS_HOME", "ROS_LOG_DIR")}
     arguments = [sys.executable, "-m", "kdmarl_ros.robot.policy_node"]
     done = subprocess.run(arguments, env=kept | change, capture_output=True, text=True, timeout=60)
@@ -47,7 +47,7 @@ def test_an_environment_without_what_ros_needs_is_told_with_its_remedy(change, w
     assert "--ros-args" not in done.stderr
 
 
-def test_bad_arguments_are_told_as_such():
+def test_bad_arguments_are_reported_as_such():
     arguments = [sys.executable, "-m", "kdmarl_ros.robot.policy_node", "--ros-args", "-p", "none"]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

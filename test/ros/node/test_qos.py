@@ -1,4 +1,4 @@
-"""Quality of service: overridden by parameters, and told of when it does not fit."""
+"""Quality of service: overridden by parameters, and reported when it does not fit."""
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray

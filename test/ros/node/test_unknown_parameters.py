@@ -40,7 +40,7 @@ def refused(process):
         ("qos_overrides./clock.subscription.dept", "did you mean 'qos_overrides./clock.subscription.depth'?"),
     ],
 )
-def test_the_nearest_known_name_is_told(policy, name, remedy):
+def test_the_nearest_known_name_is_suggested(policy, name, remedy):
     with policy_process(policy, **{name: True}) as process:
         assert refused(process).startswith(f"node /r1/policy has no parameter '{name}'; {remedy}")
 

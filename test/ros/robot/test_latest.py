@@ -75,7 +75,7 @@ def test_a_device_that_is_started_again_or_says_another_frame_for_a_while_is_non
             check(latest)
 
 
-def test_odometry_of_two_bodies_is_told_by_their_frames(client, monkeypatch):
+def test_odometry_of_two_bodies_is_reported_with_their_frames(client, monkeypatch):
     latest = Latest(client.node, "odom", Odometry)
     latest.now = 100.0
     monkeypatch.setattr("kdmarl_ros.robot.latest.arrival_time", lambda clock: round(latest.now * SECOND))

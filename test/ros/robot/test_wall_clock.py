@@ -36,7 +36,7 @@ def test_a_robot_drives_on_after_one_stop(robot, policy, clock, hours):
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_robot_that_stands_drives_when_it_is_told_to(robot, policy, clock, hours):
+def test_a_robot_that_stands_drives_once_it_has_a_goal_and_is_active(robot, policy, clock, hours):
     """Without a goal, and deactivated."""
     with clock.worn(), policy_process(policy, goal="[]"):
         assert robot.says("waiting for a goal")

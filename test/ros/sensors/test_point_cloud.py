@@ -135,11 +135,11 @@ def test_clouds_that_no_robot_may_drive_by_are_malformed(cloud, reason):
 
 
 def test_a_measurement_comes_through():
-    said = np.array([0.5, INF, -INF, 1.0, 2.9, INF, 0.06, 0.3], np.float32)
+    measured = np.array([0.5, INF, -INF, 1.0, 2.9, INF, 0.06, 0.3], np.float32)
     messages = Topics.messages(SENSOR, "r1", 0.1)
-    Topics.fill(SENSOR, messages, said)
+    Topics.fill(SENSOR, messages, measured)
     assert messages[0].header.frame_id == "r1/points"
-    expected = np.where(np.isneginf(said), NAN, said)
+    expected = np.where(np.isneginf(measured), NAN, measured)
     np.testing.assert_allclose(to_scan(messages[0], SENSOR).ranges, expected, rtol=1e-6)
 
 

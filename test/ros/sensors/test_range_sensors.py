@@ -36,8 +36,8 @@ def test_a_range_of_zero_is_a_distance_where_there_is_no_smallest():
     assert to_ranges([Range(range=0.0, max_range=2.0)]).tolist() == [0.0]
 
 
-@pytest.mark.parametrize("said", [NAN, 0.0])
-def test_range_sensors_that_mostly_say_nothing_are_malformed(said):
-    nothing = Range(range=said, min_range=0.05, max_range=2.0)
+@pytest.mark.parametrize("value", [NAN, 0.0])
+def test_range_sensors_that_mostly_say_nothing_are_malformed(value):
+    nothing = Range(range=value, min_range=0.05, max_range=2.0)
     with pytest.raises(Fault, match="2 of 3 range sensors give NaN, or 0 below their min_range"):
         to_ranges([nothing, nothing, Range(range=1.0, min_range=0.05, max_range=2.0)])

@@ -40,13 +40,13 @@ def test_a_measurement_comes_through(name, part):
     terms = [term for term in default_observation(TYPES[name]) if getattr(term, "sensor", "") == part]
     random = np.random.default_rng(0)
     distance = random.uniform(0.0, 1.5 * sensor.range, sensor.rays.size)
-    said = sensor.measure(distance, random)
+    measured = sensor.measure(distance, random)
     messages = topics.messages(sensor, "r1", 0.1)
-    topics.fill(sensor, messages, said)
+    topics.fill(sensor, messages, measured)
     assert all(message.header.frame_id.startswith("r1/") for message in messages)
     heard = topics(terms, [Message(message) for message in messages], sensor)
     assert topics.needed(terms[0]) == topics.topics[: len(messages)]
     reading = heard.read()
-    np.testing.assert_array_equal(getattr(reading, "ranges", reading), said)
-    assert {math.inf, -math.inf} < set(said.tolist()) or name == "mini"
+    np.testing.assert_array_equal(getattr(reading, "ranges", reading), measured)
+    assert {math.inf, -math.inf} < set(measured.tolist()) or name == "mini"
     assert heard.ages(0, 0, 0.5)[0] == pytest.approx((0.1, 0.3 if part == "lidar" else 0.2))

@@ -30,7 +30,7 @@ def test_robots_drive_on_the_time_of_another_simulator(robot, path, processes):
         assert robot.drives()
 
 
-def test_simulated_stamps_are_told_from_old_ones(robot, path):
+def test_simulated_stamps_are_distinguished_from_old_ones(robot, path):
     robot.simulate_time(12.0)
     with module_process("swarm_cli", [str(path), "--sim", "none"]):
         assert robot.says("is stamped in simulated time (1", 30)
@@ -39,7 +39,7 @@ def test_simulated_stamps_are_told_from_old_ones(robot, path):
         assert not robot.moving()
 
 
-def test_wall_stamps_in_a_simulation_are_told_from_those_of_the_future(robot, policy):
+def test_wall_stamps_in_a_simulation_are_distinguished_from_those_of_the_future(robot, policy):
     robot.simulate_time(12.0)
     robot.edits["scan"] = shifted(0.0)
     with policy_process(policy, use_sim_time="true"):
@@ -50,7 +50,7 @@ def test_wall_stamps_in_a_simulation_are_told_from_those_of_the_future(robot, po
         assert robot.drives()
 
 
-def test_stamps_of_one_time_that_are_only_old_or_early_are_told_as_ever(robot, policy):
+def test_stamps_of_the_nodes_own_time_are_reported_as_old_or_early(robot, policy):
     with policy_process(policy):
         assert robot.drives()
         robot.edits["scan"] = shifted(-3 * 365 * 24 * 3600.0)

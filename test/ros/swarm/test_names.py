@@ -77,7 +77,7 @@ def test_the_longest_name_is_what_the_services_of_a_node_leave_room_for():
         ("x" * (MAX_NAME + 1), f"has {MAX_NAME + 1} characters; give at most {MAX_NAME}"),
     ],
 )
-def test_a_bad_name_is_told_with_its_place(tmp_path, name, words):
+def test_a_bad_name_is_reported_with_its_place(tmp_path, name, words):
     path = write_swarm(tmp_path, [robot(), robot(name, pose=(-2.0, 2.0, 0.0), goal=(-1.0, 2.0))])
     with pytest.raises(KdmarlError, match=r"swarm\.yaml: \$\.robots\[1\]: ") as caught:
         load_swarm(path)

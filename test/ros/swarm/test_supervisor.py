@@ -117,7 +117,7 @@ def test_the_run_ends_when_there_is_nothing_left_to_run(run, scripts):
     assert run(**scripts) == 1
 
 
-def test_what_cannot_start_as_told_is_not_tried_again(run, lines):
+def test_what_cannot_start_as_configured_is_not_tried_again(run, lines):
     assert run(simulator="print('no such file', flush=True); raise SystemExit(2)", r1=RUNS_ON) == 2
     assert [line for who, line in lines if who == "simulator"] == [
         "no such file",

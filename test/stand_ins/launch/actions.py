@@ -40,7 +40,7 @@ class DeclareLaunchArgument(Action):
         """Fill in the default.
 
         Raises:
-            RuntimeError: there is no value, or it is no choice.
+            RuntimeError: there is no value, or it is not one of the choices.
         """
         if self.default_value is not None:
             context.launch_configurations.setdefault(self.name, self.default_value)
@@ -83,7 +83,7 @@ class Shutdown(Action):
 
 
 class ProcessOptions(TypedDict, total=False):
-    """What any action that runs a process may be told."""
+    """Options of any action that runs a process."""
 
     additional_env: dict[str, str]
     sigterm_timeout: str
