@@ -182,7 +182,7 @@ class Robot(RuleBasedStateMachine):
     def clock_falls_back(self, seconds, watched, cycles):
         """By a little, or to zero where it is simulated."""
         self.watch()
-        self.ros = max(self.ros - round(seconds * SECOND), 0)
+        self.ros = max(self.ros - round(seconds * SECOND), 0 if self.is_simulated else 1)  # 0 is a simulator's alone
         self.is_seen_to_jump(watched, Cause.CLOCK_JUMPED_BACK)
         self.cycles_follow_each_other(cycles, speaks=False)
 
