@@ -150,17 +150,17 @@ class Careless(ParticleTask, frozen=True, kw_only=True):
 @pytest.mark.parametrize(
     ("kind", "wrong", "method", "given"),
     [
-        ("Lazy", ["env", "evaluation_env"], "env", "int"),
-        ("Careless", ["evaluation_env"], "evaluation_env", "NoneType"),
+        ("Lazy", ["env", "evaluation_env"], "env", "an int"),
+        ("Careless", ["evaluation_env"], "evaluation_env", "a NoneType"),
     ],
 )
-def test_a_task_that_makes_something_else_is_told(tmp_path, kind, wrong, method, given):
+def test_a_task_that_makes_something_else_is_named(tmp_path, kind, wrong, method, given):
     (tmp_path / "lazy_tasks.py").write_text(BROUGHT)
     (tmp_path / "mine.yaml").write_text(
         f"task: {{kind: 'lazy_tasks:{kind}', scenario: simple_spread}}\ndistill: {{students: {{}}}}\n"
     )
     experiment = Experiment.load(tmp_path / "mine.yaml")
-    sentence = f"^task.kind: lazy_tasks:{kind}: its {method} gives a {given}; return a kdmarl_core.envs.base.BatchedEnv"
+    sentence = f"^task.kind: lazy_tasks:{kind}: its {method} gives {given}; return a kdmarl_core.envs.base.BatchedEnv"
     for each in ("env", "evaluation_env"):
         if each in wrong:
             with pytest.raises(KdmarlError, match=sentence):

@@ -119,7 +119,7 @@ def test_what_does_not_fit_a_team_is_refused(made, message):
         ),
         (
             {"from": "refused_experts:load"},
-            f"gives a Algorithm; give a dict of .*, {PATH}$",
+            f"gives an Algorithm; give a dict of .*, {PATH}$",
         ),
         ({"from": "refused_experts:shout"}, r"fails on observations .* \(ValueError: no no .* … .* more\); fix it$"),
         ({"from": "surely_not_installed:PPO.load"}, "there is no module 'surely_not_installed'; install it"),

@@ -177,7 +177,7 @@ class Robot(RuleBasedStateMachine):
         self.trouble = ""
         assert self.gate.trust_clock("") is None
 
-    @precondition(lambda self: self.ros and not self.trouble)
+    @precondition(lambda self: self.ros > 1 and not self.trouble)
     @rule(seconds=st.floats(0.001, 5000.0) | st.just(1e9), watched=st.booleans(), cycles=silent_cycles)
     def clock_falls_back(self, seconds, watched, cycles):
         """By a little, or to zero where it is simulated."""
