@@ -57,8 +57,13 @@ def swarm(
     from kdmarl_ros.swarm.terminal import show_lines
 
     names = [name for part in robots.split(",") if (name := part.strip())]
+    swarm = load_checked_swarm(file, names, allow_outside)
+    if swarm.remapped:
+        from kdmarl_ros.robot.inputs import check_remappings
+
+        check_remappings(swarm)
     plan = make_plan(
-        load_checked_swarm(file, names, allow_outside),
+        swarm,
         simulator=sim,
         processes=processes,
         real_time_factor=real_time_factor,

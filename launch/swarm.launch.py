@@ -15,6 +15,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.robot.inputs import check_remappings
 from kdmarl_ros.swarm.options import Processes, Simulator
 from kdmarl_ros.swarm.plan import PACKAGE, Process, load_checked_swarm, make_plan
 
@@ -90,8 +91,10 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
     robots = [name for part in given["robots"].split(",") if (name := part.strip())]
+    swarm = load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true")
+    check_remappings(swarm)
     plan = make_plan(
-        load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true"),
+        swarm,
         simulator=Simulator(given["sim"]),
         processes=Processes(given["processes"]),
         real_time_factor=_number("real_time_factor", given["real_time_factor"], float),

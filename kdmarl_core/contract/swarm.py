@@ -107,6 +107,11 @@ class Swarm(_Part, frozen=True, kw_only=True):
         of_type = self.type_parameters.get(robot.type, NodeParameters())
         return self.defaults.changed(of_type).changed(robot.parameters)
 
+    @property
+    def remapped(self) -> list[tuple[Robot, str]]:
+        """Robots and the topics of theirs that have other names."""
+        return [(robot, topic) for robot in self.robots for topic in self.parameters(robot).remappings]
+
     def robot_type(self, robot: Robot) -> RobotType:
         """The type of ``robot``."""
         return self.robot_types[robot.type]

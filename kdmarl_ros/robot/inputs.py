@@ -10,11 +10,12 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 
-from kdmarl_core.contract import KdmarlError, Readings, Term
+from kdmarl_core.contract import KdmarlError, Readings, Swarm, Term
 from kdmarl_core.contract.readings import NO_MORE, OWN_FIELD
 from kdmarl_core.contract.sensors import Sensors, SensorTerm
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Velocity
+from kdmarl_core.errors import did_you_mean
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.latest import ORDERS, Latest
@@ -23,6 +24,21 @@ from kdmarl_ros.sensors import SENSOR_TOPICS, SensorTopics
 
 TOPICS = ("odom", "neighbors", *ORDERS, *(topic for sensor in SENSOR_TOPICS.values() for topic in sensor.topics))
 """All that any policy may need."""
+
+
+def check_remappings(swarm: Swarm) -> None:
+    """See that all topics that a swarm file gives other names are a policy node's.
+
+    Raises:
+        KdmarlError: one is not.
+    """
+    known = (*TOPICS, "cmd_vel")
+    for robot, topic in swarm.remapped:
+        if topic not in known:
+            raise KdmarlError(
+                f"{swarm.path}: robot '{robot.name}': remappings: a policy node has no topic '{topic}'; "
+                f"{did_you_mean(topic, known)} (it has {', '.join(known)})"
+            )
 
 
 def required_topics(terms: list[Term]) -> dict[str, type]:

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
-from kdmarl_core.errors import did_you_mean
 from kdmarl_core.runtime import Controller, Policy
 from kdmarl_ros.swarm.options import Processes, Simulator
 
@@ -82,26 +81,9 @@ def load_checked_swarm(path: Path | str, robots: list[str], allow_outside: bool 
     swarm = load_swarm(path, allow_outside)
     if robots:
         swarm = swarm.only(robots)
-    _check_topics(swarm)
     for robot_type in sorted({robot.type for robot in swarm.robots}):
         Controller(Policy.load(swarm.policies[robot_type]), robot_type, swarm.robot_types[robot_type])
     return swarm
-
-
-def _check_topics(swarm: Swarm) -> None:
-    """See that topics that are to be replaced are those of a policy node."""
-    named = [(robot, topic) for robot in swarm.robots for topic in swarm.parameters(robot).remappings]
-    if not named:
-        return
-    from kdmarl_ros.robot.inputs import TOPICS  # only here the messages of all topics are needed
-
-    known = (*TOPICS, "cmd_vel")
-    for robot, topic in named:
-        if topic not in known:
-            raise KdmarlError(
-                f"{swarm.path}: robot '{robot.name}': remappings: a policy node has no topic '{topic}'; "
-                f"{did_you_mean(topic, known)} (it has {', '.join(known)})"
-            )
 
 
 def make_plan(

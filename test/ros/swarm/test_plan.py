@@ -77,12 +77,6 @@ def test_topics_are_replaced_for_one_robot_in_all_processes(tmp_path, processes)
         assert triggers.get("scout_2", "timer") == "timer"
 
 
-def test_a_topic_that_no_node_has_cannot_be_replaced(tmp_path):
-    path = write_swarm(tmp_path, type_parameters={"mini": {"remappings": {"odometry": "odom"}}})
-    with pytest.raises(KdmarlError, match="robot 'mini_1': remappings: a policy node has no topic 'odometry'; did you"):
-        load_checked_swarm(path, [])
-
-
 @pytest.mark.parametrize(
     ("simulator", "said", "guarded"),
     [

@@ -94,6 +94,12 @@ def test_bad_options(refused, tmp_path, options):
     assert BAD_OPTIONS[options] in refused(write_swarm(tmp_path), *options.split())
 
 
+def test_a_topic_that_no_node_has_cannot_be_given_another_name(refused, tmp_path):
+    path = write_swarm(tmp_path, type_parameters={"mini": {"remappings": {"odometry": "odom"}}})
+    words = "robot 'mini_1': remappings: a policy node has no topic 'odometry'; did you mean 'odom'? (it has odom,"
+    assert words in refused(path)
+
+
 def test_no_file(refused, tmp_path):
     assert "no such file" in refused(tmp_path / "nothing.yaml")
     assert "SWARM.yaml" in refused()
