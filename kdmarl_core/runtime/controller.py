@@ -97,10 +97,10 @@ class Controller:
         """The robot stops, or stands: reset the recurrent state, earlier readings and the last command.
 
         Args:
-            given: whether the last command was given to the robot.
+            given: whether the robot got all commands that were computed.
         """
-        if self.guard:
-            self.guard.stop(given)
+        if self.guard and not given:
+            self.guard.withhold()
         self.policy.reset()
         self._history.clear()
         self._filter.reset()

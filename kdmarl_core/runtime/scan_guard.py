@@ -108,8 +108,8 @@ class ScanGuard:
         # readings' age and the place on the way differ by.
         self._need = math.hypot(robot.radius + MARGIN, farthest / samples)
         self._driven = Track(robot.action.acceleration)
-        self._is_new = False
-        """whether a command was allowed since the last stop"""
+        self._last = np.zeros_like(self._step)
+        """the command before the one that was allowed last"""
         self._scan_before = {name: ScanBefore() for name in self._sensors}
         self._shares = [np.array([share] * (action.size - 1) + [1.0]) for share in SHARES]
 
@@ -148,19 +148,17 @@ class ScanGuard:
             wanted = self._within_reach(last, np.zeros_like(self._step))
         allowed = wanted.astype(np.float32)
         self._driven.give(allowed)
-        self._is_new = True
+        self._last = np.asarray(last, np.float64)
         self.changed = bool((np.abs(allowed - command) > CHANGED).any())
         return allowed
 
-    def stop(self, given: bool) -> None:
-        """The robot stops, or stands; ``given`` tells whether the last command that was allowed reached it."""
-        if self._is_new and not given:
-            self._driven.give(np.zeros_like(self._step))
-        self._is_new = False
+    def withhold(self) -> None:
+        """The command that was allowed last did not reach the robot, for which the one before is still in force."""
+        self._driven.give(self._last)
 
     def take_over(self, other: ScanGuard) -> None:
         """Go on from the commands that ``other`` let through, and from what it saw."""
-        self._driven, self._is_new = other._driven, other._is_new
+        self._driven, self._last = other._driven, other._last
         self._scan_before |= other._scan_before
 
     def covers(self, other: ScanGuard) -> bool:

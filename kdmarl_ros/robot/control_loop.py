@@ -59,6 +59,8 @@ class ControlLoop:
         self._publish = publish
         self._diagnostics = diagnostics
         self._on_sensor = on_sensor
+        self._withheld = False
+        """whether a command was computed and not published"""
         self._gate = Gate(
             controller.period,
             inputs.timeout,
@@ -136,7 +138,9 @@ class ControlLoop:
         self._diagnostics.compute_time = time.perf_counter() - started
 
     def _command(self, now: Moment) -> Command:
-        return tuple(self.controller(self.inputs.readings(now.ros, now.arrival)).tolist())
+        command = tuple(self.controller(self.inputs.readings(now.ros, now.arrival)).tolist())
+        self._withheld = True
+        return command
 
     def _watch(self) -> None:
         """Check for missing inputs and missing control cycles."""
@@ -168,7 +172,8 @@ class ControlLoop:
         if verdict.act is Act.STOP:
             self._publish(0.0, 0.0, 0.0)
             self._gate.stop_given()  # only now: a failed publication does not stop the robot
-        self.controller.reset(given=verdict.act is Act.STOP)
+        self.controller.reset(given=not self._withheld)
+        self._withheld = False
         if verdict.fault:
             self._report(verdict.fault, verdict.is_new)
 
@@ -177,6 +182,7 @@ class ControlLoop:
         if self.controller.guard:
             self._diagnostics.guarded_cycles += self.controller.guard.changed
         self._publish(*self.controller.motion(command))
+        self._withheld = False
 
     def _report(self, fault: Fault, is_new: bool) -> None:
         """Report why the robot stands."""

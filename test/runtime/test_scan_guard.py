@@ -147,17 +147,18 @@ def test_a_robot_that_stands_is_not_taken_to_follow_commands_that_it_was_not_giv
     for cycle in range(5):
         readings = scan()._replace(time=cycle * (PERIOD + 4e-4))
         assert guard(readings, still, ahead("scout", 0.1))[0] == pytest.approx(0.1)
-        guard.stop(given=False)
+        guard.withhold()
     assert guard._driven.fastest == 0.0
 
 
-def test_a_robot_that_is_stopped_is_taken_to_have_followed_its_last_command_until_then():
+def test_a_robot_that_drives_is_taken_to_follow_the_last_command_that_it_was_given():
+    """A command that was computed too late is not published, and the robot is stopped."""
     robot = TYPES["scout"]
-    guard, last = ScanGuard(robot.action, robot, PERIOD), ahead("scout", 0.1)
-    guard(scan()._replace(time=0.0), ahead("scout", 0.0), last)
-    guard.stop(given=True)
-    guard.stop(given=False)  # a cycle without readings
-    guard(scan()._replace(time=0.15), ahead("scout", 0.0), ahead("scout", 0.0))
+    guard, first = ScanGuard(robot.action, robot, PERIOD), ahead("scout", 0.1)
+    guard(scan()._replace(time=0.0), ahead("scout", 0.0), first)
+    guard(scan()._replace(time=0.1), first, ahead("scout", 0.2))
+    guard.withhold()
+    guard(scan()._replace(time=0.35), ahead("scout", 0.0), ahead("scout", 0.0))
     assert guard._driven.fastest == pytest.approx(0.1)
 
 

@@ -47,6 +47,7 @@ class Driver:
         self.trouble = lambda: None
         self.braking_time = lambda linear, angular: braking if linear else 0.0
         self.guards_like = lambda other: guards
+        self.given = []
 
     def __call__(self, readings):
         self.trouble()
@@ -56,8 +57,8 @@ class Driver:
         forward, yaw_rate = command
         return forward, 0.0, yaw_rate
 
-    def reset(self):
-        """No state."""
+    def reset(self, given):
+        self.given.append(given)
 
     def take_over(self, other):
         """Nothing to take."""
@@ -117,6 +118,8 @@ def test_trouble_of_our_own_stops_the_robot_until_it_is_over(run, trouble, cause
     assert loop.standing
     assert diagnostics.stops == {cause: 1}
     given = len(commands)
+    # The command of the cycle that was too slow was computed, and not published.
+    assert driver.given[-1] is (cause is not Cause.DEADLINE)
 
     driver.trouble = lambda: None
     assert run(until=lambda: len(commands) > given)
