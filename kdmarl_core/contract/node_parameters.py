@@ -13,7 +13,7 @@ Trigger = Literal["timer", "sensor"]
 
 
 class NodeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is set for a robot type or a robot; what is not is as for all robots."""
+    """Parameters of a robot type or of one robot; for those left out, the :class:`Defaults` of all robots hold."""
 
     sensor_timeout: Timeout | UnsetType = UNSET
     stamped_commands: Stamped | UnsetType = UNSET

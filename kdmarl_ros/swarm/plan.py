@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,20 +136,20 @@ def make_plan(
             "for another simulator"
         )
     judged = bool(duration or output)
-    remappings = [pair for robot in swarm.robots for pair in _remappings(swarm, robot)]
     plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
     if processes is Processes.HOST:
-        plan = [_host(plan, remappings)]
+        plan = [_host(plan)]
     if simulator.is_ours:
-        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else "", remappings))
+        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
     if judged:
-        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name), remappings))
+        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name)))
     return plan
 
 
-def _remappings(swarm: Swarm, robot: Robot) -> list[tuple[str, str]]:
+def _remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
     return [
         (f"/{robot.name}/{topic}", other if other.startswith("/") else f"/{robot.name}/{other}")
+        for robot in robots
         for topic, other in swarm.parameters(robot).remappings.items()
     ]
 
@@ -174,11 +175,11 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "use_sim_time": simulator.has_clock,
         },
         respawn=True,
-        remappings=_remappings(swarm, robot),
+        remappings=_remappings(swarm, [robot]),
     )
 
 
-def _host(robots: list[Process], remappings: list[tuple[str, str]]) -> Process:
+def _host(robots: list[Process]) -> Process:
     return Process(
         name="robots",
         executable="policy_host",
@@ -186,7 +187,7 @@ def _host(robots: list[Process], remappings: list[tuple[str, str]]) -> Process:
         namespace="",
         parameters={},
         respawn=True,
-        remappings=remappings,
+        remappings=[pair for robot in robots for pair in robot.remappings],
         robots={robot.namespace.strip("/"): robot.parameters for robot in robots},
     )
 
@@ -200,14 +201,7 @@ def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
     return {name: values for name, values in places.items() if values}
 
 
-def _simulator(
-    swarm: Swarm,
-    real_time_factor: float,
-    lockstep: bool,
-    seed: int,
-    observer: str,
-    remappings: list[tuple[str, str]],
-) -> Process:
+def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
     return Process(
         name=SIMULATOR,
         executable="simulator_node",
@@ -222,13 +216,11 @@ def _simulator(
             "observer": observer,
         },
         respawn=True,
-        remappings=remappings,
+        remappings=_remappings(swarm, swarm.robots),
     )
 
 
-def _judge(
-    swarm: Swarm, simulator: Simulator, duration: float, output: Path, remappings: list[tuple[str, str]]
-) -> Process:
+def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) -> Process:
     return Process(
         name=JUDGE,
         executable="judge_node",
@@ -242,5 +234,5 @@ def _judge(
             "use_sim_time": simulator.has_clock,
         },
         respawn=False,
-        remappings=remappings,
+        remappings=_remappings(swarm, swarm.robots),
     )

@@ -11,5 +11,5 @@ def test_a_controller_is_the_expert(tmp_path):
     assert len(np.unique(actions)) > 1
     expert, student, policy = chain(path)
     assert expert["macs"] is None
-    assert student["return"]["mean"] < expert["return"]["mean"]  # 2 rounds are no match
+    assert student["return"]["mean"] < expert["return"]["mean"]  # 2 rounds are too few
     assert policy.manifest.provenance.expert == "from assign:Assign"
