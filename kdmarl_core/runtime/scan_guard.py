@@ -70,6 +70,19 @@ class _View(NamedTuple):
     """greatest age [s]"""
 
 
+class _Course(NamedTuple):
+    """Samples of where the robot has been, and goes."""
+
+    place: np.ndarray
+    """(n,) x + iy [m]"""
+    heading: np.ndarray
+    """(n,) [rad]"""
+    moves: np.ndarray
+    """(n - 1,) whether it moves from one to the next"""
+    now: int
+    """index of where it is, if it obeys at once"""
+
+
 class ScanGuard:
     """Slows a robot down, or stops it, before what its sensors see.
 
@@ -104,6 +117,8 @@ class ScanGuard:
                 )
         self._samples = samples
         """places on the way of one period"""
+        self._duration = self._period / samples
+        """from place to place [s]"""
         # A disc that is this much larger at two samples covers the robot between them, whichever of the two the
         # readings' age and the place on the way differ by.
         self._need = math.hypot(robot.radius + MARGIN, farthest / samples)
@@ -137,12 +152,11 @@ class ScanGuard:
         self._driven.go_on(readings.time, last, self._period)
         newest, before = self._views(readings, self._fastest(last, command))
         touching = any((view.seen.distance < self._radius).any() for view in newest)
+        views = [view for view in (*newest, *before) if view.seen.distance.size]
         for share in self._shares:
             wanted = self._within_reach(last, command * share)
             # A robot that touches something may drive away from it, not scrape along by turning.
-            if not (touching and not wanted[:-1].any()) and all(
-                self._is_clear(view, wanted) for view in (*newest, *before)
-            ):
+            if not (touching and not wanted[:-1].any()) and self._is_clear(views, wanted):
                 break
         else:
             wanted = self._within_reach(last, np.zeros_like(self._step))
@@ -177,12 +191,15 @@ class ScanGuard:
         """No less than the length of such a way [m] at up to ``speed`` [m/s]."""
         return speed * (oldest + self._period * (2 + math.ceil(speed / self._least_step)))
 
-    def _is_clear(self, view: _View, command: np.ndarray) -> bool:
+    def _is_clear(self, views: list[_View], command: np.ndarray) -> bool:
         """Whether the way is clear of everything seen; of what is too near already, whether it leads away."""
-        seen = view.seen
-        if seen.distance.size == 0:
+        if not views:
             return True
-        way = self._way(view.youngest, view.oldest, command)
+        course = self._course(max(view.oldest for view in views), command)
+        return all(self._avoids(view.seen, self._way(view.youngest, view.oldest, course)) for view in views)
+
+    def _avoids(self, seen: Returns, way: np.ndarray) -> bool:
+        """The same of one message, where the robot goes a ``way``, (2, places) [m] from where that was taken."""
         reach = np.hypot(*way)[:, None]
         along = way.T @ np.stack([np.cos(seen.angle), np.sin(seen.angle)])
         # What is too far for any place, be that in the direction of the arc that is nearest to it.
@@ -199,26 +216,36 @@ class ScanGuard:
         clear = np.where(distance < self._need, towards <= ROUNDING, squared >= self._need**2 - ROUNDING**2)
         return bool(clear.all())
 
-    def _way(self, youngest: float, oldest: float, command: np.ndarray) -> np.ndarray:
-        """Places that the robot may be at from now on, (2, places) x, y [m] from where the readings were taken.
+    def _course(self, oldest: float, command: np.ndarray) -> _Course:
+        """Where the robot has been since ``oldest`` [s] ago, and goes with ``command`` and braking after it.
 
-        With ``command`` and braking after it, for each age of the readings from ``youngest`` to ``oldest`` [s], and
-        each delay of the robot up to a period.
+        A robot that obeys late is where one that obeys at once has been: it begins a period earlier.
         """
         periods = math.ceil((np.abs(command) / self._step)[:-1].max() - 1e-9)
         slower = np.maximum(np.abs(command) - self._step * np.arange(1, periods + 1)[:, None], 0) * np.sign(command)
-        # A robot that obeys late is where one that obeys at once has been: age and delay add up.
-        duration = self._period / self._samples
-        before = math.ceil((oldest + self._period) / duration - 1e-9)
-        times = np.arange(-before, (periods + 1) * self._samples + 1) * duration
+        before = self._samples_since(oldest)
+        times = np.arange(-before, (periods + 1) * self._samples + 1) * self._duration
         speeds = self._driven.speeds(times, [command, *slower], self._period)
-        moved = self._action.body_velocity((speeds[1:] + speeds[:-1]) / 2) * duration
+        moved = self._action.body_velocity((speeds[1:] + speeds[:-1]) / 2) * self._duration
         heading = np.concatenate([[0], np.cumsum(moved[:, 2])])
         steps = (moved[:, 0] + 1j * moved[:, 1]) * np.exp(1j * (heading[:-1] + moved[:, 2] / 2))
         place = np.concatenate([[0], np.cumsum(steps)])
-        latest = before - math.floor(youngest / duration)
-        starts = np.append(np.flatnonzero(moved[:latest].any(1)), latest)  # while it stands, all are the same
-        ahead = np.arange(before - self._samples, times.size)
+        return _Course(place, heading, np.asarray(moved.any(1)), before)
+
+    def _samples_since(self, oldest: float) -> int:
+        """Places of a course before now, for readings that are ``oldest`` [s]."""
+        return math.ceil((oldest + self._period) / self._duration - 1e-9)
+
+    def _way(self, youngest: float, oldest: float, course: _Course) -> np.ndarray:
+        """Places that the robot may be at from now on, (2, places) x, y [m] from where the readings were taken.
+
+        For each age of the readings from ``youngest`` to ``oldest`` [s], and each delay of the robot up to a period.
+        """
+        place, heading, moves, now = course
+        first = now - self._samples_since(oldest)
+        latest = now - math.floor(youngest / self._duration)
+        starts = np.append(np.flatnonzero(moves[first:latest]) + first, latest)  # while it stands, all are the same
+        ahead = np.arange(now - self._samples, place.size)
         way = (place[ahead] - place[starts, None]) * np.exp(-1j * heading[starts, None])
         way = way[ahead >= starts[:, None]]
         return np.stack([way.real, way.imag])

@@ -96,4 +96,4 @@ class Track:
             speeds.append(self._after(speeds[-1], command, period))
         now = self._times[-1]
         known = [*(time - now for time in self._times), *(period * (index + 1) for index in range(len(commands)))]
-        return np.stack([np.interp(times, known, axis) for axis in np.array(speeds).T], -1)
+        return np.array([np.interp(times, known, axis) for axis in np.array(speeds).T]).T

@@ -116,7 +116,7 @@ def test_no_way_leads_farther_than_is_looked_at(name, spacing):
         oldest = rng.uniform(0, 0.6)
         farthest = guard._farthest(oldest, guard._fastest(last, command))
         for wanted in (command, guard._within_reach(last, command), guard._within_reach(last, np.zeros_like(low))):
-            assert np.hypot(*guard._way(0.0, oldest, wanted)).max() <= farthest + 1e-9
+            assert np.hypot(*guard._way(0.0, oldest, guard._course(oldest, wanted))).max() <= farthest + 1e-9
 
 
 def test_a_scan_that_is_too_old_is_refused():
@@ -244,7 +244,7 @@ def test_a_holonomic_robot_brakes_each_speed_as_it_can():
     for time in range(12):
         guard._driven.go_on(time * PERIOD, last, PERIOD)
         guard._driven.give(last)
-    x, y = guard._way(0.0, 0.0, last)
+    x, y = guard._way(0.0, 0.0, guard._course(0.0, last))
     assert y.max() == pytest.approx(x.max() + 0.4**2 / 2 / 0.5 - 0.4 * 0.04, abs=0.04)
 
 
