@@ -1,0 +1,1 @@
+"""Checks of all that must be right before a policy drives a robot, without ROS."""
