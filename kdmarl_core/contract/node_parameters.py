@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 Timeout = Annotated[float, msgspec.Meta(ge=0.05, le=10)]
 Stamped = bool | Literal["auto"]
 Trigger = Literal["timer", "sensor"]
+PoseSource = Literal["odom", "pose", "tf"]
 
 
 class NodeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -19,6 +20,7 @@ class NodeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     stamped_commands: Stamped | UnsetType = UNSET
     scan_guard: bool | UnsetType | None = UNSET
     trigger: Trigger | UnsetType = UNSET
+    pose_source: PoseSource | UnsetType = UNSET
     autostart: bool | UnsetType = UNSET
     remappings: dict[str, str] = {}
 
@@ -34,6 +36,8 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
     trigger: Trigger = "timer"
     """what starts a control cycle: the clock, or a sensor's new message"""
+    pose_source: PoseSource = "odom"
+    """where the robot is: its odometry in the frame of the goals, a localisation's topic ``pose``, or tf"""
     autostart: bool = True
     """drive as soon as the node runs; False leaves its lifecycle to somebody else, such as Nav2's lifecycle manager"""
     remappings: dict[str, str] = {}

@@ -31,6 +31,10 @@ class Scan(NamedTuple):
     """[m]"""
     range_max: float
     """[m]"""
+    x: float = 0.0
+    """of the lidar in the robot frame, as the angles are [m]"""
+    y: float = 0.0
+    """[m]"""
 
 
 class Readings(NamedTuple):

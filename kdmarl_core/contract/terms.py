@@ -14,8 +14,9 @@ import numpy as np
 from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.contract.readings import BaseTerm, Count, Readings, given
 from kdmarl_core.contract.sensors import AnySensorTerm
-from kdmarl_core.contract.sensors.lidar import Lidar, lidar
+from kdmarl_core.contract.sensors.lidar import Lidar
 from kdmarl_core.contract.sensors.range_sensors import RangeSensors, range_sensors
+from kdmarl_core.contract.sensors.sectors import lidar
 from kdmarl_core.contract.simulator_terms import ActionMask, Vector
 from kdmarl_core.contract.spaces import ActionSpace, Discrete
 from kdmarl_core.contract.team_terms import Neighbors, Targets

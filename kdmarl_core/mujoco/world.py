@@ -43,7 +43,7 @@ class _Rays:
     """One sensor's rays, buffers kept from call to call."""
 
     def __init__(self, sensor: Sensor) -> None:
-        self.sensor, self.angles = sensor, sensor.rays
+        self.sensor, self.angles, self.origins = sensor, sensor.rays, sensor.origins
         self.vectors = np.zeros((self.angles.size, 3))
         self.distance = np.zeros(self.angles.size)
         self.hit = np.zeros(self.angles.size, np.int32)
@@ -216,20 +216,24 @@ class MujocoWorld:
     def _cast(self, index: int, rays: _Rays) -> np.ndarray:
         """Distance along each ray of robot ``index`` to the first thing seen, inf for none [m]."""
         x, y, yaw, *_ = self.odometry(self.robots[index].name)
+        cos, sin = math.cos(yaw), math.sin(yaw)
         np.cos(rays.angles + yaw, out=rays.vectors[:, 0])
         np.sin(rays.angles + yaw, out=rays.vectors[:, 1])
-        mujoco.mj_multiRay(
-            self._model,
-            self._data,
-            np.array([x, y, self._height]),
-            rays.vectors.ravel(),
-            self._seen_groups,
-            True,
-            self._bodies[index],
-            rays.hit,
-            rays.distance,
-            None,
-            rays.angles.size,
-            rays.sensor.range,
-        )
+        together = rays.angles.size // len(rays.origins)
+        for part, (ahead, left) in enumerate(rays.origins.tolist()):
+            chosen = slice(part * together, (part + 1) * together)
+            mujoco.mj_multiRay(
+                self._model,
+                self._data,
+                np.array([x + cos * ahead - sin * left, y + sin * ahead + cos * left, self._height]),
+                rays.vectors[chosen].ravel(),
+                self._seen_groups,
+                True,
+                self._bodies[index],
+                rays.hit[chosen],
+                rays.distance[chosen],
+                None,
+                together,
+                rays.sensor.range,
+            )
         return np.where(rays.hit < 0, np.inf, rays.distance)

@@ -18,15 +18,15 @@ from kdmarl_core.runtime.scan_guard import ScanGuard
 ROUNDING = 1e-3
 """How far a policy's output may lie outside its action space, as a share of its range: more is not rounding error."""
 
-SENSOR_SPACING = 1.4
-"""Longest regular time between two cycles that are triggered by a sensor [periods]."""
+SENSOR_SOONEST, SENSOR_SPACING = 0.75, 1.4
+"""Shortest and longest regular time between two cycles that are triggered by a sensor [periods]."""
 
 
 class Controller:
     """A policy on one robot, with the state from one cycle to the next.
 
-    Attributes: ``policy``, and ``terms`` and ``period`` [s] of its manifest; ``sensors`` of the robot; ``guard``, None
-    when it is off.
+    Attributes: ``policy``, its ``action`` space, and ``terms`` and ``period`` [s] of its manifest; ``sensors`` of the
+    robot; ``guard``, None when it is off.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Controller:
         self.period = policy.manifest.control_period
         self.sensors = robot.sensors
         self._history: deque[Readings] = deque(maxlen=history_length(self.terms))
-        self._action = action
+        self.action = action
         self._low, self._high = action.low, action.high
         slack = ROUNDING * (self._high - self._low)
         self._lowest, self._highest = self._low - slack, self._high + slack
@@ -89,7 +89,7 @@ class Controller:
         """A policy scales its output itself, so an output outside its action space means that it is broken."""
         if (wanted < self._lowest).any() or (wanted > self._highest).any():
             raise UnsafeCommandError(
-                f"the policy commands {wanted.tolist()} {self._action.units}, outside its action space "
+                f"the policy commands {wanted.tolist()} {self.action.units}, outside its action space "
                 f"{self._low.tolist()} to {self._high.tolist()}"
             )
 
@@ -112,7 +112,7 @@ class Controller:
 
     def motion(self, command: tuple[float, ...]) -> tuple[float, float, float]:
         """Motion of a command: speed forward and to the left [m/s], yaw rate [rad/s]."""
-        forward, left, yaw_rate = self._action.body_velocity(np.array(command)).tolist()
+        forward, left, yaw_rate = self.action.body_velocity(np.array(command)).tolist()
         return forward, left, yaw_rate
 
     def guards_like(self, other: Controller) -> bool:

@@ -20,6 +20,8 @@ class Cause(Enum):
     MIXED = "mixed_input"
     """several devices or publishers alternate on one topic"""
     FUTURE = "future_input"
+    POSE_JUMPED = "pose_jumped"
+    """the localisation says that the robot is elsewhere"""
     CLOCK_INVALID = "clock_invalid"
     CLOCK_STOPPED = "clock_stopped"
     CLOCK_JUMPED_BACK = "clock_jumped_back"

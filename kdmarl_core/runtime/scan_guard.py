@@ -20,6 +20,7 @@ import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Kinematics, Readings, RobotType, Scan
 from kdmarl_core.contract.sensors.base import Returns, Sensor
+from kdmarl_core.runtime.blocked import avoids, from_centre
 from kdmarl_core.runtime.scan_before import ScanBefore, Taken
 from kdmarl_core.runtime.track import KEPT, Track
 
@@ -37,9 +38,6 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 CHANGED = 1e-5
 """Difference of commands that is only rounding, in their units."""
-
-ROUNDING = 1e-6
-"""Of places [m]."""
 
 
 class TooOldError(KdmarlError):
@@ -106,6 +104,8 @@ class ScanGuard:
         self._period = spacing * period
         self._radius = robot.radius
         self._sensors: dict[str, Sensor] = robot.sensors.carried
+        self._offset = {name: float(np.hypot(*each.origins.T).max()) for name, each in self._sensors.items()}
+        """of the sensors from the robot's centre [m]"""
         # The robot's, not the policy's: after a swap it may still be faster than its new policy.
         farthest = robot.action.top_speed * self._period
         samples = max(2, math.ceil(farthest / ((robot.radius + MARGIN) / 2)))
@@ -151,7 +151,7 @@ class ScanGuard:
             )
         self._driven.go_on(readings.time, last, self._period)
         newest, before = self._views(readings, self._fastest(last, command))
-        touching = any((view.seen.distance < self._radius).any() for view in newest)
+        touching = any((from_centre(view.seen) < self._radius).any() for view in newest)
         views = [view for view in (*newest, *before) if view.seen.distance.size]
         for share in self._shares:
             wanted = self._within_reach(last, command * share)
@@ -196,25 +196,7 @@ class ScanGuard:
         if not views:
             return True
         course = self._course(max(view.oldest for view in views), command)
-        return all(self._avoids(view.seen, self._way(view.youngest, view.oldest, course)) for view in views)
-
-    def _avoids(self, seen: Returns, way: np.ndarray) -> bool:
-        """The same of one message, where the robot goes a ``way``, (2, places) [m] from where that was taken."""
-        reach = np.hypot(*way)[:, None]
-        along = way.T @ np.stack([np.cos(seen.angle), np.sin(seen.angle)])
-        # What is too far for any place, be that in the direction of the arc that is nearest to it.
-        widest = np.where(seen.half < math.pi / 2, np.sin(seen.half), 2.0)
-        near = seen.distance < self._need + along.max(0) + reach.max() * widest
-        if not near.any():
-            return True
-        distance, angle, half = (part[near] for part in seen)
-        along, across = along[:, near], np.abs(way.T @ np.stack([-np.sin(angle), np.cos(angle)]))
-        cos, sin = np.cos(half), np.sin(half)
-        towards = np.where(along >= reach * cos, reach, along * cos + across * sin)
-        blocked = np.maximum(distance, towards)  # the nearest place to the robot, at the return or behind it
-        squared = reach**2 + blocked * (blocked - 2 * towards)
-        clear = np.where(distance < self._need, towards <= ROUNDING, squared >= self._need**2 - ROUNDING**2)
-        return bool(clear.all())
+        return all(avoids(view.seen, self._way(view.youngest, view.oldest, course), self._need) for view in views)
 
     def _course(self, oldest: float, command: np.ndarray) -> _Course:
         """Where the robot has been since ``oldest`` [s] ago, and goes with ``command`` and braking after it.
@@ -259,7 +241,8 @@ class ScanGuard:
             if reading is None:
                 continue
             youngest, oldest = readings.ages.get(name, (0.0, 0.0))
-            seen = sensor.returns(reading, self._farthest(oldest, speed) + self._need)
+            beyond = self._need + self._offset[name]
+            seen = sensor.returns(reading, self._farthest(oldest, speed) + beyond)
             if seen is None:
                 continue
             newest.append(_View(seen, youngest, oldest))
@@ -268,7 +251,7 @@ class ScanGuard:
             earlier = self._scan_before[name](Taken(reading, now - oldest, now - youngest))
             if earlier is not None and earlier.earliest > now - KEPT:
                 youngest, oldest = earlier.age(now)
-                seen = sensor.returns(earlier.scan, self._farthest(oldest, speed) + self._need)
+                seen = sensor.returns(earlier.scan, self._farthest(oldest, speed) + beyond)
                 if seen is not None:
                     before.append(_View(seen, youngest, oldest))
         if not newest:

@@ -30,6 +30,10 @@ class Heard(Protocol):
     def interval(self) -> float | None:
         """The longest from message to message of late, None before the second [s]."""
 
+    @property
+    def usual_interval(self) -> float | None:
+        """The median from message to message of late, None before the second [s]."""
+
     def since(self, now: int, arrival_now: int) -> tuple[float, float]:
         """How long ago the message was stamped, and how long ago it arrived [s]; arguments in [ns]."""
         ...

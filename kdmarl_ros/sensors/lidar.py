@@ -25,7 +25,7 @@ class Topics(SensorTopics):
 
     def read(self) -> Scan:
         """See :func:`to_scan`."""
-        return to_scan(self.heard[0].message, self.sight)
+        return to_scan(self.heard[0].message, self.sensor, self.sight)
 
     def ages(self, now: int, arrival_now: int, timeout: float) -> list[tuple[float, float]]:
         """From the turn's end, or its start: which of them the stamp is, is not known."""
@@ -49,7 +49,7 @@ class Topics(SensorTopics):
     @classmethod
     def fill(cls, sensor: LidarSensor, messages: list[LaserScan], measured: np.ndarray) -> None:
         """Set the ranges."""
-        messages[0].ranges = float_array(measured)
+        messages[0].ranges = float_array(sensor.as_sent(measured))
 
     @classmethod
     def example(cls) -> LaserScan:
@@ -59,17 +59,18 @@ class Topics(SensorTopics):
         return message
 
 
-def to_scan(message: LaserScan, sight: float = 0.0) -> Scan:
-    """A scan whose ``ranges`` share the message's memory.
+def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0) -> Scan:
+    """A scan in the robot frame, whose ``ranges`` may share the message's memory.
 
     Args:
         message: of the lidar.
+        sensor: as the robot type has it.
         sight: how far it has to see [m].
 
     Raises:
         Fault: it has too many beams, its limits make no sense, it sees less far, or too many beams are invalid.
     """
-    ranges = np.frombuffer(message.ranges, np.float32)
+    ranges = sensor.with_misses(np.frombuffer(message.ranges, np.float32))
     if ranges.size > MAX_BEAMS:
         raise malformed(f"scan has {ranges.size} beams, at most {MAX_BEAMS} are taken; thin it out in the driver")
     if not 0 <= message.range_min < message.range_max:  # NaN as well; a range_max of inf is one that nobody knows
@@ -81,8 +82,13 @@ def to_scan(message: LaserScan, sight: float = 0.0) -> Scan:
     # inf (nothing seen) is valid and -inf (too close) too; NaN and distances below range_min say nothing.
     valid = np.count_nonzero(ranges >= message.range_min) + np.count_nonzero(ranges == -np.inf)
     if ranges.size - valid > MAX_INVALID * ranges.size:
-        raise malformed(f"{ranges.size - valid} of {ranges.size} beams of scan are invalid; check the lidar")
-    return Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
+        raise malformed(
+            f"{ranges.size - valid} of {ranges.size} beams of scan are invalid; check the lidar, or say what it sends "
+            "where nothing is seen (misses in the robot type)"
+        )
+    return sensor.on_robot(
+        Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
+    )
 
 
 def turn_time(message: LaserScan, interval: float) -> float:

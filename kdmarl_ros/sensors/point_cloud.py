@@ -54,7 +54,7 @@ class Topics(SensorTopics):
         low, high = sensor.heights
         free = np.isposinf(measured)
         distance = np.where(free, sensor.range, np.where(np.isneginf(measured), np.nan, measured))
-        up = np.where(free, low - 0.01, (low + high) / 2)
+        up = np.where(free, low - 0.01, (low + high) / 2) * (-1 if sensor.place.upside_down else 1)
         points = np.stack([distance * np.cos(sensor.angles), distance * np.sin(sensor.angles), up], -1)
         messages[0].data = array.array("B", points.astype("<f4").tobytes())
 
@@ -73,7 +73,7 @@ def to_scan(cloud: PointCloud2, sensor: PointCloudSensor) -> Scan:
     A column without any point, be it floor, says nothing and reads NaN.
 
     Args:
-        cloud: in a frame at the robot's centre, but for its height, with x ahead, or z where it is called optical.
+        cloud: in a frame at the sensor's mounting, with x to its front, or z where it is called optical.
         sensor: as the robot type has it.
 
     Raises:
@@ -82,6 +82,8 @@ def to_scan(cloud: PointCloud2, sensor: PointCloudSensor) -> Scan:
     x, y, z = _coordinates(cloud)
     if OPTICAL in cloud.header.frame_id:
         x, y, z = z, -x, -y
+    if sensor.place.upside_down:
+        z = -z
     angle, distance = np.arctan2(y, x), np.hypot(x, y)
     inside = (np.abs(angle) <= sensor.fov / 2) & (distance > 0)  # many drivers put invalid points at the origin
     column = np.floor((angle[inside] / sensor.fov + 0.5) * sensor.columns).astype(int)

@@ -72,7 +72,7 @@ def test_not_json():
         ({"observation": [RangeSensors(8, 2.0)]}, "scout", "needs 8 range sensors, the robot has 0"),
         ({"observation": [Lidar(36, 3.6)]}, "scout", "sees 3.6 m far, the robot's sees 3.5 m"),
         ({"robot_type": "wide"}, "wide", None),
-        ({"robot_type": "narrow"}, "narrow", "field of view of 6.28 rad, the robot's has 4.71 rad"),
+        ({"robot_type": "narrow"}, "narrow", "looks 3.14 rad to each side, the robot's looks from -2.35 to 2.35 rad"),
         ({"robot_type": "narrow", "observation": [Lidar(36, 3.5, 4.7)]}, "narrow", None),
         ({**MINI, "observation": [RangeSensors(8, 2.0)]}, "mini", None),
         ({**MINI, "observation": [RangeSensors(8, 2.5)]}, "mini", "see 2.5 m far, the robot's see 2 m"),

@@ -7,8 +7,9 @@ import pytest
 
 from kdmarl_core.contract import DiffDrive
 from kdmarl_core.contract.kinematics import KINDS, Holonomic
+from kdmarl_core.contract.sensors.base import Fan
 from kdmarl_core.envs.robots import kernels
-from kdmarl_core.envs.robots.rays import cast
+from kdmarl_core.envs.robots.rays import Beams, cast
 from kdmarl_core.judge import definitions
 
 TURN = 2 * math.pi
@@ -39,7 +40,8 @@ def slow_range(origin, angle, robots, discs, walls, max_range):
 @pytest.mark.parametrize(
     ("beams", "fov", "max_range"), [(360, TURN, 4.5), (36, TURN, 9.0), (270, 1.5 * math.pi, 5.0), (7, 0.4, 6.0)]
 )
-def test_rays_match_plain_geometry(beams, fov, max_range):
+@pytest.mark.parametrize(("yaw", "x", "y"), [(0.0, 0.0, 0.0), (1.6, -0.04, 0.03), (-3.0, 0.0, 0.0)])
+def test_rays_match_plain_geometry(beams, fov, max_range, yaw, x, y):
     rng = np.random.default_rng(beams)
     envs, robots = 5, 4
     pose = np.concatenate([rng.uniform(-3, 3, (envs, robots, 2)), rng.uniform(-9, 9, (envs, robots, 1))], -1)
@@ -51,17 +53,17 @@ def test_rays_match_plain_geometry(beams, fov, max_range):
         for k in range(6):
             if (np.hypot(*(pose[b, :, :2] - discs[b, k, :2]).T) < discs[b, k, 2] + 0.05).any():
                 discs[b, k, 2] = 0
-    increment = fov / beams
-    angles = -fov / 2 + increment * np.arange(beams)
+    fan = Fan(yaw - fov / 2, fov / beams, beams, x, y)
     out = np.empty((envs, 2, beams), np.float32)
-    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    cast(pose, radius, 1, 3, discs, walls, -fov / 2, increment, cos, sin, max_range, out)
+    cast(pose, radius, 1, 3, discs, walls, Beams.of(fan, max_range), out)
     differing = 0
     for b in range(envs):
         for i in (1, 2):
             others = [(*pose[b, k, :2], radius[k]) for k in range(robots) if k != i]
-            for n, angle in enumerate(angles):
-                expected = slow_range(pose[b, i, :2], pose[b, i, 2] + angle, others, discs[b], walls[b], max_range)
+            cos, sin = np.cos(pose[b, i, 2]), np.sin(pose[b, i, 2])
+            place = pose[b, i, :2] + (cos * x - sin * y, sin * x + cos * y)
+            for n, angle in enumerate(fan.angles):
+                expected = slow_range(place, pose[b, i, 2] + angle, others, discs[b], walls[b], max_range)
                 differing += abs(out[b, i - 1, n] - expected) > 2e-3
     # Rays that graze an edge may round to either side of it.
     assert differing <= 0.002 * out.size + 1

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdmarl_core.contract import Readings, RobotType, Scan
+from kdmarl_core.contract import Readings, RobotType
+from kdmarl_core.contract.sensors.base import Fan
 from kdmarl_core.envs.robots import kernels
-from kdmarl_core.envs.robots.rays import cast
+from kdmarl_core.envs.robots.rays import Beams, cast
 from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import SafetyFilter, ScanGuard
+from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
 from kdmarl_core.runtime.scan_guard import MARGIN, ages
-from kdmarl_ros.robot.control_loop import LATEST, SOONEST
 
 STEP = 0.005
 """[s]"""
@@ -134,17 +135,13 @@ class Loop:
         self.message: tuple[Readings, int, int] | None = None
         self._under_way: list[tuple[Readings, int, int]] = []
         self._turn = max(1, round(1 / (situation.rate * STEP)))
-        lidar = robot.sensors.lidar
-        self._beams = lidar.beams if lidar else FINE
-        first, self._increment = (lidar.angle_min, lidar.angle_increment) if lidar else (-math.pi, 2 * math.pi / FINE)
-        self._angles = first + self._increment * np.arange(self._beams)
-        self._cos, self._sin = np.cos(self._angles).astype(np.float32), np.sin(self._angles).astype(np.float32)
+        self._lidar, ring = robot.sensors.lidar, robot.sensors.range_sensors
+        sensor = self._lidar or ring
+        fans = sensor.fans or (Fan(-math.pi, 2 * math.pi / FINE, FINE),)
+        angles = np.concatenate([fan.angles for fan in fans])
+        self._read, self._fans = sensor.from_rays(angles), fans
+        self._beams, self._reach = angles.size, sensor.range + 0.2
         self._ranges = np.zeros(self._beams, np.float32)
-        ring = robot.sensors.range_sensors
-        self._cones = [
-            np.abs((self._angles - bearing + math.pi) % (2 * math.pi) - math.pi) <= ring.fov / 2
-            for bearing in (ring.bearings if ring else ())
-        ]
 
     def clearance(self) -> float:
         """The gap where the robot stands [m]."""
@@ -174,7 +171,7 @@ class Loop:
     def _sense(self) -> None:
         phase = self.now % self._turn
         last = phase == self._turn - 1
-        if self.situation.kind == "all at once" or self._cones:
+        if self.situation.kind == "all at once" or not self._lidar:
             if not last:
                 return
             self._look(0, self._beams)
@@ -183,44 +180,46 @@ class Loop:
             self._look(*(self._beams * edge // self._turn for edge in (share, share + 1)))
         if last:
             begun = self.now - self._turn + 1
-            stamp = begun if self.situation.kind == "turn's start" and not self._cones else self.now
+            stamp = begun if self.situation.kind == "turn's start" and self._lidar else self.now
             self._under_way.append((self._readings(), self.now + 1 + self.situation.transport, stamp))
 
     def _look(self, first: int, end: int) -> None:
-        """Read beams from ``first`` to before ``end``, from where the robot is now."""
-        if end > first:
-            sensors = self.situation.robot.sensors
-            reach = (sensors.lidar or sensors.range_sensors).range + 0.2
-            out = np.empty((1, 1, end - first), np.float32)
-            cast(
-                self._pose, self._radius, 0, 1, self._discs, self._walls, self._angles[first], self._increment,
-                self._cos[first:end], self._sin[first:end], reach, out,
-            )  # fmt: skip
-            self._ranges[first:end] = out[0, 0]
+        """Read rays from ``first`` to before ``end``, all of one fan or all there are, from where the robot is now."""
+        begins = 0
+        for fan in self._fans:
+            low, high = max(first - begins, 0), min(end - begins, fan.rays)
+            if high > low:
+                part = fan._replace(angle_min=fan.angle_min + low * fan.angle_increment, rays=high - low)
+                out = np.empty((1, 1, part.rays), np.float32)
+                beams = Beams.of(part, self._reach)
+                cast(self._pose, self._radius, 0, 1, self._discs, self._walls, beams, out)
+                self._ranges[begins + low : begins + high] = out[0, 0]
+            begins += fan.rays
 
     def _readings(self) -> Readings:
-        lidar, ring = self.situation.robot.sensors.lidar, self.situation.robot.sensors.range_sensors
-        if self._cones:
-            nearest = np.array([self._ranges[cone].min() for cone in self._cones])
-            return Readings(ranges=np.where(nearest > ring.range, np.inf, nearest))
         ranges = self._ranges.copy()
-        ranges[ranges > lidar.range] = np.inf
-        ranges[ranges < lidar.min_range] = -np.inf
-        return Readings(Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range))
+        if not self._lidar:
+            nearest = self._read(ranges)
+            return Readings(
+                ranges=np.where(nearest > self.situation.robot.sensors.range_sensors.range, np.inf, nearest)
+            )
+        ranges[ranges > self._lidar.range] = np.inf
+        ranges[ranges < self._lidar.min_range] = -np.inf
+        return Readings(self._read(ranges))
 
     def readings(self) -> Readings:
         """The last message's readings, with the age that a node can determine."""
         readings, arrived, stamp = self.message
-        turn = 0.0 if self._cones else self._turn * STEP
+        turn = self._turn * STEP if self._lidar else 0.0
         age = ages((self.now - stamp) * STEP, (self.now - arrived) * STEP, turn)
-        return readings._replace(ages={"range_sensors" if self._cones else "lidar": age}, time=self.now * STEP)
+        return readings._replace(ages={"lidar" if self._lidar else "range_sensors": age}, time=self.now * STEP)
 
 
 def run(situation: Situation, guarded: bool = True) -> tuple[float, int]:
     """Drive with the situation's commands through filter and guard; returns least gap [m] and changed commands."""
     loop, robot = Loop(situation), situation.robot
     gate = SafetyFilter(robot.action, PERIOD)
-    guard = ScanGuard(robot.action, robot, PERIOD, LATEST if situation.on_sensor else 1.0)
+    guard = ScanGuard(robot.action, robot, PERIOD, SENSOR_SPACING if situation.on_sensor else 1.0)
     changed = 0
     while loop.message is None:
         loop.step()
@@ -245,7 +244,7 @@ def _wait(loop: Loop) -> None:
             loop.step()
         return
     known = loop.message
-    for passed in range(1, math.ceil(LATEST * PERIOD_STEPS) + 1):
+    for passed in range(1, math.ceil(SENSOR_SPACING * PERIOD_STEPS) + 1):
         loop.step()
-        if passed >= SOONEST * PERIOD_STEPS and loop.message is not known:
+        if passed >= SENSOR_SOONEST * PERIOD_STEPS and loop.message is not known:
             return

@@ -4,9 +4,11 @@ import copy
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from guard.closed_loop import PERIOD
-from kdmarl_core.contract import Readings, Scan, load_robot_types
+from kdmarl_core.contract import Readings, load_robot_types
+from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_core.runtime import SafetyFilter
 from kdmarl_core.runtime.scan_before import Taken
 from kdmarl_core.runtime.scan_guard import ScanGuard
@@ -14,6 +16,22 @@ from support import ROBOT_TYPES
 
 TYPES = load_robot_types(ROBOT_TYPES)
 NAMES = ["scout", "carrier", "mini", "omni"]
+
+
+def _mounted(name, sensor, **values):
+    robot = TYPES[name]
+    sensors = replace(robot.sensors, **{sensor: replace(getattr(robot.sensors, sensor), **values)})
+    return replace(robot, sensors=sensors)
+
+
+TYPES |= {
+    "scout, lidar behind": _mounted(
+        "scout", "lidar", beams=180, mounting=Mounting(x=-0.08, y=0.03, yaw=2.0), hidden=[(1.0, 1.03)]
+    ),
+    "omni, lidar upside down": _mounted("omni", "lidar", mounting=Mounting(x=0.12, yaw=-1.57, upside_down=True)),
+    "mini, sensors on its rim": _mounted("mini", "range_sensors", circle=0.1, mounting=Mounting(x=0.01)),
+}
+MOUNTED = [name for name in TYPES if "," in name]
 
 
 def ahead(name, speed, turn=0.0):
@@ -29,7 +47,7 @@ def motion(command):
 @st.composite
 def scenes(draw):
     """A robot that has driven for a while, and what it sees now: readings, the last command, the next."""
-    robot = TYPES[draw(st.sampled_from(NAMES))]
+    robot = TYPES[draw(st.sampled_from(NAMES + MOUNTED))]
     speeds = st.tuples(*(st.floats(low, high) for low, high in robot.action.limits))
     guard = ScanGuard(robot.action, robot, PERIOD, draw(st.sampled_from([1.0, 1.4])))
     gate = SafetyFilter(robot.action, PERIOD)
@@ -67,4 +85,4 @@ def allowed(guard, last, command, ranges, age, before=None):
 def scan_of(guard, ranges):
     """As the guard's lidar gives it."""
     lidar = guard._sensors["lidar"]
-    return Scan(ranges, lidar.angle_min, lidar.angle_increment, lidar.min_range, lidar.range)
+    return lidar.from_rays(lidar.fans[0].angles)(ranges)

@@ -10,6 +10,7 @@ import yaml
 from msgspec.structs import replace
 
 from kdmarl_core.contract import KdmarlError, World, load_robot_types, load_swarm
+from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_core.contract.swarm import world_clearance
 from kdmarl_core.mujoco.world import MujocoWorld
 from sim_support import CROSSING, make_swarm, robot, write_swarm
@@ -173,6 +174,30 @@ def test_every_beam_of_a_scan_is_right_inside_an_empty_arena():
     along_x = (np.sign(np.cos(angles)) * 2.5 - 0.4) / np.cos(angles)
     along_y = (np.sign(np.sin(angles)) * 2.0 + 0.7) / np.sin(angles)
     np.testing.assert_allclose(scan, np.minimum(along_x, along_y), atol=1e-4)
+
+
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_a_mounted_lidar_looks_from_where_it_is(upside_down):
+    mounting = Mounting(x=-0.2, y=0.1, yaw=math.pi / 2, upside_down=upside_down)
+    swarm = noiseless(make_swarm([robot("me", pose=(0.5, 0.0, 0.0))], size=(5.0, 4.0)))
+    kind = swarm.robot_types["scout"]
+    mounted = replace(kind, sensors=replace(kind.sensors, lidar=replace(kind.sensors.lidar, mounting=mounting)))
+    scan = MujocoWorld(replace(swarm, robot_types={"scout": mounted})).scan("me")
+    ahead, left, behind, right = 2.5 - 0.3, 2.0 - 0.1, 2.5 + 0.3, 2.0 + 0.1
+    # Its own front, at beam 180, looks to the robot's left; its angles count clockwise if it is upside down.
+    clockwise = [left, ahead, right, behind]
+    assert scan[[180, 270, 0, 90]] == pytest.approx(
+        clockwise if upside_down else [left, behind, right, ahead], abs=2e-3
+    )
+
+
+def test_range_sensors_on_a_circle_measure_from_where_they_are():
+    swarm = noiseless(make_swarm([robot("me", "mini", pose=(0.0, 0.0, 0.0))], size=(3.0, 3.0)))
+    kind = swarm.robot_types["mini"]
+    ring = replace(kind.sensors.range_sensors, circle=0.1, mounting=Mounting(x=0.05))
+    rim = replace(kind, sensors=replace(kind.sensors, range_sensors=ring))
+    ranges = MujocoWorld(replace(swarm, robot_types={"mini": rim})).ranges("me")
+    assert ranges[[0, 2, 4, 6]] == pytest.approx([1.5 - 0.15, 1.4, 1.5 - 0.05, 1.4], abs=0.01)
 
 
 def test_range_sensors_report_the_nearest_thing_in_their_cone():

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.bounds import NonNegative, Positive
+from kdmarl_core.contract.bounds import NonNegative, Number, Positive
 from kdmarl_core.contract.readings import BaseTerm, Readings
 
 Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
@@ -17,34 +17,73 @@ Age = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Opening = Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)]
 """Of a field of view, up to all around [rad]."""
 
+Angle = Annotated[float, msgspec.Meta(ge=-2 * math.pi, le=2 * math.pi)]
+"""[rad]"""
+
 Reader = Callable[[np.ndarray], Any]
 """Makes a sensor's reading of distances along rays, (..., rays) [m]."""
 
 
 class Returns(NamedTuple):
-    """What was seen: each an arc around the robot, on which something may be anywhere, and all behind it."""
+    """What was seen: each an arc around a sensor, on which something may be anywhere, and all behind it."""
 
     distance: np.ndarray
-    """(seen,) [m]"""
+    """(seen,) from the sensor [m]"""
     angle: np.ndarray
-    """(seen,) of the arc's middle [rad]"""
+    """(seen,) of the arc's middle, in the robot frame [rad]"""
     half: np.ndarray
     """(seen,) half of the arc's opening [rad]"""
+    origin: np.ndarray = np.zeros((2, 1))
+    """(2, seen), or (2, 1) for all: x, y of the sensor in the robot frame [m]"""
+
+    def only(self, chosen: np.ndarray) -> Returns:
+        """Those that are ``chosen``, (seen,) bool."""
+        origin = self.origin if self.origin.shape[1] == 1 else self.origin[:, chosen]
+        return Returns(self.distance[chosen], self.angle[chosen], self.half[chosen], origin)
 
 
 NOTHING = Returns(np.empty(0), np.empty(0), np.empty(0))
 """Seen in the open."""
 
 
+class Mounting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a sensor sits on its robot, in the robot frame (REP-103), and which way it looks."""
+
+    x: Number = 0.0
+    """ahead of the robot's centre [m]"""
+    y: Number = 0.0
+    """to the left of it [m]"""
+    yaw: Angle = 0.0
+    """from the robot's front to the sensor's, counter-clockwise [rad]"""
+    upside_down: bool = False
+    """turned about its front by half a turn, so that its angles count clockwise"""
+
+    @property
+    def centred(self) -> bool:
+        """Whether it sits at the robot's centre."""
+        return self.x == 0 and self.y == 0
+
+    def turned(self, angle: Any) -> Any:
+        """A sensor's ``angle`` in the robot frame [rad]."""
+        return self.yaw - angle if self.upside_down else self.yaw + angle
+
+
+CENTRE = Mounting()
+
+
 class Fan(NamedTuple):
-    """Rays from a robot's centre, evenly spaced."""
+    """Rays from one place of a robot, evenly spaced."""
 
     angle_min: float
-    """of the first [rad]"""
+    """of the first, in the robot frame [rad]"""
     angle_increment: float
     """from one to the next, positive [rad]"""
     rays: int
     """how many"""
+    x: float = 0.0
+    """of the place, in the robot frame [m]"""
+    y: float = 0.0
+    """[m]"""
 
     @property
     def angles(self) -> np.ndarray:
@@ -53,9 +92,10 @@ class Fan(NamedTuple):
 
 
 class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of sensors: they measure distances along rays from the robot's centre.
+    """Base of sensors: they measure distances along rays from where they are mounted.
 
-    The fields are what a robot type says of the sensor.
+    The fields are what a robot type says of the sensor. Those that came later are unset where they are not given, so
+    that what was trained without them is still the same.
     """
 
     range: Positive
@@ -64,16 +104,26 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """[m]"""
     noise: NonNegative = 0.01
     """standard deviation of a distance [m]"""
+    mounting: Mounting | msgspec.UnsetType = msgspec.UNSET
+    """at the robot's centre and looking ahead, unless given"""
+    rate: Positive | msgspec.UnsetType = msgspec.UNSET
+    """how often its messages come [Hz]; unless given, in each control period of training and ten times a second of the
+    MuJoCo simulator"""
+
+    @property
+    def place(self) -> Mounting:
+        """Its mounting, given or not."""
+        return self.mounting or CENTRE
 
     # In the training simulator
 
     @property
-    def fan(self) -> Fan | None:
-        """Rays that are cast for it; None where the lidar's are enough, or those that a robot without one is lent."""
-        return None
+    def fans(self) -> tuple[Fan, ...]:
+        """Rays that are cast for it; none where those from the centre, which robots have anyway, are enough."""
+        return ()
 
     def from_rays(self, angles: np.ndarray) -> Reader:
-        """How its reading is made of the distances along the rays at ``angles``, (rays,) [rad].
+        """How its reading is made of the distances along the rays at ``angles``, (rays,) [rad], of all its fans.
 
         They come with noise, and with what lies beyond ``range`` at some larger distance.
 
@@ -86,8 +136,13 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def rays(self) -> np.ndarray:
-        """Angles of the rays that it measures along, (rays,) [rad]."""
+        """Angles of the rays that it measures along, in the robot frame, (rays,) [rad]."""
         raise NotImplementedError
+
+    @property
+    def origins(self) -> np.ndarray:
+        """x, y of where they begin in the robot frame, (places, 2) [m]: as many rays from each, in order."""
+        return np.array([[self.place.x, self.place.y]])
 
     def nearest(self, distance: np.ndarray) -> np.ndarray:
         """What it would measure without noise, (values,) [m], of the true ``distance`` along :attr:`rays`, (rays,)."""

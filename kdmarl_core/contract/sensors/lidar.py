@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.bounds import Positive
+from kdmarl_core.contract.bounds import NonNegative, Positive
 from kdmarl_core.contract.readings import Count, Readings, Scan, given
 from kdmarl_core.contract.sensors.base import (
     NOTHING,
     Age,
+    Angle,
     Fan,
     Opening,
     Reader,
@@ -25,22 +26,36 @@ from kdmarl_core.contract.sensors.base import (
     now_and_past,
     out_of_reach,
 )
-from kdmarl_core.errors import KdmarlError
+from kdmarl_core.contract.sensors.sectors import lidar
 
-MAX_ANGLE = 4 * math.pi
-"""Farthest angle of a beam, either way [rad]: drivers count from 0 or from the middle, and some of them twice."""
+SAME_FIELD = 1e-2
+"""Difference of fields of view that is only rounding [rad]: 6.28 is all around."""
 
 ARCS = 24
 """Parts of a random scan in which all beams read the same: were all different, sectors would only see near ones."""
 BEAMS_PER_ARC = 30
 
 
+Span = tuple[Angle, Angle]
+
+
 class LidarSensor(Sensor, frozen=True, kw_only=True):
-    """A planar lidar at the robot's centre; beam i points at ``-fov/2 + i·fov/beams``."""
+    """A planar lidar; beam i points at ``-fov/2 + i·fov/beams`` from its own front."""
 
     beams: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     fov: Opening = 2 * math.pi
     """[rad]"""
+    hidden: list[Span] | msgspec.UnsetType = msgspec.UNSET
+    """angles between which parts of the robot are in its way, [from, to] as its messages count them [rad]"""
+    ignore_below: NonNegative | msgspec.UnsetType = msgspec.UNSET
+    """what it sees nearer than this is its robot [m]"""
+    misses: Literal["inf", "nan", "zero"] | msgspec.UnsetType = msgspec.UNSET
+    """what its messages say of a beam that meets nothing, inf unless given"""
+
+    def __post_init__(self) -> None:
+        for low, high in self.hidden or ():
+            if not low < high <= low + 2 * math.pi:
+                raise ValueError(f"hidden has [{low}, {high}]; give [from, to] counter-clockwise, up to a turn apart")
 
     @property
     def angle_min(self) -> float:
@@ -53,29 +68,91 @@ class LidarSensor(Sensor, frozen=True, kw_only=True):
         return self.fov / self.beams
 
     @property
-    def fan(self) -> Fan:
-        """Its beams, which are cast for other sensors, too."""
-        return Fan(self.angle_min, self.angle_increment, self.beams)
+    def own_angles(self) -> np.ndarray:
+        """The beams' angles as its messages count them, (beams,) [rad]."""
+        return self.angle_min + self.angle_increment * np.arange(self.beams)
+
+    @property
+    def fans(self) -> tuple[Fan, ...]:
+        """Its beams, which are cast for other sensors, too, if it is at the centre."""
+        place = self.place
+        first = self.own_angles[-1] if place.upside_down else self.angle_min
+        return (Fan(float(place.turned(first)), self.angle_increment, self.beams, place.x, place.y),)
 
     def from_rays(self, angles: np.ndarray) -> Reader:
-        """A scan of all the rays."""
-        return lambda distance: Scan(distance, self.angle_min, self.angle_increment, self.min_range, self.range)
+        """A scan of all the rays, of which those that its robot hides say nothing."""
+        place = self.place
+        hidden = self.hides(self.angle_min, self.angle_increment, self.beams)
+        if place.upside_down:
+            hidden = hidden[::-1]
+        about = (float(angles[0]), self.angle_increment, self.min_range, self.range, place.x, place.y)
+        if not hidden.any():
+            return lambda distance: Scan(distance, *about)
+        return lambda distance: Scan(np.where(hidden, np.float32(np.nan), distance), *about)
 
     @property
     def rays(self) -> np.ndarray:
         """The beams' angles."""
-        return self.fan.angles
+        return np.asarray(self.place.turned(self.own_angles))
+
+    def hides(self, angle_min: float, angle_increment: float, beams: int) -> np.ndarray:
+        """Of which beams parts of the robot are in the way, (beams,) bool."""
+        return _within(tuple(self.hidden or ()), angle_min, angle_increment, beams)
+
+    def with_misses(self, ranges: np.ndarray) -> np.ndarray:
+        """The ranges of a message, (beams,) float32 [m], in which a beam that met nothing reads inf."""
+        if self.misses == "nan":
+            return np.where(np.isnan(ranges), np.float32(np.inf), ranges)
+        if self.misses == "zero":
+            return np.where(ranges == 0, np.float32(np.inf), ranges)
+        return ranges
+
+    def as_sent(self, measured: np.ndarray) -> np.ndarray:
+        """What its messages say where it has ``measured``, (beams,) float32 [m], with nothing of its robot seen."""
+        sent = measured
+        if self.misses in ("nan", "zero"):
+            sent = np.where(np.isposinf(sent), np.float32(np.nan if self.misses == "nan" else 0), sent)
+        if self.hidden:
+            sent = np.where(
+                self.hides(self.angle_min, self.angle_increment, self.beams), np.float32(self.min_range), sent
+            )
+        return sent
+
+    def on_robot(self, scan: Scan) -> Scan:
+        """A scan as its messages count angles, in the robot frame; beams that see the robot itself read NaN."""
+        place, ranges = self.place, scan.ranges
+        if self.ignore_below:
+            itself = ranges < self.ignore_below
+            if scan.range_min > self.ignore_below:  # -inf may be farther away than that
+                itself &= ranges != -np.inf
+            ranges = np.where(itself, np.float32(np.nan), ranges)
+        if self.hidden:
+            hidden = self.hides(scan.angle_min, scan.angle_increment, ranges.size)
+            ranges = np.where(hidden, np.float32(np.nan), ranges)
+        first, increment = place.turned(scan.angle_min), scan.angle_increment
+        return Scan(ranges, first, -increment if place.upside_down else increment, *scan[3:5], x=place.x, y=place.y)
 
     def returns(self, reading: Scan, within: float) -> Returns:
         """See :func:`of_scan`."""
         return of_scan(reading, self.range, within)
 
 
+@lru_cache(maxsize=64)
+def _within(spans: tuple[Span, ...], angle_min: float, angle_increment: float, beams: int) -> np.ndarray:
+    """Which beams look into one of the ``spans``, (beams,) bool."""
+    angles = angle_min + angle_increment * np.arange(beams)
+    inside = np.zeros(beams, bool)
+    for low, high in spans:
+        inside |= (angles - low) % (2 * math.pi) <= high - low
+    return inside
+
+
 class Lidar(SensorTerm, frozen=True, tag="lidar"):
     """Nearest obstacle in each of ``sectors`` equal sectors of ``fov``, whatever the scan's beams.
 
-    Sector 0 starts at ``-fov/2`` and they follow counter-clockwise. With ``past``, the sectors of that many
-    control periods ago follow, so that a policy without memory can tell what moves.
+    Sector 0 starts at ``-fov/2`` and they follow counter-clockwise; angles and distances are from the robot's centre,
+    wherever the lidar is. With ``past``, the sectors of that many control periods ago follow, so that a policy without
+    memory can tell what moves.
     """
 
     sensor = "lidar"
@@ -94,7 +171,7 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
         return self.sectors * (2 if self.past else 1)
 
     def compute(self, readings: Readings) -> np.ndarray:
-        """See :func:`lidar`."""
+        """See :func:`~kdmarl_core.contract.sensors.sectors.lidar`."""
         return now_and_past(self, readings)
 
     def at(self, readings: Readings) -> np.ndarray:
@@ -110,18 +187,25 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
             found.append(
                 f"the policy needs a lidar that sees {self.range:g} m far, the robot's sees {carried.range:g} m"
             )
-        if carried.fov < self.fov - 1e-6:
-            found.append(
-                f"the policy needs a lidar with a field of view of {self.fov:.2f} rad, "
-                f"the robot's has {carried.fov:.2f} rad"
-            )
+        if narrow := self._narrow(carried):
+            found.append(narrow)
         return found
 
+    def _narrow(self, carried: LidarSensor) -> str:
+        """That the lidar does not look all the way that the term does; empty if it does."""
+        yaw = math.remainder(carried.place.yaw, 2 * math.pi)
+        if carried.fov >= 2 * math.pi - SAME_FIELD or abs(yaw) + self.fov / 2 <= carried.fov / 2 + SAME_FIELD:
+            return ""
+        return (
+            f"the policy needs a lidar that looks {self.fov / 2:.2f} rad to each side, the robot's looks from "
+            f"{yaw - carried.fov / 2:.2f} to {yaw + carried.fov / 2:.2f} rad"
+        )
+
     def untrainable(self, carried: LidarSensor | None) -> str:
-        """No lidar, or too short a range."""
+        """No lidar, too short a range, or another field of view."""
         if carried is None:
             return "has a lidar term, the robot has no lidar; remove it"
-        return out_of_reach(self.range, carried.range)
+        return out_of_reach(self.range, carried.range) or self._narrow(carried)
 
     @classmethod
     def sample(cls, terms: Sequence[Lidar], count: int, random: np.random.Generator) -> Scan:
@@ -129,81 +213,6 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
         sees = farthest(terms)
         arcs = random.uniform(0, sees, (count, ARCS))
         return Scan(np.repeat(arcs, BEAMS_PER_ARC, -1), -math.pi, 2 * math.pi / (ARCS * BEAMS_PER_ARC), 0.0, sees)
-
-
-def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) -> np.ndarray:
-    """Min-pool a scan into ``sectors`` equal sectors of ``fov`` by angle.
-
-    Invalid beams (NaN, below ``range_min``) say nothing; beams that saw nothing (inf, above
-    ``range_max``) and distances beyond ``max_range`` read as ``max_range``; -inf reads as ``range_min``.
-    A sector without a beam of its own takes the nearest beam, so coarse scans work too.
-
-    Args:
-        scan: ranges of shape (..., beams) [m].
-        sectors: number of sectors.
-        max_range: clipping distance [m].
-        fov: angle that the sectors cover, centred on x [rad].
-
-    Returns:
-        (..., sectors) float32 [m].
-
-    Raises:
-        KdmarlError: the scan is empty or does not cover ``fov``.
-    """
-    ranges = np.asarray(scan.ranges, np.float32)
-    gather, starts = _sector_plan(
-        ranges.shape[-1], float(scan.angle_min), float(scan.angle_increment), sectors, float(fov)
-    )
-    farthest = np.float32(max_range)
-    clean = np.minimum(ranges, farthest)
-    if not scan.range_max >= max_range:
-        clean = np.where(ranges <= scan.range_max, clean, farthest)
-    valid = ranges >= scan.range_min
-    if not valid.all():
-        nearest = np.float32(min(scan.range_min, max_range))
-        clean = np.where(valid, clean, np.where(ranges == -np.inf, nearest, farthest))
-    if gather is not None:
-        clean = clean[..., gather]
-    pooled = clean if clean.shape[-1] == sectors else np.minimum.reduceat(clean, starts, axis=-1)
-    return np.maximum(pooled, 0, out=pooled)
-
-
-@lru_cache(maxsize=64)
-def _sector_plan(
-    beams: int, angle_min: float, angle_increment: float, sectors: int, fov: float
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """Beam indices grouped by sector (None when they already are) and where each group starts."""
-    if beams == 0:
-        raise KdmarlError("scan has no beams; check the lidar driver")
-    ends = (angle_min, angle_min + angle_increment * (beams - 1))
-    if not all(-MAX_ANGLE <= angle <= MAX_ANGLE for angle in ends) or (
-        beams > 1 and angle_increment == 0
-    ):  # NaN as well
-        raise KdmarlError(
-            f"scan of {beams} beams has angle_min {angle_min} and angle_increment {angle_increment} rad; both must "
-            "be finite and within two turns, the increment not zero"
-        )
-    width = fov / sectors
-    angles = angle_min + angle_increment * np.arange(beams)
-    centres = -fov / 2 + width * (np.arange(sectors) + 0.5)
-    # A tiny shift keeps beams that lie on a boundary on one side of it in spite of rounding.
-    offset = (angles + fov / 2 + 1e-5) % (2 * math.pi)
-    sector = np.floor(offset / width).astype(int)
-    groups = [np.flatnonzero(sector == index) for index in range(sectors)]
-    for index, centre in enumerate(centres):
-        if groups[index].size == 0:
-            away = np.abs((angles - centre + math.pi) % (2 * math.pi) - math.pi)
-            nearest = int(away.argmin())
-            if away[nearest] > max(width, abs(angle_increment)) / 2 + 1e-4:
-                raise KdmarlError(
-                    f"scan of {beams} beams from {angle_min:.2f} by {angle_increment:.4f} rad sees nothing at "
-                    f"{centre:.2f} rad; the policy needs {math.degrees(fov):.0f} degrees around the front"
-                )
-            groups[index] = np.array([nearest])
-    gather = np.concatenate(groups)
-    starts = np.cumsum([0] + [group.size for group in groups[:-1]])
-    identity = gather.size == beams and bool((gather == np.arange(beams)).all())
-    return (None if identity else gather), starts
 
 
 def of_scan(scan: Scan, sight: float, within: float) -> Returns:
@@ -231,7 +240,8 @@ def of_scan(scan: Scan, sight: float, within: float) -> Returns:
         return NOTHING
     distance = np.where(ranges[near] == -np.inf, scan.range_min, np.minimum(ranges[near], farthest))
     half = min(abs(scan.angle_increment), math.pi)
-    return Returns(distance, scan.angle_min + scan.angle_increment * near, np.full(near.size, half))
+    angle = scan.angle_min + scan.angle_increment * near
+    return Returns(distance, angle, np.full(near.size, half), np.array([[scan.x], [scan.y]]))
 
 
 def _filled(ranges: np.ndarray, silent: np.ndarray) -> np.ndarray:

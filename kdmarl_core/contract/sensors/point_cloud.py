@@ -22,16 +22,17 @@ from kdmarl_core.contract.sensors.base import (
     farthest,
     now_and_past,
 )
-from kdmarl_core.contract.sensors.lidar import lidar, of_scan
+from kdmarl_core.contract.sensors.lidar import of_scan
+from kdmarl_core.contract.sensors.sectors import lidar
 
 RAYS_IN_A_COLUMN = 3
 """Rays across a column in simulation; the nearest counts."""
 
 
 class PointCloudSensor(Sensor, frozen=True, kw_only=True):
-    """Points around the robot's centre; the nearest in each of ``columns`` equal parts of ``fov`` counts.
+    """Points around the sensor; the nearest in each of ``columns`` equal parts of ``fov`` counts.
 
-    Column 0 starts at ``-fov/2`` and they follow counter-clockwise.
+    Column 0 starts at ``-fov/2`` from its front and they follow counter-clockwise.
     """
 
     columns: Annotated[int, msgspec.Meta(ge=1, le=1024)]
@@ -52,23 +53,28 @@ class PointCloudSensor(Sensor, frozen=True, kw_only=True):
 
     def scan(self, distance: np.ndarray) -> Scan:
         """The reading of distances in the columns, (..., columns) [m]; NaN is a column that says nothing."""
-        width = self.fov / self.columns
-        return Scan(distance, (width - self.fov) / 2, width, self.min_range, math.inf)
+        width, place = self.fov / self.columns, self.place
+        first = place.turned((width - self.fov) / 2)
+        return Scan(distance, first, -width if place.upside_down else width, self.min_range, math.inf, place.x, place.y)
 
     @property
-    def fan(self) -> Fan:
-        """Some rays across each column."""
-        count = self.columns * RAYS_IN_A_COLUMN
-        return Fan((self.fov / count - self.fov) / 2, self.fov / count, count)
+    def fans(self) -> tuple[Fan, ...]:
+        """Some rays across each column; those of a sensor upside down the other way round."""
+        count, place = self.columns * RAYS_IN_A_COLUMN, self.place
+        first = place.yaw + (self.fov / count - self.fov) / 2
+        return (Fan(first, self.fov / count, count, place.x, place.y),)
 
     def from_rays(self, angles: np.ndarray) -> Reader:
         """The nearest in each column."""
+        if self.place.upside_down:
+            return lambda distance: self.scan(self.nearest(distance[..., ::-1]))
         return lambda distance: self.scan(self.nearest(distance))
 
     @property
     def rays(self) -> np.ndarray:
-        """Those of the fan."""
-        return self.fan.angles
+        """Those of the fan, in the order of the columns."""
+        (fan,) = self.fans
+        return fan.angles[::-1] if self.place.upside_down else fan.angles
 
     def nearest(self, distance: np.ndarray) -> np.ndarray:
         """The nearest in each column, (..., columns) of (..., rays)."""
@@ -98,7 +104,7 @@ class PointCloud(SensorTerm, frozen=True, tag="point_cloud"):
         return self.sectors * (2 if self.past else 1)
 
     def compute(self, readings: Readings) -> np.ndarray:
-        """See :func:`~kdmarl_core.contract.sensors.lidar.lidar`."""
+        """See :func:`~kdmarl_core.contract.sensors.sectors.lidar`."""
         return now_and_past(self, readings)
 
     def at(self, readings: Readings) -> np.ndarray:

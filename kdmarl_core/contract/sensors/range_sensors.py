@@ -9,10 +9,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from kdmarl_core.contract.bounds import Number, Positive
+from kdmarl_core.contract.bounds import NonNegative, Number, Positive
 from kdmarl_core.contract.readings import Count, Readings, given
 from kdmarl_core.contract.sensors.base import (
     Age,
+    Fan,
     Reader,
     Returns,
     Sensor,
@@ -28,17 +29,44 @@ RAYS_IN_A_CONE = 9
 
 
 class RangeSensorRing(Sensor, frozen=True, kw_only=True):
-    """Single range sensors at the robot's centre, each seeing the nearest thing in a cone."""
+    """Single range sensors around one place, each seeing the nearest thing in a cone."""
 
     bearings: Annotated[list[Number], msgspec.Meta(min_length=1, max_length=64)]
     """direction of each sensor [rad]"""
     fov: Annotated[float, msgspec.Meta(gt=0, le=math.pi)] = 0.35
     """opening angle of one sensor [rad]"""
+    circle: NonNegative | msgspec.UnsetType = msgspec.UNSET
+    """how far from that place each sensor sits, in its direction [m]; 0 unless given"""
+
+    @property
+    def directions(self) -> np.ndarray:
+        """Of the sensors, in the robot frame, (sensors,) [rad]."""
+        return np.asarray(self.place.turned(np.array(self.bearings)))
+
+    @property
+    def places(self) -> np.ndarray:
+        """x, y of the sensors in the robot frame, (sensors, 2) [m]."""
+        radius = self.circle or 0.0
+        around = np.stack([np.cos(self.directions), np.sin(self.directions)], -1)
+        return np.array([self.place.x, self.place.y]) + radius * around
+
+    @property
+    def fans(self) -> tuple[Fan, ...]:
+        """None at the centre and in each control period, else some rays across each cone."""
+        if not self.places.any() and not self.rate:
+            return ()
+        step = self.fov / (RAYS_IN_A_CONE - 1)
+        return tuple(
+            Fan(direction - self.fov / 2, step, RAYS_IN_A_CONE, x, y)
+            for direction, (x, y) in zip(self.directions.tolist(), self.places.tolist(), strict=True)
+        )
 
     def from_rays(self, angles: np.ndarray) -> Reader:
         """The nearest of the rays in each cone."""
+        if self.fans:
+            return self.nearest
         cones = []
-        for bearing in self.bearings:
+        for bearing in self.directions:
             away = np.abs((angles - bearing + math.pi) % (2 * math.pi) - math.pi)
             cone = np.flatnonzero(away <= self.fov / 2 + 1e-6)
             if cone.size == 0:
@@ -52,11 +80,16 @@ class RangeSensorRing(Sensor, frozen=True, kw_only=True):
     def rays(self) -> np.ndarray:
         """Some across each cone."""
         spread = np.linspace(-self.fov / 2, self.fov / 2, RAYS_IN_A_CONE)
-        return (np.array(self.bearings)[:, None] + spread).ravel()
+        return (self.directions[:, None] + spread).ravel()
+
+    @property
+    def origins(self) -> np.ndarray:
+        """Where the sensors sit."""
+        return self.places
 
     def nearest(self, distance: np.ndarray) -> np.ndarray:
-        """The nearest in each cone."""
-        return distance.reshape(-1, RAYS_IN_A_CONE).min(axis=1)
+        """The nearest in each cone, (..., sensors) of (..., rays)."""
+        return distance.reshape(*distance.shape[:-1], -1, RAYS_IN_A_CONE).min(-1)
 
     def returns(self, reading: np.ndarray, within: float) -> Returns:
         """See :func:`of_ring`."""
@@ -141,11 +174,11 @@ def of_ring(ranges: np.ndarray, ring: RangeSensorRing, within: float) -> Returns
     Each stands for its cone and half way to its nearest neighbour. The distance is shortened by what a straight wall
     may come nearer beyond the cone.
     """
-    bearings = np.asarray(ring.bearings)
+    bearings = ring.directions
     apart = np.abs((bearings[:, None] - bearings + math.pi) % (2 * math.pi) - math.pi)
     np.fill_diagonal(apart, np.inf if bearings.size > 1 else ring.fov)
     half = np.maximum(apart.min(-1), ring.fov) / 2
     distance = np.where(np.isneginf(ranges), ring.min_range, np.minimum(ranges, ring.range))
     distance = distance * np.cos(half - ring.fov / 2)
     seen = distance < within  # not NaN
-    return Returns(np.maximum(distance[seen], 0.0), bearings[seen], half[seen])
+    return Returns(np.maximum(distance[seen], 0.0), bearings[seen], half[seen], ring.places[seen].T)

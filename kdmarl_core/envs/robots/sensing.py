@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Readings, RobotType, Term, history_length
-from kdmarl_core.contract.sensors import LidarSensor, SensorTerm
+from kdmarl_core.contract.sensors import LidarSensor, Sensor, SensorTerm
 from kdmarl_core.contract.sensors.base import Fan, Reader
 from kdmarl_core.envs.base import Group
 from kdmarl_core.envs.robots.config import Randomization, RobotsConfig
-from kdmarl_core.envs.robots.rays import cast
+from kdmarl_core.envs.robots.rays import Beams, cast
 
 BEYOND = 0.2
 """Rays are cast this much farther than a sensor reaches, so that noise at its limit works both ways [m]."""
+ALWAYS = 0.999
+"""Share of control periods with a new reading that counts as all of them."""
 NORMALS = 1 << 20
 """Normal numbers drawn in advance."""
 
@@ -38,13 +40,21 @@ class Surroundings(NamedTuple):
 class _Rays(NamedTuple):
     """Rays of one group that are cast together, and what is read from them."""
 
-    fan: Fan
-    cos: np.ndarray
-    sin: np.ndarray
-    range: float
-    """cast this far [m]"""
+    fans: list[Beams]
+    """from each place"""
+    rays: int
+    """of all fans together"""
     readers: dict[str, Reader]
     """by the sensor's name"""
+    share: float
+    """of control periods in which there is a new reading"""
+
+    @classmethod
+    def of(cls, sensor: Sensor, fans: tuple[Fan, ...], period: float) -> _Rays:
+        """Those of a ``sensor``, without readers, in control periods of ``period`` [s]."""
+        share = min(sensor.rate * period, 1.0) if sensor.rate else 1.0
+        rays = sum(fan.rays for fan in fans)
+        return cls([Beams.of(fan, sensor.range + BEYOND) for fan in fans], rays, {}, 1.0 if share > ALWAYS else share)
 
 
 class Sensors:
@@ -68,6 +78,10 @@ class Sensors:
         agents = sum(group.count for group in groups)
         self._noise, self._dropout, self._odometry_noise = (np.zeros((num_envs, agents)) for _ in range(3))
         self._ranges = {group.name: self._no_ranges(group, num_envs) for group in groups}
+        self._turn = {
+            group.name: [np.zeros((num_envs, group.count)) for _ in self._rays[group.name]] for group in groups
+        }
+        """for each of its rays (B, n) the share of the time from reading to reading that has passed"""
         longest = max(ranges[0].size for kept in self._ranges.values() for ranges in kept)
         self._normals = np.random.default_rng(0).standard_normal(max(NORMALS, 4 * longest), np.float32)
         sideways = any(robot_types[group.name].action.sideways for group in groups)
@@ -77,7 +91,7 @@ class Sensors:
         """For each fan (age, B, n, rays) true distances with noise, the present first."""
         ages = 1 + max(history_length(terms) for terms in group.observation.values())
         shape = (ages, num_envs, group.count)
-        return [np.zeros((*shape, rays.fan.rays), np.float32) for rays in self._rays[group.name]]
+        return [np.zeros((*shape, rays.rays), np.float32) for rays in self._rays[group.name]]
 
     def randomize(self, rng: np.random.Generator, chosen: np.ndarray, ranges: Randomization) -> None:
         """Draw the quality of the sensors in the ``chosen`` environments."""
@@ -92,34 +106,27 @@ class Sensors:
         With ``fresh`` only those environments are read.
         """
         which = slice(None) if fresh is None else fresh
-        pose, discs, walls = around.pose[which], around.discs[which], around.walls[which]
         for group in self._groups:
-            for rays, kept in zip(self._rays[group.name], self._ranges[group.name], strict=True):
-                shape = (pose.shape[0], group.count, rays.fan.rays)
-                ranges = np.empty(shape, np.float32)
-                cast(
-                    pose,
-                    around.radius,
-                    group.agents.start,
-                    group.agents.stop,
-                    discs,
-                    walls,
-                    rays.fan.angle_min,
-                    rays.fan.angle_increment,
-                    rays.cos,
-                    rays.sin,
-                    rays.range + BEYOND,
-                    ranges,
+            name = group.name
+            for rays, kept, turn in zip(self._rays[name], self._ranges[name], self._turn[name], strict=True):
+                ranges = _cast(rays, around, which, group.agents)
+                ranges += self._normal(rng, ranges.shape) * self._noise[which, group.agents][..., None].astype(
+                    np.float32
                 )
-                ranges += self._normal(rng, shape) * self._noise[which, group.agents][..., None].astype(np.float32)
                 if fresh is None:
-                    lost = rng.random((pose.shape[0], group.count)) < self._dropout[:, group.agents]
+                    lost = rng.random(ranges.shape[:2]) < self._dropout[:, group.agents]
+                    if rays.share < 1:
+                        turn += rays.share
+                        lost |= turn < 1
+                        turn %= 1
                     ranges[lost] = kept[0][lost]
+                elif rays.share < 1:
+                    turn[which] = rng.random(ranges.shape[:2])
                 _remember(kept, which, ranges, fresh is not None)
         error = rng.standard_normal(around.velocity[which].shape) * self._odometry_noise[which][..., None]
         self._odometry[which] = around.velocity[which] + error
 
-    def _normal(self, rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+    def _normal(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Standard normal numbers, float32: a random stretch of a long list, as drawing so many each step is slow."""
         size = math.prod(shape)
         start = int(rng.integers(0, self._normals.size - size))
@@ -153,18 +160,35 @@ def check_sensors(name: str, robot: RobotType, terms: list[Term]) -> None:
 
 
 def _rays(robot: RobotType, config: RobotsConfig) -> list[_Rays]:
-    """All fans of rays of a robot type: the lidar's first, or that of a lidar which is lent to it, for the expert."""
+    """All rays of a robot type: the lidar's first, or those of a lidar which is lent to it, for the expert."""
     lent = LidarSensor(beams=config.privileged_beams, range=config.privileged_range, min_range=0.0)
     sensors = {"lidar": lent} | robot.sensors.carried
-    fans: list[_Rays] = []
+    rays = {
+        name: _Rays.of(sensor, sensor.fans, config.control_period) for name, sensor in sensors.items() if sensor.fans
+    }
+    shared = sensors["lidar"] if sensors["lidar"].place.centred and not sensors["lidar"].rate else lent
     for name, sensor in sensors.items():
-        if sensor.fan is None:
-            fans[0].readers[name] = sensor.from_rays(fans[0].fan.angles)
-            continue
-        angles = sensor.fan.angles
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        fans.append(_Rays(sensor.fan, cos, sin, sensor.range, {name: sensor.from_rays(angles)}))
-    return fans
+        own = sensor.fans
+        if own:
+            cast_for = rays[name]
+        elif shared is sensors["lidar"]:
+            cast_for = rays["lidar"]
+        else:
+            cast_for = rays.setdefault("lent", _Rays.of(lent, lent.fans, config.control_period))
+        angles = np.concatenate([fan.angles for fan in own or shared.fans])
+        cast_for.readers[name] = sensor.from_rays(angles)
+    return list(rays.values())
+
+
+def _cast(rays: _Rays, around: Surroundings, which: slice | np.ndarray, agents: slice) -> np.ndarray:
+    """True distances along the ``rays`` of some agents in some environments, (b, n, rays) float32 [m]."""
+    pose, discs, walls = around.pose[which], around.discs[which], around.walls[which]
+    parts = []
+    for beams in rays.fans:
+        ranges = np.empty((pose.shape[0], agents.stop - agents.start, beams.cos.size), np.float32)
+        cast(pose, around.radius, agents.start, agents.stop, discs, walls, beams, ranges)
+        parts.append(ranges)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
 
 def _remember(kept: np.ndarray, which: slice | np.ndarray, ranges: np.ndarray, new_episode: bool) -> None:

@@ -3,13 +3,17 @@
 import array
 import math
 
+import numpy as np
 import pytest
 from sensor_msgs.msg import LaserScan
 
+from kdmarl_core.contract.sensors import LidarSensor
+from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_core.runtime.faults import Cause, Fault
-from kdmarl_ros.sensors.lidar import to_scan, turn_time
+from kdmarl_ros.sensors.lidar import Topics, to_scan, turn_time
 
 NAN, INF = math.nan, math.inf
+SENSOR = LidarSensor(beams=11, range=3.5)
 
 
 def lidar(**values):
@@ -21,10 +25,10 @@ def test_a_lidar_sees_as_far_as_its_policy_was_trained_to(farthest, fits):
     scan = lidar()
     scan.range_max = farthest
     if fits:
-        to_scan(scan, 3.5)
+        to_scan(scan, SENSOR, 3.5)
         return
     with pytest.raises(Fault, match="scan sees 3.4 m far, the policy was trained to see 3.5 m") as error:
-        to_scan(scan, 3.5)
+        to_scan(scan, SENSOR, 3.5)
     assert error.value.cause is Cause.MALFORMED
 
 
@@ -33,7 +37,7 @@ def test_limits_of_a_scan_that_make_no_sense_are_malformed(limits):
     scan = lidar()
     scan.range_min, scan.range_max = limits
     with pytest.raises(Fault, match="set 0 <= range_min < range_max in the lidar driver"):
-        to_scan(scan)
+        to_scan(scan, SENSOR)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,31 @@ def test_limits_of_a_scan_that_make_no_sense_are_malformed(limits):
 )
 def test_the_time_of_a_turn_is_said_by_the_scan_or_by_the_time_between_scans(values, turn):
     assert turn_time(lidar(**values), 0.3) == pytest.approx(turn)
+
+
+def test_a_scan_is_in_the_robot_frame_as_the_lidar_is_mounted():
+    sensor = LidarSensor(beams=11, range=3.5, mounting=Mounting(x=-0.04, yaw=1.5, upside_down=True))
+    scan = to_scan(lidar(angle_min=-1.0, angle_increment=0.2), sensor, 3.5)
+    assert (scan.angle_min, scan.angle_increment, scan.x, scan.y) == pytest.approx((2.5, -0.2, -0.04, 0.0))
+
+
+@pytest.mark.parametrize(("misses", "sent"), [("zero", 0.0), ("nan", NAN)])
+def test_a_lidar_that_sees_nothing_is_not_blind_whatever_its_driver_sends(misses, sent):
+    message = lidar()
+    message.ranges = array.array("f", [sent] * 10 + [1.0])
+    with pytest.raises(Fault, match="10 of 11 beams of scan are invalid; check the lidar, or say what it sends"):
+        to_scan(message, SENSOR)
+    scan = to_scan(message, LidarSensor(beams=11, range=3.5, misses=misses))
+    assert (scan.ranges[:10] == INF).all()
+
+
+def test_what_the_simulator_sends_is_read_back():
+    sensor = LidarSensor(beams=11, range=3.5, misses="zero", hidden=[(0.4, 0.7)], ignore_below=0.14)
+    (message,) = Topics.messages(sensor, "r1", 0.2)
+    Topics.fill(sensor, [message], np.array([INF, 1.0, -INF] + [2.0] * 8, np.float32))
+    assert message.scan_time == pytest.approx(0.2)
+    scan = to_scan(message, sensor, 3.5)
+    hidden = sensor.hides(sensor.angle_min, sensor.angle_increment, 11)
+    assert hidden.sum() == 1
+    assert np.isnan(scan.ranges[hidden]).all()
+    assert scan.ranges[0] == INF
