@@ -65,6 +65,7 @@ TRAIN = [
     "pettingzoo>=1.24.3",
     "gymnasium>=1.0",
 ]
+RECORD = ["mcap>=1.2"]
 SMAX = [
     # jaxmarl and jax have no version for Python 3.10
     "jaxmarl==0.2.*; python_version >= '3.11'",
@@ -106,14 +107,16 @@ setup(
         "rich>=13.0",
         "typer>=0.12",
     ],
-    extras_require={"ros": ROS, "sim": SIM, "train": TRAIN, "smax": SMAX, "dev": DEV},
+    extras_require={"ros": ROS, "sim": SIM, "record": RECORD, "train": TRAIN, "smax": SMAX, "dev": DEV},
     entry_points={
         "console_scripts": [
             "kdmarl = kdmarl_core.cli:main",
             "kdmarl-swarm = kdmarl_ros.swarm_cli:main",
+            "neighbors_node = kdmarl_ros.robot.neighbors_node:command",
             "policy_node = kdmarl_ros.robot.policy_node:command",
             "policy_host = kdmarl_ros.robot.policy_host:command",
             "simulator_node = kdmarl_ros.sim.simulator_node:command",
+            "recorder_node = kdmarl_ros.record.recorder_node:command",
             "judge_node = kdmarl_ros.judge.judge_node:command",
         ]
     },

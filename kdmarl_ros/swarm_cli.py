@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdmarl_core.errors import KdmarlError, run_command
 from kdmarl_ros.swarm.options import Processes, Simulator
 
+if TYPE_CHECKING:
+    from kdmarl_core.contract import Swarm
+
 app = typer.Typer(add_completion=False)
 bench_app = typer.Typer(add_completion=False)
+check_app = typer.Typer(add_completion=False)
+security_app = typer.Typer(add_completion=False)
+replay_app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -36,6 +42,7 @@ def swarm(
             help="Directory for summary.json and tracks.png of a judged run. With a duration: runs/<name of the swarm>."
         ),
     ] = None,
+    record: Annotated[Path | None, typer.Option(help="File to record the robots' topics into (.mcap).")] = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Simulated time waits for the robots' commands.")
     ] = False,
@@ -47,8 +54,10 @@ def swarm(
 ) -> int:
     """Run a swarm: a simulator, a node for each robot, and a judge when a duration or an output is given.
 
-    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected. "kdmarl-swarm bench --help" explains how
-    to measure what the nodes cost.
+    Ctrl-C stops the robots and ends everything. ROS_DOMAIN_ID is respected.
+
+    Other commands (kdmarl-swarm COMMAND --help): check looks at a real robot before it drives, replay drives a policy
+    over a recording, security writes what each node may use, bench measures what nodes cost.
 
     Exit code: 0 the judged run met the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
     """
@@ -58,10 +67,7 @@ def swarm(
 
     names = [name for part in robots.split(",") if (name := part.strip())]
     swarm = load_checked_swarm(file, names, allow_outside)
-    if swarm.remapped:
-        from kdmarl_ros.robot.inputs import check_remappings
-
-        check_remappings(swarm)
+    _check_names(swarm)
     plan = make_plan(
         swarm,
         simulator=sim,
@@ -71,10 +77,19 @@ def swarm(
         seed=seed,
         duration=duration,
         output=output,
+        record=record,
     )
     if not duration:
         typer.echo("runs until Ctrl-C; with --duration 60 it is judged and ends after 60 seconds")
     return Supervisor(plan, show=show_lines([process.name for process in plan])).run()
+
+
+def _check_names(swarm: Swarm) -> None:
+    """Topics that the swarm file renames are those of nodes."""
+    if swarm.remapped:
+        from kdmarl_ros.robot.inputs import check_remappings  # imports rclpy, which running a swarm needs only here
+
+        check_remappings(swarm)
 
 
 @bench_app.command()
@@ -116,6 +131,78 @@ def bench(
     return 0
 
 
+@check_app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
+    robot: Annotated[str, typer.Argument(metavar="ROBOT", help="Name of the robot.", show_default=False)],
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to listen to its topics.")] = 5.0,
+    picture: Annotated[
+        Path | None, typer.Option(help="File for a picture of the scan around the robot (.png).")
+    ] = None,
+    wheels_up: Annotated[
+        bool,
+        typer.Option("--wheels-up", help="Turn the wheels for a second, to see whether they stop when commands cease."),
+    ] = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Allow the swarm file to refer to files outside its project's folder."),
+    ] = False,
+) -> int:
+    """Look at a running robot before its policy drives it: topics, types, rates, stamps, pose, and who hears commands.
+
+    Exit code: 0 all is well, 1 something is not, 2 bad input.
+    """
+    from kdmarl_ros.check.run import check as look  # running a swarm needs no rclpy in this process
+
+    return look(file, robot, seconds, picture, wheels_up, allow_outside)
+
+
+@replay_app.command()
+def replay(
+    bag: Annotated[Path, typer.Argument(metavar="BAG.mcap", help="Recording.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
+    robot: Annotated[str, typer.Argument(metavar="ROBOT", help="Name of the robot.", show_default=False)],
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file; that of the robot's type in the swarm file if not given.")
+    ] = None,
+    scan_guard: Annotated[bool, typer.Option("--scan-guard", help="Pass commands through the scan guard.")] = False,
+    output: Annotated[Path | None, typer.Option(help="File for a table of all control cycles (.csv).")] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Allow the swarm file to refer to files outside its project's folder."),
+    ] = False,
+) -> int:
+    """Drive a policy over a recording: when would it stand and why, and where do its commands differ?
+
+    Reads MCAP files with ROS 2 messages, from --record, rosbag2 or elsewhere.
+    """
+    from kdmarl_ros.record.run import drive_over  # running a swarm needs no rclpy in this process
+
+    return drive_over(bag, file, robot, policy, scan_guard, output, allow_outside)
+
+
+@security_app.command()
+def security(
+    file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="File for the policy (.xml).")] = Path("policy.xml"),
+    sim: Annotated[Simulator, typer.Option(help="none: real robots; external: also permit /clock.")] = Simulator.NONE,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Allow the swarm file to refer to files outside its project's folder."),
+    ] = False,
+) -> int:
+    """Write an SROS2 policy: an enclave for each robot, which permits what its node uses and nothing else."""
+    from kdmarl_core.contract.writing import replacing
+    from kdmarl_ros.robot.security import security_policy
+    from kdmarl_ros.swarm.plan import load_checked_swarm
+
+    text = security_policy(load_checked_swarm(file, [], allow_outside), sim)
+    with replacing(output) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    typer.echo(f"written: {output}")
+    return 0
+
+
 def _durations(text: str, count: int) -> list[float]:
     """``count`` durations [s] from one number, or from ``count`` numbers separated by commas.
 
@@ -134,8 +221,10 @@ def _durations(text: str, count: int) -> list[float]:
 def main(args: list[str] | None = None) -> int:
     """Run the command; user errors are one sentence on stderr and exit code 2."""
     arguments = sys.argv[1:] if args is None else args
-    if arguments[:1] == ["bench"]:
-        return run_command(lambda: bench_app(arguments[1:], standalone_mode=False), "kdmarl-swarm bench")
+    others = {"bench": bench_app, "check": check_app, "replay": replay_app, "security": security_app}
+    name = arguments[0] if arguments else ""
+    if name in others:
+        return run_command(lambda: others[name](arguments[1:], standalone_mode=False), f"kdmarl-swarm {name}")
     return run_command(lambda: app(arguments, standalone_mode=False), "kdmarl-swarm")
 
 

@@ -76,6 +76,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="simulated time waits for the robots' commands",
             ),
+            DeclareLaunchArgument("record", default_value="", description="file (.mcap) to record the topics into"),
             DeclareLaunchArgument("seed", default_value="0", description="seed of the simulated sensors' noise"),
             DeclareLaunchArgument(
                 "allow_outside",
@@ -102,6 +103,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         seed=_number("seed", given["seed"], int),
         duration=_number("duration", given["duration"], float),
         output=given["output"] or None,
+        record=given["record"] or None,
     )
     return [action for process in plan for action in _actions(process)]
 

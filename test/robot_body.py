@@ -17,6 +17,7 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 
+from kdmarl_core.contract.planar import Planar
 from kdmarl_ros.sensors import SENSOR_TOPICS
 from node_process import Client
 
@@ -226,6 +227,16 @@ def fill(topic: str, message, robot: str = "r1") -> None:
     elif topic == "neighbors":
         message.header.frame_id = f"{robot}/base_link"
         message.poses = [Pose(position=Point(x=1.5, y=1.5))]
+
+
+def posed(message: Any, place: Planar, seconds: float, frame: str) -> Any:
+    """An Odometry or PoseWithCovarianceStamped with a pose in ``frame``, stamped with a time [s]."""
+    message.header.frame_id = frame
+    stamp(message, seconds)
+    pose = message.pose.pose
+    pose.position.x, pose.position.y = place.x, place.y
+    pose.orientation.z, pose.orientation.w = math.sin(place.yaw / 2), math.cos(place.yaw / 2)
+    return message
 
 
 def edited(**values: object) -> Edit:

@@ -11,14 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from kdmarl_core.doctor import policies, ros_settings
 from kdmarl_core.doctor.findings import Finding, attempt, writable
+from kdmarl_core.doctor.show import show
 from kdmarl_core.doctor.software import software
-from kdmarl_core.errors import printable
-
-STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
@@ -29,12 +26,7 @@ def doctor(swarm_path: Path | None, models: Path, allow_outside: bool) -> int:
         models: folder of policy files, used without a swarm file.
         allow_outside: as in :func:`~kdmarl_core.contract.load_swarm`.
     """
-    console = Console(soft_wrap=True, highlight=False)
-    worst = 0
-    for finding in _findings(swarm_path, models, allow_outside):
-        console.print(Text.assemble((f"{finding.level:4}  ", STYLES[finding.level]), printable(finding.text)))
-        worst = max(worst, int(finding.level == "fail"))
-    return worst
+    return show(Console(soft_wrap=True, highlight=False), _findings(swarm_path, models, allow_outside))
 
 
 def _findings(swarm_path: Path | None, models: Path, allow_outside: bool) -> Iterator[Finding]:

@@ -12,15 +12,12 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 
 from kdmarl_core.runtime import Controller
-from kdmarl_core.runtime.controller import SENSOR_SPACING
+from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
+from kdmarl_core.runtime.domain_watch import DomainWatch
 from kdmarl_core.runtime.faults import WAITS, Cause, Fault
 from kdmarl_core.runtime.gate import Act, Command, Gate, Moment, Verdict
 from kdmarl_ros.robot.diagnostics import ERROR, OK, WARN, Diagnostics
 from kdmarl_ros.robot.inputs import Inputs
-
-SOONEST, LATEST = 0.75, SENSOR_SPACING
-"""Time from one control cycle to the next: shortest if a sensor starts it, and after which the timer starts it without
-the sensor [periods]."""
 
 JUMPED = frozenset({Cause.CLOCK_JUMPED_BACK, Cause.CLOCK_JUMPED_AHEAD})
 """Causes after which timers on ROS time must be restarted."""
@@ -59,6 +56,7 @@ class ControlLoop:
         self._publish = publish
         self._diagnostics = diagnostics
         self._on_sensor = on_sensor
+        self._watch_domain()
         self._withheld = False
         """whether a command was computed and not published"""
         self._gate = Gate(
@@ -66,10 +64,12 @@ class ControlLoop:
             inputs.timeout,
             controller.braking_time,
             forget=lambda: self.inputs.clear(),  # late binding: the inputs in use at that time
-            shortest=SOONEST if on_sensor else 1.0,
+            shortest=SENSOR_SOONEST if on_sensor else 1.0,
         )
         self._listen()
         self._timer: Timer | None = None
+        self._soon: Timer | None = None
+        """starts the cycle that a sensor's message asks for"""
         self._watchdog: Timer | None = None
 
     @property
@@ -82,6 +82,10 @@ class ControlLoop:
         self.inputs.clear()
         self._obey(self._gate.open(self._moment()))
         self._start_timer()
+        if self._on_sensor:
+            # On the steady clock: a simulator in lockstep lets ROS time stand until it has heard of this cycle.
+            self._soon = self._node.create_timer(0.0, self._tick_now, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self._soon.cancel()
         # Each cycle resets it, so that it wakes the node only if a cycle is late.
         self._watchdog = self._node.create_timer(
             self.controller.period, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -89,10 +93,10 @@ class ControlLoop:
 
     def stop(self) -> None:
         """Stop the robot and the timers."""
-        for timer in (self._timer, self._watchdog):
+        for timer in (self._timer, self._soon, self._watchdog):
             if timer is not None:
                 self._node.destroy_timer(timer)
-        self._timer = self._watchdog = None
+        self._timer = self._soon = self._watchdog = None
         self._obey(self._gate.close())
 
     def swap(self, controller: Controller, inputs: Inputs) -> None:
@@ -109,6 +113,7 @@ class ControlLoop:
         active = self._timer is not None
         retime = active and controller.period != self.controller.period
         self.controller, self.inputs = controller, inputs
+        self._watch_domain()
         self._gate.change(controller.period, inputs.timeout, controller.braking_time)
         self._listen()
         if active and reason:
@@ -138,9 +143,19 @@ class ControlLoop:
         self._diagnostics.compute_time = time.perf_counter() - started
 
     def _command(self, now: Moment) -> Command:
-        command = tuple(self.controller(self.inputs.readings(now.ros, now.arrival)).tolist())
+        readings = self.inputs.readings(now.ros, now.arrival)
+        self._domain.note(self._motion, readings.velocity)
+        command = tuple(self.controller(readings).tolist())
         self._withheld = True
         return command
+
+    def _watch_domain(self) -> None:
+        """Compare the robot with the one that the policy was trained on."""
+        period = self.controller.period
+        self._domain = DomainWatch(self.controller.action, period, self.inputs.rates(1 / period), self.inputs.intervals)
+        self._diagnostics.domain = self._domain
+        self._motion = 0.0, 0.0, 0.0
+        """of the last command"""
 
     def _watch(self) -> None:
         """Check for missing inputs and missing control cycles."""
@@ -173,6 +188,8 @@ class ControlLoop:
             self._publish(0.0, 0.0, 0.0)
             self._gate.stop_given()  # only now: a failed publication does not stop the robot
         self.controller.reset(given=not self._withheld)
+        self._domain.reset()
+        self._motion = 0.0, 0.0, 0.0
         self._withheld = False
         if verdict.fault:
             self._report(verdict.fault, verdict.is_new)
@@ -181,7 +198,8 @@ class ControlLoop:
         self._diagnostics.cycles += 1
         if self.controller.guard:
             self._diagnostics.guarded_cycles += self.controller.guard.changed
-        self._publish(*self.controller.motion(command))
+        self._motion = self.controller.motion(command)
+        self._publish(*self._motion)
         self._withheld = False
 
     def _report(self, fault: Fault, is_new: bool) -> None:
@@ -212,15 +230,16 @@ class ControlLoop:
         if self._on_sensor:
             self.inputs.listen(self._on_news)
 
-    def _on_news(self) -> None:
-        """Run a cycle on the sensor's new message, unless the last cycle is too recent.
+    def _on_news(self, stamped: int) -> None:
+        """Run a cycle on the sensor's new message, ``stamped`` [ns], unless the last cycle is too recent.
 
-        Not in this callback: messages of other sensors, sent at the same time, may not have been taken yet.
+        Not in this callback: messages of other sensors, sent at the same time, may not have been taken yet. Where the
+        message is newer than the clock, it tells the time: a simulator's clock may come after its sensors.
         """
-        period = self.controller.period * 1e9
-        if self._timer is not None and self._now() - self._gate.last_cycle >= SOONEST * period:
-            self._timer.timer_period_ns = 1
-            self._timer.reset()
+        period, now = self.controller.period * 1e9, self._now()
+        time = max(now, min(stamped, now + round(period)))
+        if self._soon is not None and time - self._gate.last_cycle >= SENSOR_SOONEST * period:
+            self._soon.reset()
 
     def _start_timer(self) -> None:
         """Run cycles at whole multiples of the period in ROS time.
@@ -231,6 +250,11 @@ class ControlLoop:
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
         self._timer = self._node.create_timer(self._to_next_cycle() / 1e9, self._tick)
+
+    def _tick_now(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._tick()
 
     def _tick(self) -> None:
         self._cycle()
@@ -243,6 +267,8 @@ class ControlLoop:
         """Time to the next whole multiple of the period, or until the wait for the sensor ends [ns]."""
         period = round(self.controller.period * 1e9)
         if self._on_sensor:
-            longest = round(LATEST * period)  # from the start of the last cycle; the clock may have been set since
+            longest = round(
+                SENSOR_SPACING * period
+            )  # from the start of the last cycle; the clock may have been set since
             return min(max(self._gate.last_cycle + longest - self._now(), 1), longest)
         return period - self._now() % period

@@ -10,6 +10,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from kdmarl_core.runtime import Policy, ScanGuard
+from kdmarl_core.runtime.domain_watch import DomainWatch
 from kdmarl_core.runtime.faults import WAITS, Cause
 from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.commands import Commands
@@ -21,8 +22,9 @@ class Diagnostics:
     """State of one robot, published once a second and whenever it changes.
 
     Attributes: ``policy`` and ``guard`` (None when unconfigured, or without one), ``endpoints`` whose QoS problems are
-    reported, ``commands`` whose missing subscribers are reported, ``cycles`` (commands published), ``guarded_cycles``
-    (of these, changed by the guard), ``stops`` by cause, and ``compute_time`` of the last cycle [s].
+    reported, ``commands`` whose missing subscribers are reported, ``domain``, which reports what differs from training,
+    ``cycles`` (commands published), ``guarded_cycles`` (of these, changed by the guard), ``stops`` by cause, and
+    ``compute_time`` of the last cycle [s].
     """
 
     def __init__(self, node: Node) -> None:
@@ -35,6 +37,7 @@ class Diagnostics:
         self.guard: ScanGuard | None = None
         self.endpoints: list[Endpoint] = []
         self.commands: Commands | None = None
+        self.domain: DomainWatch | None = None
         self.cycles = 0
         self.guarded_cycles = 0
         self.stops: Counter[Cause] = Counter()
@@ -59,6 +62,8 @@ class Diagnostics:
             level, message = WARN, f"{message}, but with an incompatible QoS: {values['incompatible_qos']}"
         elif level == OK and self.commands and (unheard := self.commands.unheard()):
             level, message = WARN, f"{message}, but {unheard}"
+        elif level == OK and self.domain and (differences := self.domain.differences()):
+            level, message = WARN, f"{message}, but {differences}"
         status = DiagnosticStatus(
             level=level,
             name=f"{self._robot}: policy",

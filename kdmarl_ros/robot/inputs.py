@@ -11,6 +11,7 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 
 from kdmarl_core.contract import KdmarlError, Readings, Swarm, Term
+from kdmarl_core.contract.planar import Planar
 from kdmarl_core.contract.readings import NO_MORE, OWN_FIELD
 from kdmarl_core.contract.sensors import Sensors, SensorTerm
 from kdmarl_core.contract.team_terms import Neighbors, Targets
@@ -19,10 +20,17 @@ from kdmarl_core.errors import did_you_mean
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.latest import ORDERS, Latest
+from kdmarl_ros.robot.localisation import ByOdometry, ByPose, ByTransforms, Localisation
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
 from kdmarl_ros.sensors import SENSOR_TOPICS, SensorTopics
 
-TOPICS = ("odom", "neighbors", *ORDERS, *(topic for sensor in SENSOR_TOPICS.values() for topic in sensor.topics))
+TOPICS = (
+    "odom",
+    "pose",
+    "neighbors",
+    *ORDERS,
+    *(topic for sensor in SENSOR_TOPICS.values() for topic in sensor.topics),
+)
 """All that any policy may need."""
 
 
@@ -35,9 +43,10 @@ def check_remappings(swarm: Swarm) -> None:
     known = (*TOPICS, "cmd_vel")
     for robot, topic in swarm.remapped:
         if topic not in known:
+            names = ", ".join(name for name in known if not name.startswith("range_"))
             raise KdmarlError(
                 f"{swarm.path}: robot '{robot.name}': remappings: a policy node has no topic '{topic}'; "
-                f"{did_you_mean(topic, known)} (it has {', '.join(known)})"
+                f"{did_you_mean(topic, known)} (it has {names}, range_0 and so on)"
             )
 
 
@@ -69,7 +78,13 @@ class Inputs:
     """All that one robot's policy observes."""
 
     def __init__(
-        self, node: Node, terms: list[Term], sensors: Sensors, timeout: float, first_orders: dict[str, Any]
+        self,
+        node: Node,
+        terms: list[Term],
+        sensors: Sensors,
+        timeout: float,
+        first_orders: dict[str, Any],
+        localise: Callable[[], Localisation] = ByOdometry,
     ) -> None:
         """Subscribe to what ``terms`` need, no more.
 
@@ -80,6 +95,7 @@ class Inputs:
             timeout: age at which a sensor's message is refused [s].
             first_orders: topic of ``ORDERS`` → first message, in the frame of the odometry if it names none; without
                 one the robot waits for that topic.
+            localise: makes what says where the robot is, for policies that go somewhere.
 
         Raises:
             KdmarlError: a QoS override does not fit.
@@ -91,12 +107,17 @@ class Inputs:
         types = required_topics(terms)
         self.topics = frozenset(types)
         self._latest: dict[str, Latest] = {}
+        self._localisation: Localisation = ByOdometry()
         try:
             for topic, type_ in types.items():
                 self._latest[topic] = Latest(node, topic, type_)
+            if types.keys() & ORDERS.keys():
+                self._localisation = localise()
         except KdmarlError:
             self.destroy()
             raise
+        if isinstance(self._localisation, ByPose):
+            self._latest["odom"].on_message = self._localisation.remember
         self._sensors = [latest for topic, latest in self._latest.items() if topic not in ORDERS]
         self.serve(terms)
 
@@ -114,16 +135,36 @@ class Inputs:
         """The subscriptions' quality of service."""
         return [latest.endpoint for latest in self._latest.values()]
 
-    def listen(self, on_news: Callable[[], None]) -> None:
-        """Call ``on_news`` after each message of the sensor that shows the surroundings, or of odom without any."""
+    def listen(self, on_news: Callable[[int], None]) -> None:
+        """After each message call ``on_news`` with its stamp [ns].
+
+        Of the sensor that shows the surroundings, or of odom without any.
+        """
         first = [sensor.topics[0] for sensor in SENSOR_TOPICS.values()]
         leading = [topic for topic in (*first, "neighbors", "odom") if topic in self.topics]
         self._latest[leading[0]].on_news = on_news
+
+    def rates(self, usual: float) -> dict[str, float]:
+        """Topic → how often its messages came in training [Hz], ``usual`` where the robot type says nothing."""
+        return {seeing.topics[0]: seeing.sensor.rate or usual for seeing in self._guarding.values()}
+
+    def intervals(self) -> dict[str, float]:
+        """Topic → from message to message of late [s], of those that :meth:`rates` names."""
+        latest = {seeing.topics[0]: seeing.heard[0].usual_interval for seeing in self._guarding.values()}
+        return {topic: interval for topic, interval in latest.items() if interval is not None}
+
+    def take(self, topic: str, message: Any) -> None:
+        """Take a message as if it had come on ``topic``; nothing, if that is none of the topics."""
+        if topic in self._latest:
+            self._latest[topic].receive(message)
+        elif topic == "pose" and isinstance(self._localisation, ByPose):
+            self._localisation.hear(message)
 
     def destroy(self) -> None:
         """End the subscriptions."""
         for latest in self._latest.values():
             latest.destroy()
+        self._localisation.destroy()
 
     @property
     def orders(self) -> dict[str, Any]:
@@ -167,10 +208,11 @@ class Inputs:
             motion = to_motion(odometry, self._sideways)
             velocity = np.array([motion.speed, motion.left, motion.yaw_rate], np.float32)
             base_frame = odometry.child_frame_id
+            self._check_mountings(base_frame)
             if "goal_pose" in self._latest:
-                goal = to_goal(self._order("goal_pose", odometry), odometry, motion)
+                goal = to_goal(*self._ordered("goal_pose", odometry, now))
             if "targets" in self._latest:
-                targets = to_targets(self._order("targets", odometry), odometry, motion)
+                targets = to_targets(*self._ordered("targets", odometry, now))
         return Readings(
             scan=self._scan.read() if self._scan else None,
             ranges=self._ranges.read() if self._ranges else None,
@@ -185,6 +227,14 @@ class Inputs:
             more={name: sensor.read() for name, sensor in self._more.items()} if self._more else NO_MORE,
         )
 
+    def _check_mountings(self, base: str) -> None:
+        """See that tf, where it is used, has the sensors where the robot type has them."""
+        if isinstance(self._localisation, ByTransforms):
+            for name in self._guarding.keys() - {"range_sensors"}:
+                seeing = self._guarding[name]
+                frame = seeing.heard[0].message.header.frame_id
+                self._localisation.check_mounting(seeing.topics[0], base, frame, seeing.sensor.place)
+
     def _ages(self, now: int, arrival_now: int) -> dict[str, tuple[float, float]]:
         """Of what the scan guard sees by: no less and no more than [s]."""
         found = {}
@@ -192,6 +242,11 @@ class Inputs:
             ages = sensor.ages(now, arrival_now, self.timeout)
             found[name] = min(age[0] for age in ages), max(age[1] for age in ages)
         return found
+
+    def _ordered(self, topic: str, odometry: Odometry, now: int) -> tuple[Any, Planar]:
+        """What was received last on ``topic``, and where the robot is in its frame."""
+        order = self._order(topic, odometry)
+        return order, self._localisation(topic, order.header.frame_id, odometry, now)
 
     def _order(self, topic: str, odometry: Odometry) -> Any:
         """What was received last on ``topic``, else the first message."""

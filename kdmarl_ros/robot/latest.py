@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from rclpy.clock import ROSClock
@@ -65,18 +66,22 @@ class Latest:
         self._mixed: tuple[int, str] | None = None
         """when alternating sources were detected [ns], and their description"""
         self.endpoint = Endpoint(node, topic, ORDER_QOS if topic in ORDERS else SENSOR_QOS)
-        receive = self._receive if topic in ORDERS else self._receive_from
+        receive = self.receive if topic in ORDERS else self._receive_from
         self._subscription = self.endpoint.make(node.create_subscription, type_, receive)
-        self.on_news: Callable[[], None] | None = None
+        self.on_news: Callable[[int], None] | None = None
+        self.on_message: Callable[[Any], None] | None = None
 
-    def _receive(self, message: Any) -> None:
+    def receive(self, message: Any) -> None:
+        """Keep a message that comes now."""
         arrived = arrival_time(self._clock)
         if self.message is not None:
             # The longer of both: delayed messages arrive all at once, and some drivers give them the same stamp.
             self._intervals.append(max(arrived - self.arrived, _stamp(message) - _stamp(self.message)) / 1e9)
         self.message, self.arrived = message, arrived
+        if self.on_message is not None:
+            self.on_message(message)
         if self.on_news is not None:
-            self.on_news()
+            self.on_news(_stamp(message))
 
     def _receive_from(self, message: Any, info: dict[str, Any]) -> None:
         """A sensor's message, which must always come from the same device."""
@@ -92,7 +97,7 @@ class Latest:
                 self._sources.clear()
             self._sources.add(source)
             self._source = source
-        self._receive(message)
+        self.receive(message)
 
     def _describe(self, *sources: tuple[Any, ...]) -> str:
         frames = sorted(" of ".join(filter(None, reversed(source[1:]))) for source in sources)
@@ -113,6 +118,11 @@ class Latest:
     def interval(self) -> float | None:
         """The longest from message to message of late, None before the second [s]."""
         return max(self._intervals, default=None)
+
+    @property
+    def usual_interval(self) -> float | None:
+        """The median from message to message of late, None before the second [s]."""
+        return median(self._intervals) if self._intervals else None
 
     @property
     def hint(self) -> str:

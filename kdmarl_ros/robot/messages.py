@@ -10,6 +10,7 @@ from geometry_msgs.msg import Point, PoseArray, PoseStamped, Quaternion
 from nav_msgs.msg import Odometry
 
 from kdmarl_core.contract.bounds import LARGEST
+from kdmarl_core.contract.planar import Planar
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.sensors.base import malformed
 
@@ -44,7 +45,7 @@ def to_motion(message: Odometry, sideways: bool = False) -> Motion:
     motion = Motion(
         position.x,
         position.y,
-        _yaw(message.pose.pose.orientation, "odom"),
+        yaw_of(message.pose.pose.orientation, "odom"),
         twist.linear.x,
         twist.angular.z,
         twist.linear.y if sideways else 0.0,
@@ -54,27 +55,25 @@ def to_motion(message: Odometry, sideways: bool = False) -> Motion:
     return motion
 
 
-def to_goal(goal: PoseStamped, odometry: Odometry, motion: Motion) -> np.ndarray:
-    """Position of the goal in the robot frame, (2,) float32 [m].
+def to_goal(goal: PoseStamped, robot: Planar) -> np.ndarray:
+    """Position of the goal in the robot frame, (2,) float32 [m], by the robot's pose in the goal's frame.
 
     Raises:
-        Fault: it is not finite, or is given in another frame than the odometry.
+        Fault: it is not finite.
     """
-    _same_frame("goal_pose", goal.header.frame_id, odometry.header.frame_id)
-    return np.array(_in_robot_frame("goal_pose", goal.pose.position, motion), np.float32)
+    return np.array(_in_robot_frame("goal_pose", goal.pose.position, robot), np.float32)
 
 
-def to_targets(targets: PoseArray, odometry: Odometry, motion: Motion) -> np.ndarray:
-    """Positions of the places to cover in the robot frame, (targets, 2) float32 [m].
+def to_targets(targets: PoseArray, robot: Planar) -> np.ndarray:
+    """Positions of the places to cover in the robot frame, (targets, 2) float32 [m], by its pose in their frame.
 
     Raises:
-        Fault: there is none, or too many, one is not finite, or they are given in another frame than the odometry.
+        Fault: there is none, or too many, or one is not finite.
     """
     if not targets.poses:
         raise Fault(Cause.NO_GOAL, "targets holds no place; the robot stands until one is given")
     _not_too_many("targets", targets)
-    _same_frame("targets", targets.header.frame_id, odometry.header.frame_id)
-    return np.array([_in_robot_frame("targets", pose.position, motion) for pose in targets.poses], np.float32)
+    return np.array([_in_robot_frame("targets", pose.position, robot) for pose in targets.poses], np.float32)
 
 
 def _not_too_many(topic: str, message: PoseArray) -> None:
@@ -82,13 +81,20 @@ def _not_too_many(topic: str, message: PoseArray) -> None:
         raise malformed(f"{topic} holds {len(message.poses)} poses, at most {MAX_POSES} are taken; give fewer")
 
 
-def _same_frame(topic: str, frame: str, odometry_frame: str) -> None:
-    if frame != odometry_frame:
-        raise malformed(f"{topic} is in frame '{frame}', odom is in '{odometry_frame}'; give it in the frame of odom")
+def same_frame(topic: str, frame: str, robot_frame: str, source: str) -> None:
+    """See that where to go and where the robot is, by the topic ``source``, are in one frame.
+
+    Raises:
+        Fault: they are not.
+    """
+    if frame != robot_frame:
+        raise malformed(
+            f"{topic} is in frame '{frame}', {source} is in '{robot_frame}'; give it in the frame of {source}"
+        )
 
 
-def _in_robot_frame(topic: str, place: Point, motion: Motion) -> tuple[float, float]:
-    """A place in the frame of the odometry as x forward, y left of the robot [m]."""
+def _in_robot_frame(topic: str, place: Point, motion: Planar) -> tuple[float, float]:
+    """A place as x forward, y left of the robot [m]."""
     if not (_is_sane(place.x) and _is_sane(place.y)):
         raise malformed(
             f"{topic} holds [{place.x}, {place.y}], which is not finite or beyond {LARGEST:g}; give finite metres"
@@ -109,7 +115,7 @@ def to_neighbors(message: PoseArray, base_frame: str | None) -> np.ndarray:
             f"neighbors is in frame '{message.header.frame_id}'; give the poses in the robot's frame '{base_frame}'"
         )
     _not_too_many("neighbors", message)
-    rows = [(pose.position.x, pose.position.y, _yaw(pose.orientation, "neighbors")) for pose in message.poses]
+    rows = [(pose.position.x, pose.position.y, yaw_of(pose.orientation, "neighbors")) for pose in message.poses]
     poses = np.array(rows).reshape(-1, 3)
     if not (np.abs(poses) <= LARGEST).all():  # NaN as well
         raise malformed(f"neighbors holds a pose that is not finite or beyond {LARGEST:g} m; leave unknown robots out")
@@ -120,7 +126,23 @@ def _is_sane(number: float) -> bool:
     return abs(number) <= LARGEST  # NaN is not
 
 
-def _yaw(q: Quaternion, what: str) -> float:
+def require_sane(what: str, pose: Planar) -> Planar:
+    """The pose.
+
+    Raises:
+        Fault: a number is not finite or beyond ``LARGEST``.
+    """
+    if not all(map(_is_sane, pose)):
+        raise malformed(f"{what} holds {pose}, which is not finite or beyond {LARGEST:g}; check the localisation")
+    return pose
+
+
+def yaw_of(q: Quaternion, what: str) -> float:
+    """Of an orientation [rad].
+
+    Raises:
+        Fault: it is no rotation.
+    """
     norm = q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z
     if not 0.9 < norm < 1.1:  # NaN as well
         raise malformed(f"{what} has an orientation of squared norm {norm:g}; it must be a unit quaternion")

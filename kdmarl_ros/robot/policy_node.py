@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 import traceback
@@ -11,7 +10,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 import rclpy
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -25,10 +23,13 @@ from kdmarl_ros.node.parameters import ANY, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import initialise, leave
 from kdmarl_ros.node.restarts import BAD_INPUT
 from kdmarl_ros.node.signals import StopSignal
+from kdmarl_ros.node.transforms import Transforms
 from kdmarl_ros.robot.commands import AUTO, Commands
 from kdmarl_ros.robot.control_loop import ControlLoop
 from kdmarl_ros.robot.diagnostics import ERROR, WARN, Diagnostics
+from kdmarl_ros.robot.first_orders import first_orders
 from kdmarl_ros.robot.inputs import TOPICS, Inputs, required_topics
+from kdmarl_ros.robot.localisation import SOURCES, Localisation, localisation
 from kdmarl_ros.swarm.plan import ROBOT_NODE
 
 ARRIVAL_TIME = 0.3
@@ -81,7 +82,22 @@ class PolicyNode(LifecycleNode):
         self._scan_guard = read_parameter(
             self, "scan_guard", False, "stop short of what the robot's own distance sensors see"
         )
-        self._on_sensor = self._read_trigger()
+        self._on_sensor = (
+            self._read_choice(
+                "trigger",
+                ("timer", "sensor"),
+                "what starts a control cycle: timer, at whole multiples of the period; sensor, a new scan",
+            )
+            == "sensor"
+        )
+        self._pose_source = self._read_choice(
+            "pose_source",
+            SOURCES,
+            "where the robot is: odom, in the frame of the goals; pose, a localisation's topic; "
+            "tf, in any frame that tf connects with that of odom",
+        )
+        self._transforms: Transforms | None = None
+        """access to tf, once it is needed"""
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
         refuse_unknown(self, TOPICS, ["cmd_vel"])
 
@@ -123,9 +139,8 @@ class PolicyNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and check the policy, subscribe to its inputs; fails with a reason, staying unconfigured."""
         try:
-            first_orders = self._first_orders()
             controller = self._load(self.get_parameter("policy").value)
-            inputs = Inputs(self, controller.terms, controller.sensors, self._timeout, first_orders)
+            inputs = self._new_inputs(controller)
             inputs.keep_orders(self._orders)
         except KdmarlError as error:
             return self._refuse(str(error))
@@ -212,13 +227,19 @@ class PolicyNode(LifecycleNode):
         if (forward or left or yaw_rate) and self._commands.look() and self._loop:
             self._loop.pause("standing before commands of another type, which the base subscribes to")
 
-    def _read_trigger(self) -> bool:
-        """Whether a sensor's new message starts a control cycle."""
-        text = "what starts a control cycle: timer, at whole multiples of the period; sensor, a new scan"
-        trigger = read_parameter(self, "trigger", "timer", text)
-        if trigger not in ("timer", "sensor"):
-            raise KdmarlError(f"parameter 'trigger' is '{trigger}'; give timer or sensor")
-        return trigger == "sensor"
+    def _read_choice(self, name: str, values: tuple[str, ...], description: str) -> str:
+        """A parameter that is one of some ``values``, by default the first."""
+        value: str = read_parameter(self, name, values[0], description)
+        if value not in values:
+            raise KdmarlError(f"parameter '{name}' is '{value}'; give {', '.join(values[:-1])} or {values[-1]}")
+        return value
+
+    def _localise(self) -> Localisation:
+        def transforms() -> Transforms:
+            self._transforms = self._transforms or Transforms(self)
+            return self._transforms
+
+        return localisation(self._pose_source, self, transforms, self._timeout)
 
     # Policy
 
@@ -273,7 +294,11 @@ class PolicyNode(LifecycleNode):
         """
         if required_topics(controller.terms).keys() == now.topics and controller.sensors == now.sensors:
             return now
-        return Inputs(self, controller.terms, controller.sensors, self._timeout, self._first_orders())
+        return self._new_inputs(controller)
+
+    def _new_inputs(self, controller: Controller) -> Inputs:
+        orders = first_orders(self._goal, self._targets, self._goal_frame)
+        return Inputs(self, controller.terms, controller.sensors, self._timeout, orders, self._localise)
 
     def _swap_policy(self, parameters: list[Parameter]) -> None:
         """Drive by the policy that was validated; callbacks never overlap, so this is between two cycles."""
@@ -288,36 +313,10 @@ class PolicyNode(LifecycleNode):
         self._tell_of(controller, inputs)
         self.get_logger().info(f"policy {controller.policy.path}, sha256 {controller.policy.sha256[:12]} from now on")
 
-    def _first_orders(self) -> dict[str, PoseStamped | PoseArray]:
-        """Where the parameters say to go first, by topic.
-
-        Raises:
-            KdmarlError: a parameter holds no places.
-        """
-        orders: dict[str, PoseStamped | PoseArray] = {}
-        if self._goal:
-            if len(self._goal) != 2 or not all(map(math.isfinite, self._goal)):
-                raise KdmarlError(f"parameter 'goal' is {list(self._goal)}; give two finite numbers [x, y] in metres")
-            orders["goal_pose"] = PoseStamped(pose=_pose(*self._goal))
-        if self._targets:
-            if len(self._targets) % 2 or not all(map(math.isfinite, self._targets)):
-                raise KdmarlError(
-                    f"parameter 'targets' is {list(self._targets)}; give finite numbers x1, y1, x2, y2, … in metres"
-                )
-            places = zip(self._targets[::2], self._targets[1::2], strict=True)
-            orders["targets"] = PoseArray(poses=[_pose(*place) for place in places])
-        for order in orders.values():
-            order.header.frame_id = self._goal_frame
-        return orders
-
 
 def _policy_path(parameters: list[Parameter]) -> str | None:
     """The new value of the parameter 'policy'; None when others are set, such as rclpy's own for a subscription."""
     return next((parameter.value for parameter in reversed(parameters) if parameter.name == "policy"), None)
-
-
-def _pose(x: float, y: float) -> Pose:
-    return Pose(position=Point(x=x, y=y))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import NoReturn
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -19,15 +20,19 @@ from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import leave, run, spinning
+from kdmarl_ros.sim.drifting_odometry import DriftingOdometry
+from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, cycles_of, message_period
 from kdmarl_ros.sim.markers import SwarmMarkers
 from kdmarl_ros.sim.pace import Pace
 from kdmarl_ros.sim.simulated_robot import SimulatedRobot
+from kdmarl_ros.swarm.plan import TRUTH, drifts
 
-TICK = 0.02
-"""Simulated time between two ``/clock`` messages [s]."""
-SENSOR_PERIOD = 0.1
-"""Between two readings of every sensor, odometry included [s]."""
-MARKER_PERIOD = 0.5
+TICKS = (20_000_000, 10_000_000, 5_000_000)
+"""Simulated time between two ``/clock`` messages [ns]: the longest of them that fits ``PER_PERIOD`` times into each
+period, else the shortest."""
+PER_PERIOD = 5
+MARKER_PERIOD = 500_000_000
+"""[ns]"""
 OBSERVER_TIMEOUT = 30.0
 """Longest wait for the observer [s, steady clock]."""
 LOCKSTEP_TIMEOUT = 0.4
@@ -55,9 +60,7 @@ class SimulatorNode(Node):
         factor = read_parameter(
             self, "real_time_factor", 1.0, "simulated over real time; 0 is as fast as possible", (0.0, 100.0)
         )
-        self._lockstep = read_parameter(
-            self, "lockstep", False, "let simulated time wait for the robots' commands, every 0.1 s"
-        )
+        self._lockstep = read_parameter(self, "lockstep", False, "let simulated time wait for the robots' commands")
         self._observer = read_parameter(
             self, "observer", "", "node that must subscribe to every robot's odom before time moves; none if empty"
         )
@@ -69,8 +72,12 @@ class SimulatorNode(Node):
         if names:
             swarm = swarm.only(names)
         self._world = MujocoWorld(swarm, seed)
-        self._pace = Pace(factor, TICK)
-        self._tick = 0
+        self._cycles = {robot.name: cycles_of(swarm, robot) for robot in swarm.robots}
+        sensors = [sensor for robot in swarm.robots for sensor in swarm.robot_type(robot).sensors.carried.values()]
+        shortest = min([*(cycles.period for cycles in self._cycles.values()), *map(message_period, sensors)])
+        self._tick = next((tick for tick in TICKS if PER_PERIOD * tick <= shortest), TICKS[-1])
+        """between two ``/clock`` messages [ns]"""
+        self._pace = Pace(factor, self._tick / 1e9)
         self._inbox: dict[str, tuple[float, ...]] = {}
         self._heard: dict[str, int] = {}
         """robot → simulated time of its last command [ns], for robots that lockstep waits for"""
@@ -84,11 +91,14 @@ class SimulatorNode(Node):
                 swarm.robot_type(robot),
                 swarm.frame,
                 swarm.parameters(robot).stamped_commands is True,
-                SENSOR_PERIOD,
                 self._on_command,
+                min(MESSAGE_PERIOD, self._cycles[robot.name].period),
+                DriftingOdometry(np.random.default_rng([seed, index])) if drifts(swarm, robot) else None,
             )
-            for robot in swarm.robots
+            for index, robot in enumerate(swarm.robots)
         ]
+        self._watched = [f"/{robot.name}/{TRUTH if drifts(swarm, robot) else 'odom'}" for robot in swarm.robots]
+        """topics that the observer subscribes to"""
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._marker_publisher = self.create_publisher(MarkerArray, "~/markers", latched)
         self._clock_publisher = self.create_publisher(Clock, "/clock", QoSProfile(depth=1))
@@ -100,14 +110,13 @@ class SimulatorNode(Node):
         self._wait_for_observer()
         self._publish()
         while True:
-            if self._lockstep and self._is_time_for(SENSOR_PERIOD):
+            if self._lockstep:
                 self._wait_for_commands()
             # Until everybody drives time must not run away from those that are still starting.
             all_drive = len(self._heard) == len(self._robots)
             self._pace.wait(None if all_drive else min(self._pace.factor or 1.0, 1.0))
             self._take_news()
-            self._world.step(TICK)
-            self._tick += 1
+            self._world.step(self._tick / 1e9)
             self._publish()
             self._report_shortfall()
 
@@ -124,24 +133,24 @@ class SimulatorNode(Node):
             time.sleep(0.05)
 
     def _is_observed(self) -> bool:
-        topics = (f"/{robot.name}/odom" for robot in self._robots)
         return all(
             any(info.node_name == self._observer for info in self.get_subscriptions_info_by_topic(topic))
-            for topic in topics
+            for topic in self._watched
         )
 
     def _publish(self) -> None:
         seconds, nanoseconds = divmod(self._world.time_ns, 1_000_000_000)
         stamp = Time(sec=seconds, nanosec=nanoseconds)
-        if self._is_time_for(SENSOR_PERIOD):
-            for robot in self._robots:
-                robot.publish(self._world, stamp)
+        for robot in self._robots:
+            robot.publish(self._world, stamp, self._is_time_for)
         if self._is_time_for(MARKER_PERIOD):
             self._marker_publisher.publish(self._markers.at(self._world, stamp))
         self._clock_publisher.publish(Clock(clock=stamp))
 
-    def _is_time_for(self, period: float) -> bool:
-        return self._tick % round(period / TICK) == 0
+    def _is_time_for(self, period: int) -> bool:
+        """Whether a multiple of ``period`` [ns] has come since the tick before."""
+        now = self._world.time_ns
+        return now // period != (now - self._tick) // period
 
     def _take_news(self) -> None:
         """Hand the commands that came since the last tick to the world; reset it when asked to."""
@@ -159,9 +168,10 @@ class SimulatorNode(Node):
         now = self._world.time_ns
 
         def late() -> list[str]:
-            return [name for name, time_ns in self._heard.items() if time_ns < now]
+            return [name for name in due if self._heard[name] < now]
 
         with self._news:
+            due = [name for name, heard in self._heard.items() if self._cycles[name].due(heard, now, self._tick)]
             self._news.wait_for(lambda: self._reset_wanted or not late(), LOCKSTEP_TIMEOUT)
             silent = [] if self._reset_wanted else late()
             for name in silent:

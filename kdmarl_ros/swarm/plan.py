@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from kdmarl_ros.swarm.options import Processes, Simulator
 PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
 SIMULATOR = "simulator"
+RECORDER = "recorder"
 ROBOT_NODE = "policy"
+TRUTH = "ground_truth"
+"""topic on which our simulator says where a robot is whose odometry drifts"""
 """Name of a robot's node, in the namespace of the robot."""
 MODULES = {
     "policy_node": "kdmarl_ros.robot.policy_node",
     "policy_host": "kdmarl_ros.robot.policy_host",
     "simulator_node": "kdmarl_ros.sim.simulator_node",
     "judge_node": "kdmarl_ros.judge.judge_node",
+    "recorder_node": "kdmarl_ros.record.recorder_node",
 }
 """Console script of this package → its module."""
 
@@ -97,6 +102,7 @@ def make_plan(
     seed: int = 0,
     duration: float = 0.0,
     output: Path | str | None = None,
+    record: Path | str | None = None,
 ) -> list[Process]:
     """The processes of a swarm, in the order in which to start them.
 
@@ -110,14 +116,33 @@ def make_plan(
         duration: of the run [s]; 0 runs until stopped.
         output: directory for the judge's files; None for ``runs/<name of the swarm>`` if there is a duration. Without
             output and duration there is no judge.
+        record: file for a recording (.mcap); None for none.
 
     Raises:
         KdmarlError: the arguments do not fit each other or the swarm.
     """
-    if not 0 <= real_time_factor <= 100:
-        raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
+    _check_simulation(swarm, simulator, real_time_factor, lockstep, seed)
     if not 0 <= duration < math.inf:
         raise KdmarlError(f"duration is {duration:g} s; give 0 (until stopped) or more")
+    if record:
+        _check_record(Path(record))
+    judged = bool(duration or output)
+    plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
+    if processes is Processes.HOST:
+        plan = [_host(plan)]
+    if simulator.is_ours:
+        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
+    if record:
+        plan.insert(0, _recorder(swarm, simulator, Path(record)))
+    if judged:
+        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name)))
+    return plan
+
+
+def _check_simulation(swarm: Swarm, simulator: Simulator, real_time_factor: float, lockstep: bool, seed: int) -> None:
+    """What is asked of a simulator fits it and the swarm."""
+    if not 0 <= real_time_factor <= 100:
+        raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
     if not 0 <= seed < 2**31:
         raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
     if lockstep and not simulator.is_ours:
@@ -135,18 +160,23 @@ def make_plan(
             f"{swarm.path}: has no world to simulate; add 'world', or set sim to 'none' for real robots, 'external' "
             "for another simulator"
         )
-    judged = bool(duration or output)
-    plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
-    if processes is Processes.HOST:
-        plan = [_host(plan)]
-    if simulator.is_ours:
-        plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
-    if judged:
-        plan.insert(0, _judge(swarm, simulator, duration, Path(output or Path("runs") / swarm.name)))
-    return plan
 
 
-def _remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
+def _check_record(path: Path) -> None:
+    """A recording can be written."""
+    if path.exists():
+        raise KdmarlError(f"{path} already exists; nothing is written over a recording, so choose another file")
+    if find_spec("mcap") is None:
+        raise KdmarlError("recording needs mcap, which is not installed; pip install 'kdmarl_ros[record]'")
+
+
+def drifts(swarm: Swarm, robot: Robot) -> bool:
+    """Whether the simulated odometry of a robot drifts, so that ``TRUTH`` says where it is."""
+    return swarm.parameters(robot).pose_source == "pose"
+
+
+def remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
+    """Rules for the topics of some robots, with full names: (node's topic, topic instead)."""
     return [
         (f"/{robot.name}/{topic}", other if other.startswith("/") else f"/{robot.name}/{other}")
         for robot in robots
@@ -157,7 +187,7 @@ def _remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
     given = swarm.parameters(robot)
     return Process(
-        name=robot.name if robot.name not in (JUDGE, SIMULATOR) else f"/{robot.name}/{ROBOT_NODE}",
+        name=robot.name if robot.name not in (JUDGE, SIMULATOR, RECORDER) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
         node=ROBOT_NODE,
         namespace=f"/{robot.name}",
@@ -171,11 +201,12 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "stamped_commands": given.stamped_commands,
             "scan_guard": not simulator.is_ours if given.scan_guard is None else given.scan_guard,
             "trigger": given.trigger,
+            "pose_source": given.pose_source,
             "autostart": given.autostart,
             "use_sim_time": simulator.has_clock,
         },
         respawn=True,
-        remappings=_remappings(swarm, [robot]),
+        remappings=remappings(swarm, [robot]),
     )
 
 
@@ -216,7 +247,7 @@ def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int,
             "observer": observer,
         },
         respawn=True,
-        remappings=_remappings(swarm, swarm.robots),
+        remappings=remappings(swarm, swarm.robots),
     )
 
 
@@ -234,5 +265,27 @@ def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) ->
             "use_sim_time": simulator.has_clock,
         },
         respawn=False,
-        remappings=_remappings(swarm, swarm.robots),
+        remappings=_judged(swarm, simulator) + remappings(swarm, swarm.robots),
     )
+
+
+def _recorder(swarm: Swarm, simulator: Simulator, output: Path) -> Process:
+    return Process(
+        name=RECORDER,
+        executable="recorder_node",
+        node=RECORDER,
+        namespace="/",
+        parameters={
+            "swarm": str(swarm.path),
+            "robots": [robot.name for robot in swarm.robots],
+            "output": str(output.resolve()),
+            "use_sim_time": simulator.has_clock,
+        },
+        respawn=False,
+    )
+
+
+def _judged(swarm: Swarm, simulator: Simulator) -> list[tuple[str, str]]:
+    """What the judge takes for odometry where that drifts; the first that fits a topic applies."""
+    drifting = [robot.name for robot in swarm.robots if simulator.is_ours and drifts(swarm, robot)]
+    return [(f"/{name}/odom", f"/{name}/{TRUTH}") for name in drifting]

@@ -18,7 +18,10 @@ TEMPLATES = {
     for room in ("benchmark", "cli")
     for path in (REPOSITORY / "kdmarl_core" / room / "templates").rglob("*.*")
 }
-EXECUTABLES = {"kdmarl", "kdmarl-swarm", "policy_node", "policy_host", "simulator_node", "judge_node"}
+EXECUTABLES = {
+    "kdmarl", "kdmarl-swarm", "policy_node", "policy_host", "simulator_node", "judge_node", "neighbors_node",
+    "recorder_node",
+}  # fmt: skip
 LIST_TEMPLATES = (
     "import kdmarl_core; from pathlib import Path; top = Path(kdmarl_core.__file__).parents[1]; "
     "print(*(path.relative_to(top) for path in top.glob('kdmarl_core/*/templates/**/*.*')))"

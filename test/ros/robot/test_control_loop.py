@@ -10,7 +10,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from kdmarl_core.contract import Readings
+from kdmarl_core.contract import DiffDrive, Readings
 from kdmarl_core.runtime.faults import Cause
 from kdmarl_ros.robot.control_loop import ControlLoop
 from kdmarl_ros.robot.diagnostics import Diagnostics
@@ -36,6 +36,12 @@ class GoodInputs:
     def listen(self, on_news):
         """Nothing new ever comes."""
 
+    def rates(self, usual):
+        return {}
+
+    def intervals(self):
+        return {}
+
 
 class Driver:
     """A controller that goes straight on, unless ``trouble`` does something else first; it stops within ``braking``."""
@@ -48,6 +54,9 @@ class Driver:
         self.braking_time = lambda linear, angular: braking if linear else 0.0
         self.guards_like = lambda other: guards
         self.given = []
+        self.action = DiffDrive(
+            linear=(-0.3, 0.8), angular=(-2.0, 2.0), linear_acceleration=1.5, angular_acceleration=6.0
+        )
 
     def __call__(self, readings):
         self.trouble()

@@ -7,6 +7,7 @@ from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
 
 from kdmarl_core.contract.bounds import LARGEST
+from kdmarl_core.contract.planar import Planar
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
 from robot_body import place, places
@@ -40,7 +41,7 @@ def test_a_speed_to_the_left_is_read_where_it_is_asked_for(number):
         to_motion(message, sideways=True)
 
 
-HERE = odometry(), to_motion(odometry())
+HERE = Planar()
 
 
 @pytest.mark.filterwarnings("error")
@@ -50,8 +51,8 @@ HERE = odometry(), to_motion(odometry())
     [
         lambda number: to_motion(odometry(x=number)),
         lambda number: to_motion(odometry(speed=number)),
-        lambda number: to_goal(place(number, 0.0), *HERE),
-        lambda number: to_targets(places((0.0, number)), *HERE),
+        lambda number: to_goal(place(number, 0.0), HERE),
+        lambda number: to_targets(places((0.0, number)), HERE),
         neighbors,
     ],
     ids=["place", "speed", "goal", "targets", "neighbors"],

@@ -42,13 +42,17 @@ def stand_ins():
         sys.modules.update(real)
 
 
-@pytest.fixture(scope="module")
-def launch_file():
-    spec = importlib.util.spec_from_file_location("swarm_launch", LAUNCH_FILE)
+def module_of(path):
+    spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
     module = importlib.util.module_from_spec(spec)
     with stand_ins():
         spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def launch_file():
+    return module_of(LAUNCH_FILE)
 
 
 @pytest.fixture
@@ -238,3 +242,37 @@ def test_the_stand_ins_are_made_like_the_real_classes(launch_file):
         if inspect.isclass(stand_in) and stand_in.__module__.partition(".")[0] in ("launch", "launch_ros"):
             real = getattr(importlib.import_module(stand_in.__module__), stand_in.__name__)
             assert taken(stand_in) <= taken(real), stand_in
+
+
+@pytest.fixture
+def launch_robot():
+    """Launch one robot with some arguments; what is included."""
+    launch_file = module_of(LAUNCH_FILE.with_name("robot.launch.py"))
+
+    def call(**given):
+        context = launch_file.LaunchContext()
+        context.launch_configurations.update(given)
+        entities = launch_file.generate_launch_description().entities
+        return [action for entity in entities for action in entity.execute(context) or []]
+
+    return call
+
+
+@pytest.mark.parametrize(("given", "simulator"), [({}, "none"), ({"sim": "external"}, "external")])
+def test_one_robot_is_launched_as_of_the_swarm_without_a_simulator(launch_robot, nodes, given, simulator):
+    (included,) = launch_robot(robot="mini_1", swarm=str(CROSSING), **given)
+    assert included.source.location == str(LAUNCH_FILE)
+    assert included.arguments["sim"] == simulator
+    (node,) = nodes(**included.arguments)
+    assert node.name == "mini_1"
+
+
+@pytest.mark.parametrize("name", ["", "mini_1,mini_2"])
+def test_one_robot_is_one_robot(launch_robot, name):
+    with pytest.raises(KdmarlError, match=f"robot is '{name}'; give the name of one robot of "):
+        launch_robot(robot=name, swarm=str(CROSSING))
+
+
+def test_one_robot_is_not_simulated_by_us(launch_robot):
+    with pytest.raises(RuntimeError, match="sim: mujoco is none of "):
+        launch_robot(robot="mini_1", swarm=str(CROSSING), sim="mujoco")

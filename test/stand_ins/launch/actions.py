@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from launch import LaunchContext, LaunchDescriptionEntity
 from launch.event_handlers import BaseEventHandler
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from Python 3.11 on
@@ -66,6 +67,19 @@ class OpaqueFunction(Action):
     def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
         """Call it."""
         return self._function(context, *self._args, **self._kwargs)
+
+
+class IncludeLaunchDescription(Action):
+    """Launches what another launch file describes, with some of its arguments set."""
+
+    def __init__(
+        self,
+        launch_description_source: PythonLaunchDescriptionSource,
+        *,
+        launch_arguments: Iterable[tuple[str, str]] | None = None,
+    ) -> None:
+        self.source = launch_description_source
+        self.arguments = dict(launch_arguments or ())
 
 
 class RegisterEventHandler(Action):

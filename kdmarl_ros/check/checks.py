@@ -1,0 +1,170 @@
+"""Whether a robot is ready to be driven: its topics, its pose, its base and its clock, a finding for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.node import Node
+
+from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract.sensors.base import Sensor
+from kdmarl_core.doctor.findings import Finding
+from kdmarl_core.runtime import Controller, Policy
+from kdmarl_ros.check.listening import Ear, Heard
+from kdmarl_ros.check.scan_picture import save_scan
+from kdmarl_ros.node.qos import COMMAND_QOS, Endpoint, type_name
+from kdmarl_ros.sensors import SENSOR_TOPICS
+
+SAME_RATE = 0.8
+"""Share of a sensor's rate in its robot type that is not a difference."""
+
+SAME_TIME = 0.05
+"""Of two computers' clocks [s]."""
+
+
+Wait = Callable[[float], None]
+"""Lets messages come for some seconds."""
+
+PUSH = 0.3
+"""Share of the top speed at which wheels are turned."""
+PUSHES, PUSH_PERIOD = 10, 0.1
+"""Commands, and the time from one to the next [s]."""
+STANDING = 0.02
+"""Measured speed of a base that stands [m/s]."""
+LONGEST_STOP = 2.0
+"""After the last command [s]."""
+
+
+def look(
+    node: Node, swarm: Swarm, seconds: float, picture: Path | None, wheels_up: bool, wait: Wait
+) -> Iterator[Finding]:
+    """Listen, then tell.
+
+    Args:
+        node: in the robot's namespace.
+        swarm: with that robot only.
+        seconds: how long to listen.
+        picture: file for a picture of the scan (.png); None for none.
+        wheels_up: whether the wheels may be turned, to see whether they stop when commands cease.
+        wait: lets messages come.
+    """
+    (robot,) = swarm.robots
+    try:
+        controller = Controller(
+            Policy.load(swarm.policies[robot.type]), robot.type, swarm.robot_types[robot.type], scan_guard=True
+        )
+        ear = Ear(node, swarm, controller)
+    except KdmarlError as error:
+        yield Finding("fail", str(error))
+        return
+    yield Finding("ok", f"{controller.policy.path} fits {robot.type}")
+    wait(seconds)
+    heard = ear.heard()
+    troubles = {endpoint.topic: trouble for endpoint in ear.inputs.endpoints if (trouble := endpoint.trouble())}
+    for topic, said in heard.items():
+        name = node.resolve_topic_name(topic)
+        yield from _topic(name, said, seconds, troubles.get(name, ""), _rate(controller, topic))
+    if all(said.messages for said in heard.values()):
+        trouble = ear.trouble()
+        yield (
+            Finding("fail", f"the robot would stand: {trouble}")
+            if trouble
+            else Finding("ok", "all inputs are as the policy needs them, and the robot's pose is known")
+        )
+    yield _base(Endpoint(node, "cmd_vel", COMMAND_QOS, is_publisher=True))
+    if wheels_up:
+        yield from _stops(node, ear, swarm, wait)
+    scan = heard.get("scan")
+    if picture and scan and scan.latest is not None:
+        yield save_scan(picture, scan.latest, swarm.robot_types[robot.type])
+
+
+def _rate(controller: Controller, topic: str) -> float | None:
+    """Of the sensor on a ``topic``, as its robot type says it [Hz]; None where that says nothing."""
+    sensors: dict[str, Sensor] = controller.sensors.carried
+    for name, topics in SENSOR_TOPICS.items():
+        if topic in topics.topics and name in sensors:
+            return sensors[name].rate or None
+    return None
+
+
+def _topic(name: str, said: Heard, seconds: float, trouble: str, rate: float | None) -> Iterator[Finding]:
+    if not said.messages:
+        hint = f"a publisher there has {trouble}; " if trouble else ""
+        yield Finding("fail", f"{name}: nothing in {seconds:g} s; {hint}start its driver, or remap the topic")
+        return
+    measured = 1 / said.interval if said.interval else 0.0
+    frame = said.latest.header.frame_id
+    text = f"{name}: {measured:.1f} Hz, in frame '{frame}'"
+    if rate and not SAME_RATE * rate <= measured <= rate / SAME_RATE:
+        yield Finding("warn", f"{text}; the robot type says {rate:g} Hz: correct one of both")
+    else:
+        yield Finding("ok", text)
+    if said.lag is not None and said.lag < -SAME_TIME:
+        yield Finding(
+            "fail", f"{name}: stamped {-said.lag:.2f} s in the future; synchronise the clocks, as with chrony"
+        )
+    elif said.lag is not None and measured and said.lag > SAME_TIME + 1 / measured:
+        yield Finding(
+            "warn", f"{name}: stamped {said.lag:.2f} s before it arrives; synchronise the clocks, or mend the driver"
+        )
+
+
+def _base(endpoint: Endpoint) -> Finding:
+    """Whether anybody hears commands."""
+    types = endpoint.types()
+    known = [type_name(kind) for kind in (Twist, TwistStamped)]
+    if not types:
+        return Finding("fail", f"{endpoint.topic}: nobody subscribes; start the base's driver, or remap the topic")
+    if not types & set(known):
+        return Finding(
+            "fail", f"{endpoint.topic}: subscribed to as {', '.join(sorted(types))}, not {' or '.join(known)}"
+        )
+    return Finding("ok", f"{endpoint.topic}: {', '.join(endpoint.others())} subscribes to {', '.join(sorted(types))}")
+
+
+def _stops(node: Node, ear: Ear, swarm: Swarm, wait: Wait) -> Iterator[Finding]:
+    """Turn the wheels for a second, and see how long after the last command they stand."""
+    endpoint = Endpoint(node, "cmd_vel", COMMAND_QOS, is_publisher=True)
+    if node.count_publishers("cmd_vel"):
+        names = {info.node_name for info in node.get_publishers_info_by_topic(endpoint.topic)}
+        yield Finding("fail", f"{endpoint.topic}: {', '.join(sorted(names))} commands this base; stop that first")
+        return
+    if "odom" not in ear.heard():
+        yield Finding("warn", "the policy needs no odom, so whether the base stops cannot be seen")
+        return
+    stamped = type_name(TwistStamped) in endpoint.types()
+    publisher = node.create_publisher(TwistStamped if stamped else Twist, "cmd_vel", COMMAND_QOS)
+    speed = PUSH * swarm.robot_type(swarm.robots[0]).action.top_speed
+    fastest = 0.0
+    for _ in range(PUSHES):
+        twist = Twist()
+        twist.linear.x = speed
+        message = TwistStamped(twist=twist) if stamped else twist
+        if stamped:
+            message.header.stamp = node.get_clock().now().to_msg()
+        publisher.publish(message)
+        wait(PUSH_PERIOD)
+        fastest = max(fastest, _speed(ear))
+    waited = 0.0
+    while _speed(ear) > STANDING and waited < LONGEST_STOP:
+        wait(PUSH_PERIOD)
+        waited += PUSH_PERIOD
+    node.destroy_publisher(publisher)
+    if fastest <= STANDING:
+        yield Finding("fail", f"the base was commanded {speed:.2f} m/s and odom measured none; is it enabled?")
+    elif waited >= LONGEST_STOP:
+        yield Finding(
+            "fail",
+            f"the base still drives {LONGEST_STOP:g} s after the last command; set a command timeout in its driver: a "
+            "node that is killed cannot stop it",
+        )
+    else:
+        yield Finding("ok", f"the base drove at {fastest:.2f} m/s, and stood {waited:.1f} s after the last command")
+
+
+def _speed(ear: Ear) -> float:
+    odometry = ear.heard()["odom"].latest
+    return abs(float(odometry.twist.twist.linear.x)) if odometry else 0.0

@@ -1,0 +1,42 @@
+"""The whole check of one robot: from its swarm file to an exit code."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import rclpy
+from rclpy.node import Node
+from rich.console import Console
+
+from kdmarl_core.doctor.show import show
+from kdmarl_ros.check.checks import look
+from kdmarl_ros.node.process import initialise, spinning
+from kdmarl_ros.swarm.plan import load_checked_swarm, remappings
+
+
+def check(file: Path, robot: str, seconds: float, picture: Path | None, wheels_up: bool, allow_outside: bool) -> int:
+    """Print a finding for each thing looked at; 1 if one fails, else 0.
+
+    Args:
+        file: swarm file.
+        robot: name.
+        seconds: how long to listen.
+        picture: file for a picture of the scan (.png); None for none.
+        wheels_up: whether the wheels may be turned.
+        allow_outside: as in :func:`~kdmarl_core.contract.load_swarm`.
+
+    Raises:
+        KdmarlError: the swarm file or the robot is not good, or ROS cannot start.
+    """
+    swarm = load_checked_swarm(file, [robot], allow_outside)
+    rules = [part for old, new in remappings(swarm, swarm.robots) for part in ("-r", f"{old}:={new}")]
+    initialise(["--ros-args", *rules] if rules else [])
+    try:
+        node = Node("check", namespace=f"/{robot}")
+        with spinning(node):
+            return show(
+                Console(soft_wrap=True, highlight=False), look(node, swarm, seconds, picture, wheels_up, time.sleep)
+            )
+    finally:
+        rclpy.try_shutdown()

@@ -1,0 +1,1 @@
+"""Recordings of robots as MCAP files, and policies driven over them."""

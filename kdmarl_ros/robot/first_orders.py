@@ -1,0 +1,44 @@
+"""Where a robot's parameters say to go first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped
+
+from kdmarl_core.contract import KdmarlError
+
+
+def first_orders(
+    goal: Sequence[float] | None, targets: Sequence[float] | None, frame: str
+) -> dict[str, PoseStamped | PoseArray]:
+    """Topic → first message.
+
+    Args:
+        goal: x, y [m]; None or empty without one.
+        targets: x1, y1, x2, y2, … [m]; None or empty without any.
+        frame: of both.
+
+    Raises:
+        KdmarlError: a parameter holds no places.
+    """
+    orders: dict[str, PoseStamped | PoseArray] = {}
+    if goal:
+        if len(goal) != 2 or not all(map(math.isfinite, goal)):
+            raise KdmarlError(f"parameter 'goal' is {list(goal)}; give two finite numbers [x, y] in metres")
+        orders["goal_pose"] = PoseStamped(pose=_pose(*goal))
+    if targets:
+        if len(targets) % 2 or not all(map(math.isfinite, targets)):
+            raise KdmarlError(
+                f"parameter 'targets' is {list(targets)}; give finite numbers x1, y1, x2, y2, … in metres"
+            )
+        places = zip(targets[::2], targets[1::2], strict=True)
+        orders["targets"] = PoseArray(poses=[_pose(*place) for place in places])
+    for order in orders.values():
+        order.header.frame_id = frame
+    return orders
+
+
+def _pose(x: float, y: float) -> Pose:
+    return Pose(position=Point(x=x, y=y))

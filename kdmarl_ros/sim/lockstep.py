@@ -1,0 +1,57 @@
+"""When robots have to command, so that a simulator in lockstep knows for whom it waits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kdmarl_core.contract import KdmarlError, Robot, Swarm
+from kdmarl_core.contract.sensors import SensorTerm
+from kdmarl_core.contract.sensors.base import Sensor
+from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
+from kdmarl_core.runtime.policy import read_manifest
+from kdmarl_ros.sensors import SENSOR_TOPICS
+
+MESSAGE_PERIOD = 100_000_000
+"""From message to message of odometry, and of a sensor without a rate [ns]."""
+
+
+def message_period(sensor: Sensor) -> int:
+    """From message to message [ns]."""
+    return round(1e9 / sensor.rate) if sensor.rate else MESSAGE_PERIOD
+
+
+class Cycles(NamedTuple):
+    """A policy node's control cycles."""
+
+    period: int
+    """[ns]"""
+    sensor: int | None = None
+    """from message to message of the sensor that starts them [ns]; None: the clock does"""
+
+    def due(self, heard: int, now: int, tick: int) -> bool:
+        """Whether a robot whose last command came at ``heard`` has one to give at ``now``.
+
+        Args:
+            heard: [ns].
+            now: [ns].
+            tick: since the instant before, at which it had none to give [ns].
+        """
+        if self.sensor is None:
+            return now // self.period > heard // self.period
+        waited, said = now - heard, now // self.sensor != (now - tick) // self.sensor
+        return waited >= SENSOR_SPACING * self.period or (said and waited >= SENSOR_SOONEST * self.period)
+
+
+def cycles_of(swarm: Swarm, robot: Robot) -> Cycles:
+    """Those of a robot's node by its policy file; of one that cannot be read, which its node reports, 0.1 s."""
+    try:
+        manifest = read_manifest(swarm.policies[robot.type])
+    except (KeyError, KdmarlError):
+        return Cycles(MESSAGE_PERIOD)
+    period = round(manifest.control_period * 1e9)
+    if swarm.parameters(robot).trigger != "sensor":
+        return Cycles(period)
+    used = {term.sensor for term in manifest.observation if isinstance(term, SensorTerm)}
+    carried = swarm.robot_type(robot).sensors.carried
+    leading = next((carried[name] for name in SENSOR_TOPICS if name in used and name in carried), None)
+    return Cycles(period, message_period(leading) if leading else MESSAGE_PERIOD)

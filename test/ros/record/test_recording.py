@@ -1,0 +1,155 @@
+"""A swarm is recorded, and a policy driven over the recording commands what it commanded."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rclpy.serialization import serialize_message
+
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.record.bag import BagWriter, read, writing
+from kdmarl_ros.record.definitions import definition
+from node_process import DOMAIN
+from robot_body import fill, sensor_message, stamp
+from sim_support import robot, write_swarm
+
+pytest.importorskip("mcap")
+
+
+def command(*arguments, timeout=100):
+    return subprocess.run(
+        [sys.executable, "-m", "kdmarl_ros.swarm_cli", *map(str, arguments)],
+        capture_output=True, text=True, timeout=timeout, env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A swarm file, and the recording of a run of it with drifting odometry."""
+    folder = tmp_path_factory.mktemp("recorded")
+    robots = [robot("a", pose=(-2.0, -1.0, 0.0), goal=(2.0, -1.0)), robot("b", "mini", (2.0, 1.0, 3.14), (-2.0, 1.0))]
+    defaults = {"pose_source": "pose", "remappings": {"odom": "odometry/filtered", "pose": "amcl_pose"}}
+    swarm = write_swarm(folder, robots, world={"size": [8.0, 8.0]}, defaults=defaults)
+    bag = folder / "run.mcap"
+    options = ["--duration", 15, "--lockstep", "--output", folder / "out", "--record", bag]
+    done = command(swarm, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((folder / "out" / "summary.json").read_text())["totals"]["goals_reached"] == 2
+    assert f"messages: {bag}" in done.stdout
+    return swarm, bag
+
+
+def test_what_matters_is_recorded_under_its_own_name(recorded):
+    _, bag = recorded
+    messages = list(read(bag))
+    topics = {message.topic: message.kind for message in messages}
+    assert topics["/a/scan"] == "sensor_msgs/msg/LaserScan"
+    assert topics["/b/range_7"] == "sensor_msgs/msg/Range"
+    assert topics["/a/odometry/filtered"] == "nav_msgs/msg/Odometry"
+    assert topics["/b/amcl_pose"] == "geometry_msgs/msg/PoseWithCovarianceStamped"
+    assert topics["/a/cmd_vel"] == "geometry_msgs/msg/Twist"
+    assert topics["/diagnostics"] == "diagnostic_msgs/msg/DiagnosticArray"
+    assert "/a/odom" not in topics
+    scans = [message.time for message in messages if message.topic == "/a/scan"]
+    assert len(scans) > 100
+    assert scans == sorted(scans)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_policy_over_its_own_recording_commands_the_same(recorded, tmp_path, name):
+    swarm, bag = recorded
+    done = command("replay", bag, swarm, name, "--output", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stderr
+    assert "difference from the recorded commands" in done.stdout
+    with open(tmp_path / "rows.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:2] == ["time", "recorded_forward"]
+    driven = [row for row in rows if row["replayed_forward"] and row["recorded_forward"]]
+    assert len(driven) > 80
+    # The recording begins while the robot drives already, so the first cycles differ.
+    differences = [abs(float(row["replayed_forward"]) - float(row["recorded_forward"])) for row in driven[30:]]
+    assert sorted(differences)[len(differences) // 2] < 0.02
+    assert any(row["reason"] for row in rows)
+
+
+def test_another_policy_or_robot_that_does_not_fit(recorded, tmp_path):
+    swarm, bag = recorded
+    refused = command("replay", bag, swarm, "a", "--policy", swarm.with_name("mini.onnx"))
+    assert refused.returncode == 2
+    assert "give this robot a policy of its own type" in refused.stderr
+    other = write_swarm(tmp_path, [robot("c")], world=None)
+    refused = command("replay", bag, other, "c")
+    assert refused.returncode == 2
+    assert "has no messages on /c/odom, /c/scan, which" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "is not a complete MCAP file"), (b"x" * 1000, "is not a complete MCAP file"), (None, "cannot be read: ")],
+)
+def test_files_that_are_no_recording(recorded, tmp_path, content, words):
+    swarm, _ = recorded
+    if content is not None:
+        (tmp_path / "bad.mcap").write_bytes(content)
+    refused = command("replay", tmp_path / "bad.mcap", swarm, "a")
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_recording_is_never_written_over(recorded):
+    swarm, bag = recorded
+    refused = command(swarm, "--record", bag)
+    assert refused.returncode == 2
+    assert "already exists; nothing is written over a recording" in refused.stderr
+    with pytest.raises(KdmarlError, match="already exists"), writing(bag):
+        pass
+
+
+def test_other_encodings_are_refused(tmp_path):
+    from mcap.writer import Writer
+
+    path = tmp_path / "other.mcap"
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start()
+        schema = writer.register_schema(name="x", encoding="jsonschema", data=b"{}")
+        channel = writer.register_channel(topic="/x", message_encoding="json", schema_id=schema)
+        writer.add_message(channel_id=channel, log_time=0, data=b"{}", publish_time=0)
+        writer.finish()
+    with pytest.raises(KdmarlError, match="/x is encoded as 'json', not cdr"):
+        list(read(path))
+
+
+def test_messages_come_back_as_they_were(tmp_path):
+    message = sensor_message("scan")
+    stamp(message, 5.5)
+    fill("scan", message, "r1")
+    data = serialize_message(message)
+    with (tmp_path / "one.mcap").open("wb") as file:
+        writer = BagWriter(file)
+        for time in (3, 1, 2):
+            writer.add("/r1/scan", "sensor_msgs/msg/LaserScan", data, time)
+        writer.close()
+    found = list(read(tmp_path / "one.mcap"))
+    assert [message.time for message in found] == [1, 2, 3]
+    assert all(bytes(message.data) == bytes(data) for message in found)
+
+
+def test_definitions_hold_all_parts():
+    text = definition("nav_msgs/msg/Odometry")
+    parts = [part.splitlines()[0] for part in text.split("=" * 80 + "\n")[1:]]
+    assert parts[0].startswith("MSG: ")
+    for name in (
+        "std_msgs/Header",
+        "geometry_msgs/PoseWithCovariance",
+        "geometry_msgs/Quaternion",
+        "builtin_interfaces/Time",
+    ):
+        assert f"MSG: {name}" in parts
+    assert len(parts) == len(set(parts))
+    with pytest.raises(KdmarlError, match="no_msgs/msg/Nothing.msg is not installed"):
+        definition("no_msgs/msg/Nothing")
