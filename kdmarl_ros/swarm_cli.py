@@ -143,6 +143,9 @@ def check(
         bool,
         typer.Option("--wheels-up", help="Turn the wheels for a second, to see whether they stop when commands cease."),
     ] = False,
+    sim: Annotated[
+        Simulator, typer.Option(help="none: a real robot; external: one in a simulator that publishes /clock.")
+    ] = Simulator.NONE,
     allow_outside: Annotated[
         bool,
         typer.Option("--allow-outside", help="Allow the swarm file to refer to files outside its project's folder."),
@@ -154,7 +157,7 @@ def check(
     """
     from kdmarl_ros.check.run import check as look  # running a swarm needs no rclpy in this process
 
-    return look(file, robot, seconds, picture, wheels_up, allow_outside)
+    return look(file, robot, seconds, picture, wheels_up, sim.has_clock, allow_outside)
 
 
 @replay_app.command()

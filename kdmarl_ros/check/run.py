@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rich.console import Console
 
 from kdmarl_core.doctor.show import show
@@ -15,7 +16,9 @@ from kdmarl_ros.node.process import initialise, spinning
 from kdmarl_ros.swarm.plan import load_checked_swarm, remappings
 
 
-def check(file: Path, robot: str, seconds: float, picture: Path | None, wheels_up: bool, allow_outside: bool) -> int:
+def check(
+    file: Path, robot: str, seconds: float, picture: Path | None, wheels_up: bool, sim_time: bool, allow_outside: bool
+) -> int:
     """Print a finding for each thing looked at; 1 if one fails, else 0.
 
     Args:
@@ -24,6 +27,7 @@ def check(file: Path, robot: str, seconds: float, picture: Path | None, wheels_u
         seconds: how long to listen.
         picture: file for a picture of the scan (.png); None for none.
         wheels_up: whether the wheels may be turned.
+        sim_time: whether time comes from ``/clock``.
         allow_outside: as in :func:`~kdmarl_core.contract.load_swarm`.
 
     Raises:
@@ -33,7 +37,8 @@ def check(file: Path, robot: str, seconds: float, picture: Path | None, wheels_u
     rules = [part for old, new in remappings(swarm, swarm.robots) for part in ("-r", f"{old}:={new}")]
     initialise(["--ros-args", *rules] if rules else [])
     try:
-        node = Node("check", namespace=f"/{robot}")
+        clock = Parameter("use_sim_time", value=sim_time)
+        node = Node("check", namespace=f"/{robot}", parameter_overrides=[clock])
         with spinning(node):
             return show(
                 Console(soft_wrap=True, highlight=False), look(node, swarm, seconds, picture, wheels_up, time.sleep)

@@ -33,7 +33,8 @@ def save_scan(path: Path, message: LaserScan, robot: RobotType) -> Finding:
     axes.plot(x[seen], y[seen], ".", markersize=3, label="seen")
     around = np.linspace(0, 2 * np.pi, 100)
     axes.plot(robot.radius * np.cos(around), robot.radius * np.sin(around), "k", label="robot")
-    axes.annotate("front", (2 * robot.radius, 0), (0, 0), arrowprops={"arrowstyle": "->"}, va="center", ha="center")
+    axes.annotate("", (2.5 * robot.radius, 0), (0, 0), arrowprops={"arrowstyle": "->"})
+    axes.text(2.6 * robot.radius, 0, "front", va="center")
     axes.plot(scan.x, scan.y, "r+", label="lidar")
     axes.legend(loc="upper right")
     try:
