@@ -30,7 +30,7 @@ class Row(NamedTuple):
     time: float
     """since the first message [s]"""
     recorded: tuple[float, float, float] | None
-    """the last command before it: forward, to the left [m/s], yaw rate [rad/s]; None before the first"""
+    """the last command before the next cycle: forward, to the left [m/s], yaw rate [rad/s]; None before the first"""
     replayed: tuple[float, float, float] | None
     """what the policy commands; None where its inputs do not let it drive"""
     reason: str
@@ -72,13 +72,15 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
     inputs = Inputs(node, controller.terms, controller.sensors, given.sensor_timeout, orders, localise)
     known = {name: topic for name, topic in wanted(swarm).items() if topic.robot}
     missing = {name for name, topic in known.items() if topic.topic in inputs.topics - orders.keys()}
-    first = due = last = None
+    first = due = last = row = None
     period = round(controller.period * 1e9)
     for message in read(bag):
         if first is None or due is None:
             first, due = message.time, message.time + period
         while message.time >= due:
-            yield _cycle(controller, inputs, node, due, first, last)
+            if row is not None:
+                yield row._replace(recorded=last)
+            row = _cycle(controller, inputs, node, due, first)
             due += period
         topic = known.get(message.topic)
         kind = next((kind for kind in topic.kinds if type_name(kind) == message.kind), None) if topic else None
@@ -92,21 +94,23 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
             last = twist.linear.x, twist.linear.y, twist.angular.z
         else:
             inputs.take(topic.topic, content)
+    if row is not None:
+        yield row._replace(recorded=last)
     if missing:
         names = ", ".join(sorted(missing))
         raise KdmarlError(f"{bag} has no messages on {names}, which {controller.policy.path} needs")
 
 
-def _cycle(
-    controller: Controller, inputs: Inputs, node: Node, now: int, first: int, last: tuple[float, float, float] | None
-) -> Row:
+def _cycle(controller: Controller, inputs: Inputs, node: Node, now: int, first: int) -> Row:
+    """One control cycle at ``now`` of a recording that begins at ``first`` [ns]; what was recorded is yet to come."""
     _set_clock(node, now)
+    time = (now - first) / 1e9
     try:
         command = controller(inputs.readings(now, now))
     except (Fault, UnsafeCommandError, KdmarlError) as error:
         controller.reset()
-        return Row((now - first) / 1e9, last, None, str(error))
-    return Row((now - first) / 1e9, last, controller.motion(tuple(command.tolist())), "")
+        return Row(time, None, None, str(error))
+    return Row(time, None, controller.motion(tuple(command.tolist())), "")
 
 
 def _set_clock(node: Node, time: int) -> None:
