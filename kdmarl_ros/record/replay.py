@@ -76,7 +76,7 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
     period = round(controller.period * 1e9)
     for message in read(bag):
         if first is None or due is None:
-            first, due = message.time, message.time + period
+            first, due = message.time, (message.time // period + 1) * period  # as nodes have their cycles
         while message.time >= due:
             if row is not None:
                 yield row._replace(recorded=last)
