@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.contract.files import convert, read_yaml
 from kdmarl_core.contract.kinematics import AnyKinematics
 from kdmarl_core.contract.sensors import Sensors
+
+OUTSIDE = 0.01
+"""How far beyond a robot's radius its lidar may take things for the robot [m]: half of what the scan guard keeps."""
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -35,6 +39,16 @@ class RobotType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     action: AnyKinematics
     sensors: Sensors
     budget: Budget = Budget()
+
+    def __post_init__(self) -> None:
+        lidar = self.sensors.lidar
+        if lidar and lidar.ignore_below:
+            reach = lidar.ignore_below + math.hypot(lidar.place.x, lidar.place.y)
+            if reach > self.radius + OUTSIDE:
+                raise ValueError(
+                    f"ignore_below reaches {reach:.3f} m from the robot's centre, its radius is {self.radius:g} m; "
+                    "what is nearer to the lidar than that must be the robot itself"
+                )
 
 
 def load_robot_types(path: Path | str) -> dict[str, RobotType]:

@@ -53,7 +53,10 @@ def look(
     (robot,) = swarm.robots
     try:
         controller = Controller(
-            Policy.load(swarm.policies[robot.type]), robot.type, swarm.robot_types[robot.type], scan_guard=True
+            Policy.load(swarm.policies[robot.type]),
+            robot.type,
+            swarm.robot_types[robot.type],
+            scan_guard=swarm.parameters(robot).scan_guard is not False,
         )
         ear = Ear(node, swarm, controller)
     except KdmarlError as error:
@@ -139,21 +142,26 @@ def _stops(node: Node, ear: Ear, swarm: Swarm, wait: Wait) -> Iterator[Finding]:
         return
     stamped = type_name(TwistStamped) in endpoint.types()
     publisher = node.create_publisher(TwistStamped if stamped else Twist, "cmd_vel", COMMAND_QOS)
+    stop = TwistStamped() if stamped else Twist()
     speed = PUSH * swarm.robot_type(swarm.robots[0]).action.top_speed
-    fastest = 0.0
-    for _ in range(PUSHES):
-        twist = Twist()
-        twist.linear.x = speed
-        message = TwistStamped(twist=twist) if stamped else twist
-        if stamped:
-            message.header.stamp = node.get_clock().now().to_msg()
-        publisher.publish(message)
-        wait(PUSH_PERIOD)
-        fastest = max(fastest, _speed(ear))
-    waited = 0.0
-    while _speed(ear) > STANDING and waited < LONGEST_STOP:
-        wait(PUSH_PERIOD)
-        waited += PUSH_PERIOD
+    fastest = waited = 0.0
+    try:
+        for _ in range(PUSHES):
+            twist = Twist()
+            twist.linear.x = speed
+            message = TwistStamped(twist=twist) if stamped else twist
+            if stamped:
+                message.header.stamp = node.get_clock().now().to_msg()
+            publisher.publish(message)
+            wait(PUSH_PERIOD)
+            fastest = max(fastest, _speed(ear))
+        while _speed(ear) > STANDING and waited < LONGEST_STOP:
+            wait(PUSH_PERIOD)
+            waited += PUSH_PERIOD
+    finally:  # a base without a timeout, or Ctrl-C: it must not drive on
+        for _ in range(PUSHES):
+            publisher.publish(stop)
+            wait(PUSH_PERIOD / 10)
     node.destroy_publisher(publisher)
     if fastest <= STANDING:
         yield Finding("fail", f"the base was commanded {speed:.2f} m/s and odom measured none; is it enabled?")

@@ -30,7 +30,7 @@ class Transforms:
                 "(apt install ros-$ROS_DISTRO-tf2-ros-py), or give pose_source 'pose' or 'odom'"
             ) from None
         self._errors: type[Exception] = tf2_ros.TransformException
-        self._buffer: Any = tf2_ros.Buffer(node=node)
+        self._buffer: Any = tf2_ros.Buffer()  # of a node it would offer a service
         self._listener: Any = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def find(self, target: str, source: str) -> tuple[Planar, int] | tuple[None, str]:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from kdmarl_core.contract import KdmarlError, load_swarm
@@ -20,6 +20,8 @@ from kdmarl_ros.record.bag import BagWriter, library, writing
 from kdmarl_ros.record.topics import wanted
 
 QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Where publishers keep their last message for those who come later."""
 LOOK_PERIOD = 0.5
 """From look to look for publishers that have come [s]."""
 
@@ -46,6 +48,8 @@ class RecorderNode(Node):
         self._wanted = wanted(swarm.only(names) if names else swarm)
         self.output = Path(output)
         self.messages = 0
+        self.trouble = ""
+        """what has ended the recording"""
         self._subscriptions_by_topic: dict[str, Subscription] = {}
 
     def record(self, bag: BagWriter) -> None:
@@ -56,7 +60,8 @@ class RecorderNode(Node):
 
     def _look(self) -> None:
         for name, topic in self._wanted.items():
-            types = {info.topic_type for info in self.get_publishers_info_by_topic(name)}
+            infos = self.get_publishers_info_by_topic(name)
+            types = {info.topic_type for info in infos}
             kind = next((kind for kind in reversed(topic.kinds) if type_name(kind) in types), None)
             subscription = self._subscriptions_by_topic.get(name)
             if kind is None or (subscription and subscription.msg_type is kind):
@@ -64,11 +69,20 @@ class RecorderNode(Node):
             if subscription:
                 self.destroy_subscription(subscription)
             hear = partial(self._hear, name, type_name(kind))
-            self._subscriptions_by_topic[name] = self.create_subscription(kind, name, hear, QOS, raw=True)
+            latched = all(info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in infos)
+            qos = LATCHED if latched else QOS
+            self._subscriptions_by_topic[name] = self.create_subscription(kind, name, hear, qos, raw=True)
 
     def _hear(self, topic: str, kind: str, data: bytes) -> None:
-        self._bag.add(topic, kind, data, self.get_clock().now().nanoseconds)
-        self.messages += 1
+        if self.trouble:
+            return
+        try:
+            self._bag.add(topic, kind, data, self.get_clock().now().nanoseconds)
+            self.messages += 1
+        except OSError as error:
+            self.trouble = f"{self.output} cannot be written any more: {error.strerror}; free the disk"
+        except KdmarlError as error:
+            self.trouble = str(error)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -80,8 +94,9 @@ def main(args: list[str] | None = None) -> int:
             try:
                 node.record(bag)
                 with spinning(node):
-                    while True:
-                        time.sleep(1)
+                    while not node.trouble:
+                        time.sleep(0.5)
+                raise KdmarlError(node.trouble)
             finally:
                 print(f"recorded {node.messages} messages: {node.output}", flush=True)
 

@@ -70,7 +70,7 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
 
     orders = first_orders(robot.goal, [v for place in swarm.targets or swarm.landmarks for v in place], swarm.frame)
     inputs = Inputs(node, controller.terms, controller.sensors, given.sensor_timeout, orders, localise)
-    known = {name: topic for name, topic in wanted(swarm).items() if topic.robot}
+    known = {name: topic for name, topic in wanted(swarm, controller.terms).items() if topic.robot}
     missing = {name for name, topic in known.items() if topic.topic in inputs.topics - orders.keys()}
     first = due = last = row = None
     period = round(controller.period * 1e9)

@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped, PoseWithCovarianceStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry
 
-from kdmarl_core.contract import Swarm
+from kdmarl_core.contract import Swarm, Term
 from kdmarl_core.runtime.policy import read_manifest
 from kdmarl_ros.robot.inputs import required_topics
 from kdmarl_ros.swarm.plan import remappings
@@ -34,8 +34,12 @@ class Wanted(NamedTuple):
     """types that it may have"""
 
 
-def wanted(swarm: Swarm) -> dict[str, Wanted]:
+def wanted(swarm: Swarm, terms: list[Term] | None = None) -> dict[str, Wanted]:
     """Full name, after remapping → what it is.
+
+    Args:
+        swarm: its robots.
+        terms: of their policies, where these are not the swarm file's.
 
     Raises:
         KdmarlError: a policy file cannot be read.
@@ -43,7 +47,7 @@ def wanted(swarm: Swarm) -> dict[str, Wanted]:
     found = {"/diagnostics": Wanted("", "diagnostics", (DiagnosticArray,))}
     renamed = dict(remappings(swarm, swarm.robots))
     for robot in swarm.robots:
-        needed = required_topics(read_manifest(swarm.policies[robot.type]).observation)
+        needed = required_topics(terms or read_manifest(swarm.policies[robot.type]).observation)
         for topic, kinds in {**{name: (kind,) for name, kind in needed.items()}, **ALWAYS}.items():
             name = f"/{robot.name}/{topic}"
             found[renamed.get(name, name)] = Wanted(robot.name, topic, kinds)

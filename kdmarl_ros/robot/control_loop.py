@@ -233,11 +233,11 @@ class ControlLoop:
     def _on_news(self, stamped: int) -> None:
         """Run a cycle on the sensor's new message, ``stamped`` [ns], unless the last cycle is too recent.
 
-        Not in this callback: messages of other sensors, sent at the same time, may not have been taken yet. Where the
-        message is newer than the clock, it tells the time: a simulator's clock may come after its sensors.
+        Not in this callback: messages of other sensors, sent at the same time, may not have been taken yet. In
+        simulated time a message that is newer than the clock tells the time: the clock may come after the sensors.
         """
         period, now = self.controller.period * 1e9, self._now()
-        time = max(now, min(stamped, now + round(period)))
+        time = max(now, min(stamped, now + round(period))) if self._clock.ros_time_is_active else now
         if self._soon is not None and time - self._gate.last_cycle >= SENSOR_SOONEST * period:
             self._soon.reset()
 

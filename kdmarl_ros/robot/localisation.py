@@ -37,6 +37,12 @@ LONGEST_WAY = 2.0
 SAME_PLACE = (0.02, 0.035)
 """Differences of a sensor's mounting that are only rounding [m, rad]."""
 
+AHEAD = 2.0
+"""How far a transform may be stamped ahead [s]: localisations date theirs ahead, AMCL by up to a second."""
+
+SAME_MOMENT = 0.2
+"""Longest time from a pose to the odometry that it is joined with [s]; poses that are older are left out."""
+
 REMEMBERED = 5.0
 """How long odometry is kept, for poses that come late [s]."""
 
@@ -120,10 +126,12 @@ class ByPose(_Corrected):
         self._odometry: deque[tuple[int, Planar]] = deque()
         """stamp [ns] and pose"""
         self._waiting: PoseWithCovarianceStamped | None = None
-        """newest message that is not joined with odometry yet"""
-        self._stamp = -1
+        """a message that came before any odometry"""
+        self._newest: PoseWithCovarianceStamped | None = None
         self._found: tuple[str, Planar] | None = None
-        """frame and correction of the newest message"""
+        """frame and correction of the newest message that could be joined"""
+        self._trouble: Fault | None = None
+        """what is wrong with the newest message"""
         self._way = 0.0
         """driven since [m]"""
 
@@ -139,29 +147,46 @@ class ByPose(_Corrected):
         except Fault:
             return
         if self._odometry:
-            self._way += pose.differs(self._odometry[-1][1])[0]
+            before, last = self._odometry[-1]
+            moved, turned = pose.differs(last)
+            if stamp < before or moved > JUMP[0] or turned > JUMP[1]:
+                # It began again: where its frame is now, only the next pose tells.
+                self._odometry.clear()
+                self._found = None
+            self._way += moved
         self._odometry.append((stamp, pose))
         while self._odometry[0][0] < stamp - REMEMBERED * 1e9:
             self._odometry.popleft()
+        if self._waiting is not None:
+            self._join(self._waiting)
 
     def hear(self, message: PoseWithCovarianceStamped) -> None:
         """Note a pose."""
-        if _nanoseconds(message) != self._stamp:  # both subscriptions may bring it
-            self._waiting, self._stamp = message, _nanoseconds(message)
+        if message != self._newest:  # both subscriptions may bring it
+            self._newest = message
+            self._join(message)
 
-    def _join(self) -> None:
-        """Find where the frame of odometry lies, by the odometry at the time of the newest pose."""
-        message = self._waiting
-        if message is None or not self._odometry:
+    def _join(self, message: PoseWithCovarianceStamped) -> None:
+        """Find where the frame of odometry lies, by the odometry at the time of a pose."""
+        self._waiting = None if self._odometry else message
+        if self._waiting is not None:
             return
-        pose = require_sane("pose", _planar(message.pose.pose, "pose"))
-        before = min(self._odometry, key=lambda each: abs(each[0] - self._stamp))
-        self._found = message.header.frame_id, pose @ before[1].inverse
-        self._way, self._waiting = self._odometry[-1][1].differs(before[1])[0], None
+        try:
+            pose, self._trouble = require_sane("pose", _planar(message.pose.pose, "pose")), None
+        except Fault as fault:
+            self._trouble = fault
+            return
+        stamp = _nanoseconds(message)
+        nearest = min(self._odometry, key=lambda each: abs(each[0] - stamp))
+        # The first pose may be old: a localisation such as AMCL is silent while its robot stands.
+        if self._found is None or abs(nearest[0] - stamp) <= SAME_MOMENT * 1e9:
+            self._found = message.header.frame_id, pose @ nearest[1].inverse
+            self._way = self._odometry[-1][1].differs(nearest[1])[0]
 
     def __call__(self, topic: str, frame: str, odometry: Odometry, now: int) -> Planar:
         """See :class:`Localisation`."""
-        self._join()
+        if self._trouble is not None:
+            raise Fault(self._trouble.cause, self._trouble.reason)
         if self._found is None:
             trouble = self._endpoint.trouble()
             hint = f"a publisher there has {trouble}, " if trouble else ""
@@ -227,6 +252,11 @@ class ByTransforms(_Corrected):
         if found is None:
             raise Fault(Cause.MISSING, f"tf does not connect '{frame}', in which {topic} is, with '{own}' ({stamp})")
         age = (now - int(stamp)) / 1e9
+        if age < -AHEAD and int(stamp):
+            raise Fault(
+                Cause.FUTURE,
+                f"tf from '{frame}' to '{own}' was stamped {-age:.2f} s in the future; check that the clocks agree",
+            )
         if age > self._timeout and int(stamp):  # 0: all of them are static
             raise Fault(
                 Cause.STALE,

@@ -86,9 +86,18 @@ def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0) -> Scan
             f"{ranges.size - valid} of {ranges.size} beams of scan are invalid; check the lidar, or say what it sends "
             "where nothing is seen (misses in the robot type)"
         )
-    return sensor.on_robot(
+    scan = sensor.on_robot(
         Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
     )
+    if sensor.ignore_below:  # as many may see the robot itself as are left when it is not covered
+        hidden = np.count_nonzero(sensor.hides(message.angle_min, message.angle_increment, ranges.size))
+        silent = np.count_nonzero(np.isnan(scan.ranges)) - hidden
+        if silent > MAX_INVALID * (ranges.size - hidden):
+            raise malformed(
+                f"{silent} of {ranges.size - hidden} beams of scan see the robot itself (nearer than ignore_below, "
+                f"{sensor.ignore_below:g} m) or are invalid; uncover the lidar, or correct the robot type"
+            )
+    return scan
 
 
 def turn_time(message: LaserScan, interval: float) -> float:

@@ -16,6 +16,12 @@ from support import ROBOT_TYPES
         (lambda r: r["action"].update(angular=[float("nan"), 1]), "angular is"),
         (lambda r: r["action"].update(linear_acceleration=float("inf")), "linear_acceleration"),
         (lambda r: r["sensors"]["range_sensors"].update(bearings=[float("nan")]), r"bearings\[0\]"),
+        (
+            lambda r: r["sensors"].update(
+                lidar={"beams": 9, "range": 2.0, "ignore_below": 0.1, "mounting": {"x": -0.04}}
+            ),
+            "ignore_below reaches 0.140 m from the robot's centre, its radius is 0.12 m",
+        ),
     ],
 )
 def test_numbers_are_those_of_a_robot(tmp_path, edit, words):

@@ -40,7 +40,7 @@ def slow_range(origin, angle, robots, discs, walls, max_range):
 @pytest.mark.parametrize(
     ("beams", "fov", "max_range"), [(360, TURN, 4.5), (36, TURN, 9.0), (270, 1.5 * math.pi, 5.0), (7, 0.4, 6.0)]
 )
-@pytest.mark.parametrize(("yaw", "x", "y"), [(0.0, 0.0, 0.0), (1.6, -0.04, 0.03), (-3.0, 0.0, 0.0)])
+@pytest.mark.parametrize(("yaw", "x", "y"), [(0.0, 0.0, 0.0), (1.6, -0.04, 0.03), (-3.0, 0.0, 0.0), (-1.57, 0.0, 0.0)])
 def test_rays_match_plain_geometry(beams, fov, max_range, yaw, x, y):
     rng = np.random.default_rng(beams)
     envs, robots = 5, 4

@@ -111,11 +111,11 @@ def _cast_one(
     low: float,
     high: float,
 ) -> None:
-    """Cast at one object whose window may reach once around the circle either way."""
+    """Cast at one object whose window is at most once around the circle, wherever it begins."""
     turn = 2 * math.pi
+    around = turn * math.floor((low - beams.angle_min) / turn)
+    low, high = low - around, high - around
     _cast_window(ranges, beams, shape, is_wall, low, high)
-    if low < beams.angle_min:
-        _cast_window(ranges, beams, shape, is_wall, low + turn, high + turn)
     if high > beams.angle_min + turn:
         _cast_window(ranges, beams, shape, is_wall, low - turn, high - turn)
 

@@ -103,6 +103,7 @@ def test_whether_the_base_stops_when_commands_cease(check, robot, stops):
 
     robot.edits["odom"] = follow
     found = check("--wheels-up")
+    assert robot.commands[-1][1:] == (0.0, 0.0)  # a base without a timeout must not drive on
     if stops:
         assert "the base drove at 0.24 m/s, and stood 0." in found["ok"]
     else:

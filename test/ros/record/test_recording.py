@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from rclpy.serialization import serialize_message
@@ -12,6 +14,7 @@ from rclpy.serialization import serialize_message
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.record.bag import BagWriter, read, writing
 from kdmarl_ros.record.definitions import definition
+from kdmarl_ros.record.recorder_node import RecorderNode
 from node_process import DOMAIN
 from robot_body import fill, sensor_message, stamp
 from sim_support import robot, write_swarm
@@ -154,3 +157,20 @@ def test_definitions_hold_all_parts():
     assert len(parts) == len(set(parts))
     with pytest.raises(KdmarlError, match="no_msgs/msg/Nothing.msg is not installed"):
         definition("no_msgs/msg/Nothing")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "run.mcap cannot be written any more: No space left on device"),
+        (KdmarlError("x.msg is not installed"), "x.msg is not installed"),
+    ],
+)
+def test_a_recording_that_cannot_go_on_keeps_its_reason(error, words):
+    """A disk cannot be filled here, so writing fails instead."""
+    node = Mock(trouble="", messages=0, output=Path("run.mcap"), _bag=Mock(add=Mock(side_effect=error)))
+    RecorderNode._hear(node, "/a/scan", "sensor_msgs/msg/LaserScan", b"")
+    RecorderNode._hear(node, "/a/scan", "sensor_msgs/msg/LaserScan", b"")
+    assert words in node.trouble
+    assert node._bag.add.call_count == 1
+    assert node.messages == 0

@@ -73,6 +73,41 @@ class TestByPose:
             by_pose("goal_pose", "map", self.drive(by_pose), 0)
         assert error.value.cause is Cause.MISSING
 
+    def test_a_pose_is_joined_when_it_comes_whether_or_not_there_is_a_goal(self, by_pose):
+        self.drive(by_pose, end=1.0)
+        by_pose.hear(pose(DRIFT @ Planar(0.5), 1.0))
+        newest = self.drive(by_pose, 1.0, 60.0)
+        with pytest.raises(Fault, match="no pose on /pose for 29.5 m of driving"):
+            by_pose("goal_pose", "map", newest, 0)
+
+    def test_a_pose_of_another_time_is_left_out_once_one_is_known(self, by_pose):
+        self.drive(by_pose, end=1.0)
+        by_pose.hear(pose(DRIFT @ Planar(0.5), 1.0))
+        newest = self.drive(by_pose, 1.0, 2.0)
+        by_pose.hear(pose(Planar(9, 9), 8.0))
+        assert near(by_pose("goal_pose", "map", newest, 0), DRIFT @ Planar(1.0))
+
+    def test_a_pose_from_before_the_odometry_is_taken_as_the_first(self, by_pose):
+        by_pose.hear(pose(DRIFT, 0.0))
+        newest = self.drive(by_pose, 100.0, 100.5)
+        # Odometry begins at 50 m, where the pose is taken to have been.
+        assert near(by_pose("goal_pose", "map", newest, 0), DRIFT @ Planar(0.25))
+
+    def test_poses_without_a_stamp_are_new_ones_all_the_same(self, by_pose):
+        newest = self.drive(by_pose, end=0.1)
+        for place in (Planar(1.0), Planar(1.2)):
+            by_pose.hear(pose(place, 0.0))
+        assert near(by_pose("goal_pose", "map", newest, 0), Planar(1.25))
+
+    @pytest.mark.parametrize("restart", [odometry(Planar(), 3.1), odometry(Planar(1.5), 1.0)])
+    def test_odometry_that_begins_again_needs_a_new_pose(self, by_pose, restart):
+        newest = self.drive(by_pose)
+        by_pose.hear(pose(DRIFT @ Planar(1.5), 3.0))
+        by_pose("goal_pose", "map", newest, 0)
+        by_pose.remember(restart)
+        with pytest.raises(Fault, match="nothing received on /pose"):
+            by_pose("goal_pose", "map", restart, 0)
+
     def test_goals_are_in_the_frame_of_the_poses(self, by_pose):
         newest = self.drive(by_pose)
         by_pose.hear(pose(DRIFT))
@@ -128,7 +163,7 @@ class TransformError(Exception):
 class Buffer:
     """As ``tf2_ros.Buffer``, for what we ask of it."""
 
-    def __init__(self, node=None):
+    def __init__(self):
         self.known = {}
         """(target, source) → transform"""
 
@@ -182,6 +217,9 @@ class TestByTransforms:
         assert error.value.cause is Cause.STALE
         known["map", "odom"] = transform(DRIFT, 0.0)
         assert by_tf("goal_pose", "map", odometry(Planar()), 1_600_000_000)
+        known["map", "odom"] = transform(DRIFT, 10.0)
+        with pytest.raises(Fault, match="was stamped 8.40 s in the future"):
+            by_tf("goal_pose", "map", odometry(Planar()), 1_600_000_000)
 
     def test_a_jump_stops_the_robot_once(self, tf):
         by_tf, known = tf

@@ -71,7 +71,7 @@ def test_a_lidar_that_sees_nothing_is_not_blind_whatever_its_driver_sends(misses
 
 
 def test_what_the_simulator_sends_is_read_back():
-    sensor = LidarSensor(beams=11, range=3.5, misses="zero", hidden=[(0.4, 0.7)], ignore_below=0.14)
+    sensor = LidarSensor(beams=11, range=3.5, misses="zero", hidden=[(0.2, 0.4)], ignore_below=0.14)
     (message,) = Topics.messages(sensor, "r1", 0.2)
     Topics.fill(sensor, [message], np.array([INF, 1.0, -INF] + [2.0] * 8, np.float32))
     assert message.scan_time == pytest.approx(0.2)
@@ -80,3 +80,13 @@ def test_what_the_simulator_sends_is_read_back():
     assert hidden.sum() == 1
     assert np.isnan(scan.ranges[hidden]).all()
     assert scan.ranges[0] == INF
+
+
+def test_a_lidar_that_is_covered_is_blind_whatever_it_takes_for_its_robot():
+    sensor = LidarSensor(beams=11, range=3.5, ignore_below=0.14, hidden=[(-0.1, 0.1)])
+    message = lidar(angle_min=-1.0, angle_increment=0.2)
+    message.ranges = array.array("f", [0.12] * 11)
+    with pytest.raises(Fault, match=r"10 of 10 beams of scan see the robot itself \(nearer than ignore"):
+        to_scan(message, sensor, 3.5)
+    message.ranges = array.array("f", [0.12] * 4 + [1.0] * 7)
+    assert np.isnan(to_scan(message, sensor, 3.5).ranges).sum() == 5
