@@ -76,7 +76,6 @@ def test_a_policy_over_its_own_recording_commands_the_same(recorded, tmp_path, n
     differences = [abs(float(row["replayed_forward"]) - float(row["recorded_forward"])) for row in driven[30:]]
     # A message that came together with the cycle may have been in time for it, or not: the mini has eight topics.
     assert sorted(differences)[len(differences) // 2] < (1e-3 if name == "a" else 0.1)
-    assert any(row["reason"] for row in rows)
 
 
 def test_another_policy_or_robot_that_does_not_fit(recorded, tmp_path):
