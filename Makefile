@@ -31,7 +31,7 @@ test: setup lint ## lint, then run all tests
 
 # All tests, in parts of similar duration. Those with ROS are mostly waiting and sensitive to timing; the others run at
 # the lowest priority, and at most one of them at the same time as those.
-PART_1 = test/faults $(addprefix test/ros/,bench judge node sim)
+PART_1 = test/faults $(addprefix test/ros/,bench check judge node record sim)
 PART_2 = test/ros/robot test/ros/sensors test/ros/swarm
 PART_3 = $(addprefix test/,cli benchmark distill experiment packaging planning)
 PART_4 = test $(addprefix --ignore=,test/ros test/faults $(PART_3))

@@ -90,3 +90,11 @@ def test_a_plan_knows_the_module_of_every_node(distribution):
     nodes = {name: target.partition(":")[0] for name, target in scripts.items() if name.endswith(("_node", "_host"))}
     del nodes["neighbors_node"]  # is started by hand
     assert nodes == MODULES
+
+
+def test_make_runs_the_tests_of_every_folder():
+    text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    parts = " ".join(re.findall(r"^PART_[123] = (.*)$", text, re.MULTILINE))
+    named = {word.removeprefix("test/").removeprefix("ros/") for word in re.findall(r"[\w/]+", parts)}
+    folders = {path.parent.name for path in (REPOSITORY / "test" / "ros").glob("*/test_*.py")}
+    assert folders <= named
