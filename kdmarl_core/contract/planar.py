@@ -6,6 +6,11 @@ import math
 from typing import NamedTuple
 
 
+def yaw_of_rotation(w: float, x: float, y: float, z: float) -> float:
+    """Of the x axis that a unit quaternion turns [rad]."""
+    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
 class Planar(NamedTuple):
     """A pose, or the transform from a frame at that pose to the frame in which it is given."""
 

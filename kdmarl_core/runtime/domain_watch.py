@@ -1,6 +1,6 @@
 """Whether a robot behaves as the one that its policy was trained on: how fast its sensors speak, and how it moves.
 
-What differs is no reason to stop, but the policy may do worse than its results say.
+A difference does not stop the robot, but the policy may do worse than its results say.
 """
 
 from __future__ import annotations

@@ -76,9 +76,10 @@ def look(
             if trouble
             else Finding("ok", "all inputs are as the policy needs them, and the robot's pose is known")
         )
-    yield _base(Endpoint(node, "cmd_vel", COMMAND_QOS, is_publisher=True))
+    base = Endpoint(node, "cmd_vel", COMMAND_QOS, is_publisher=True)
+    yield _base(base)
     if wheels_up:
-        yield from _stops(node, ear, swarm, wait)
+        yield from _stops(node, base, ear, swarm, wait)
     scan = heard.get("scan")
     if picture and scan and scan.latest is not None:
         yield save_scan(picture, scan.latest, swarm.robot_types[robot.type])
@@ -130,9 +131,8 @@ def _base(endpoint: Endpoint) -> Finding:
     return Finding("ok", f"{endpoint.topic}: {', '.join(endpoint.others())} subscribes to {', '.join(sorted(types))}")
 
 
-def _stops(node: Node, ear: Ear, swarm: Swarm, wait: Wait) -> Iterator[Finding]:
+def _stops(node: Node, endpoint: Endpoint, ear: Ear, swarm: Swarm, wait: Wait) -> Iterator[Finding]:
     """Turn the wheels for a second, and see how long after the last command they stand."""
-    endpoint = Endpoint(node, "cmd_vel", COMMAND_QOS, is_publisher=True)
     if node.count_publishers("cmd_vel"):
         names = {info.node_name for info in node.get_publishers_info_by_topic(endpoint.topic)}
         yield Finding("fail", f"{endpoint.topic}: {', '.join(sorted(names))} commands this base; stop that first")

@@ -14,9 +14,9 @@ from kdmarl_core.contract import KdmarlError, Swarm
 from kdmarl_core.runtime import Controller
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.node.transforms import Transforms
-from kdmarl_ros.robot.first_orders import first_orders
+from kdmarl_ros.robot.first_orders import first_orders_of
 from kdmarl_ros.robot.inputs import Inputs, required_topics
-from kdmarl_ros.robot.latest import ORDERS, arrival_time
+from kdmarl_ros.robot.latest import ORDERS, arrival_time, stamp_of
 from kdmarl_ros.robot.localisation import Localisation, localisation
 
 
@@ -57,8 +57,7 @@ class Ear:
             return localisation(given.pose_source, node, lambda: Transforms(node), given.sensor_timeout)
 
         self._node = node
-        places = [value for place in swarm.targets or swarm.landmarks for value in place]
-        orders = first_orders(robot.goal, places, swarm.frame)
+        orders = first_orders_of(swarm, robot)
         self.inputs = Inputs(node, controller.terms, controller.sensors, given.sensor_timeout, orders, localise)
         self._arrivals: dict[str, list[float]] = {}
         self._lags: dict[str, list[float]] = {}
@@ -71,9 +70,8 @@ class Ear:
         self._arrivals[topic], self._lags[topic] = [], []
 
         def hear(message: Any) -> None:
-            now, stamp = self._node.get_clock().now().nanoseconds, message.header.stamp
             self._arrivals[topic].append(time.monotonic())
-            self._lags[topic].append((now - stamp.sec * 1_000_000_000 - stamp.nanosec) / 1e9)
+            self._lags[topic].append((self._node.get_clock().now().nanoseconds - stamp_of(message)) / 1e9)
             self._latest[topic] = message
 
         self._node.create_subscription(kind, topic, hear, qos_profile_sensor_data)

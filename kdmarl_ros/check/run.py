@@ -13,7 +13,7 @@ from rich.console import Console
 from kdmarl_core.doctor.show import show
 from kdmarl_ros.check.checks import look
 from kdmarl_ros.node.process import initialise, spinning
-from kdmarl_ros.swarm.plan import load_checked_swarm, remappings
+from kdmarl_ros.swarm.plan import load_checked_swarm, remappings, rules
 
 
 def check(
@@ -34,8 +34,7 @@ def check(
         KdmarlError: the swarm file or the robot is not good, or ROS cannot start.
     """
     swarm = load_checked_swarm(file, [robot], allow_outside)
-    rules = [part for old, new in remappings(swarm, swarm.robots) for part in ("-r", f"{old}:={new}")]
-    initialise(["--ros-args", *rules] if rules else [])
+    initialise(["--ros-args", *rules(remappings(swarm, swarm.robots))])
     try:
         clock = Parameter("use_sim_time", value=sim_time)
         node = Node("check", namespace=f"/{robot}", parameter_overrides=[clock])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +9,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from kdmarl_core.contract import KdmarlError
-from kdmarl_core.contract.planar import Planar
+from kdmarl_core.contract.planar import Planar, yaw_of_rotation
 
 
 class Transforms:
@@ -56,7 +55,4 @@ class Transforms:
 
 def _planar(transform: Any) -> Planar:
     moved, turned = transform.translation, transform.rotation
-    yaw = math.atan2(
-        2 * (turned.w * turned.z + turned.x * turned.y), 1 - 2 * (turned.y * turned.y + turned.z * turned.z)
-    )
-    return Planar(moved.x, moved.y, yaw)
+    return Planar(moved.x, moved.y, yaw_of_rotation(turned.w, turned.x, turned.y, turned.z))

@@ -68,7 +68,7 @@ def writing(path: Path) -> Iterator[BagWriter]:
     """Write a recording to ``path``.
 
     Raises:
-        KdmarlError: it cannot be written, or there is no mcap.
+        KdmarlError: it cannot be written, or ``mcap`` is not installed.
     """
     library("writer")
     try:

@@ -33,7 +33,7 @@ class RecorderNode(Node):
         """Read the parameters.
 
         Raises:
-            KdmarlError: a parameter or the swarm file does not fit, or there is no mcap.
+            KdmarlError: a parameter or the swarm file does not fit, or ``mcap`` is not installed.
         """
         super().__init__("recorder")
         path = read_parameter(self, "swarm", Parameter.Type.STRING, "swarm file (YAML)")

@@ -19,7 +19,7 @@ from kdmarl_core.runtime.safety import UnsafeCommandError
 from kdmarl_ros.node.qos import type_name
 from kdmarl_ros.record.bag import read
 from kdmarl_ros.record.topics import wanted
-from kdmarl_ros.robot.first_orders import first_orders
+from kdmarl_ros.robot.first_orders import first_orders_of
 from kdmarl_ros.robot.inputs import Inputs
 from kdmarl_ros.robot.localisation import localisation
 
@@ -68,7 +68,7 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
     def localise() -> Any:
         return localisation(given.pose_source, node, _no_transforms, given.sensor_timeout)
 
-    orders = first_orders(robot.goal, [v for place in swarm.targets or swarm.landmarks for v in place], swarm.frame)
+    orders = first_orders_of(swarm, robot)
     inputs = Inputs(node, controller.terms, controller.sensors, given.sensor_timeout, orders, localise)
     known = {name: topic for name, topic in wanted(swarm, controller.terms).items() if topic.robot}
     missing = {name for name, topic in known.items() if topic.topic in inputs.topics - orders.keys()}

@@ -267,8 +267,7 @@ class ControlLoop:
         """Time to the next whole multiple of the period, or until the wait for the sensor ends [ns]."""
         period = round(self.controller.period * 1e9)
         if self._on_sensor:
-            longest = round(
-                SENSOR_SPACING * period
-            )  # from the start of the last cycle; the clock may have been set since
+            # From the start of the last cycle; the clock may have been set since.
+            longest = round(SENSOR_SPACING * period)
             return min(max(self._gate.last_cycle + longest - self._now(), 1), longest)
         return period - self._now() % period

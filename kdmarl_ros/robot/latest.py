@@ -76,12 +76,12 @@ class Latest:
         arrived = arrival_time(self._clock)
         if self.message is not None:
             # The longer of both: delayed messages arrive all at once, and some drivers give them the same stamp.
-            self._intervals.append(max(arrived - self.arrived, _stamp(message) - _stamp(self.message)) / 1e9)
+            self._intervals.append(max(arrived - self.arrived, stamp_of(message) - stamp_of(self.message)) / 1e9)
         self.message, self.arrived = message, arrived
         if self.on_message is not None:
             self.on_message(message)
         if self.on_news is not None:
-            self.on_news(_stamp(message))
+            self.on_news(stamp_of(message))
 
     def _receive_from(self, message: Any, info: dict[str, Any]) -> None:
         """A sensor's message, which must always come from the same device."""
@@ -132,7 +132,7 @@ class Latest:
 
     def since(self, now: int, arrival_now: int) -> tuple[float, float]:
         """How long ago the message was stamped, and how long ago it arrived [s]; arguments in [ns]."""
-        return (now - _stamp(self.message)) / 1e9, (arrival_now - self.arrived) / 1e9
+        return (now - stamp_of(self.message)) / 1e9, (arrival_now - self.arrived) / 1e9
 
     def require_fresh(self, now: int, arrival_now: int, timeout: int) -> None:
         """Refuse a message that is missing, too old, from the future or from alternating devices; times in [ns].
@@ -148,7 +148,7 @@ class Latest:
             raise Fault(
                 Cause.STALE, f"nothing on {self.endpoint.topic} for {silent / 1e9:.2f} s; {self.hint}check the sensor"
             )
-        stamped = _stamp(self.message)
+        stamped = stamp_of(self.message)
         self._require_same_time(now, stamped)
         age = now - stamped
         if age > timeout:
@@ -180,7 +180,7 @@ class Latest:
             )
 
 
-def _stamp(message: Any) -> int:
+def stamp_of(message: Any) -> int:
     """When the message was stamped [ns]."""
     stamp = message.header.stamp
     return int(stamp.sec * 1_000_000_000 + stamp.nanosec)

@@ -21,6 +21,7 @@ from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.node.qos import ORDER_QOS, Endpoint
 from kdmarl_ros.node.transforms import Transforms
+from kdmarl_ros.robot.latest import stamp_of
 from kdmarl_ros.robot.messages import require_sane, same_frame, yaw_of
 from kdmarl_ros.sensors.base import malformed
 from kdmarl_ros.sensors.point_cloud import OPTICAL
@@ -143,7 +144,7 @@ class ByPose(_Corrected):
     def remember(self, odometry: Odometry) -> None:
         """Note each message of the odometry, unless it makes no sense, which is reported where it is used."""
         try:
-            pose, stamp = require_sane("odom", pose_of(odometry)), _nanoseconds(odometry)
+            pose, stamp = require_sane("odom", pose_of(odometry)), stamp_of(odometry)
         except Fault:
             return
         if self._odometry:
@@ -176,7 +177,7 @@ class ByPose(_Corrected):
         except Fault as fault:
             self._trouble = fault
             return
-        stamp = _nanoseconds(message)
+        stamp = stamp_of(message)
         nearest = min(self._odometry, key=lambda each: abs(each[0] - stamp))
         # The first pose may be old: a localisation such as AMCL is silent while its robot stands.
         if self._found is None or abs(nearest[0] - stamp) <= SAME_MOMENT * 1e9:
@@ -275,7 +276,7 @@ def localisation(source: str, node: Node, transforms: Callable[[], Transforms], 
         timeout: age at which an input is stale [s].
 
     Raises:
-        KdmarlError: there is no tf here.
+        KdmarlError: ``tf2_ros`` is not installed.
     """
     if source == "tf":
         return ByTransforms(transforms(), timeout)
@@ -293,7 +294,3 @@ def pose_of(odometry: Odometry) -> Planar:
 
 def _planar(pose: Any, what: str) -> Planar:
     return Planar(pose.position.x, pose.position.y, yaw_of(pose.orientation, what))
-
-
-def _nanoseconds(message: Any) -> int:
-    return int(message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec)

@@ -10,7 +10,7 @@ from geometry_msgs.msg import Point, PoseArray, PoseStamped, Quaternion
 from nav_msgs.msg import Odometry
 
 from kdmarl_core.contract.bounds import LARGEST
-from kdmarl_core.contract.planar import Planar
+from kdmarl_core.contract.planar import Planar, yaw_of_rotation
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.sensors.base import malformed
 
@@ -141,9 +141,9 @@ def yaw_of(q: Quaternion, what: str) -> float:
     """Of an orientation [rad].
 
     Raises:
-        Fault: it is no rotation.
+        Fault: it is not a unit quaternion.
     """
     norm = q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z
     if not 0.9 < norm < 1.1:  # NaN as well
         raise malformed(f"{what} has an orientation of squared norm {norm:g}; it must be a unit quaternion")
-    return math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
+    return yaw_of_rotation(q.w, q.x, q.y, q.z)

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import Any, NoReturn
 
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseWithCovarianceStamped, Quaternion
+from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 
@@ -15,6 +15,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.planar import Planar
 from kdmarl_core.runtime.faults import Fault
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
+from kdmarl_ros.node.poses import to_pose
 from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.node.qos import SENSOR_QOS
 from kdmarl_ros.robot.latest import arrival_time
@@ -81,8 +82,7 @@ class NeighborsNode(Node):
                 continue
             seen = own.inverse @ place
             if math.hypot(seen.x, seen.y) <= self._range:
-                turned = Quaternion(z=math.sin(seen.yaw / 2), w=math.cos(seen.yaw / 2))
-                message.poses.append(Pose(position=Point(x=seen.x, y=seen.y), orientation=turned))
+                message.poses.append(to_pose(seen))
         self._publisher.publish(message)
 
     def _place(self, name: str) -> Planar | None:

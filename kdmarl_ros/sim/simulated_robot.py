@@ -8,11 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import (
-    Point,
-    Pose,
     PoseArray,
     PoseWithCovarianceStamped,
-    Quaternion,
     Twist,
     TwistStamped,
 )
@@ -25,6 +22,7 @@ from kdmarl_core.contract import Robot, RobotType
 from kdmarl_core.contract.planar import Planar
 from kdmarl_core.contract.sensors import Sensor
 from kdmarl_core.mujoco.world import MujocoWorld
+from kdmarl_ros.node.poses import to_pose
 from kdmarl_ros.sensors import SENSOR_TOPICS
 from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, message_period
@@ -95,7 +93,7 @@ class SimulatedRobot:
             self._odometry_publisher.publish(self._odometry)
             if self._neighbors_publisher.get_subscription_count():  # few policies look at the others
                 self._neighbors.header.stamp = stamp
-                self._neighbors.poses = [_pose(*place) for place in world.neighbors(self.name)]
+                self._neighbors.poses = [to_pose(Planar(*place)) for place in world.neighbors(self.name)]
                 self._neighbors_publisher.publish(self._neighbors)
         for sensor in self._sensors:
             if due(sensor.period):
@@ -139,10 +137,6 @@ def _put(message: Odometry | PoseWithCovarianceStamped, place: Planar) -> None:
     pose = message.pose.pose
     pose.position.x, pose.position.y = place.x, place.y
     pose.orientation.z, pose.orientation.w = math.sin(place.yaw / 2), math.cos(place.yaw / 2)
-
-
-def _pose(x: float, y: float, yaw: float) -> Pose:
-    return Pose(position=Point(x=x, y=y), orientation=Quaternion(z=math.sin(yaw / 2), w=math.cos(yaw / 2)))
 
 
 class _Sensor:

@@ -195,7 +195,7 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "policy": str(swarm.policies[robot.type]),
             "robot_type": robot.type,
             "robot_types": str(swarm.robot_types_file),
-            **_destination(swarm, robot),
+            **destination(swarm, robot),
             "goal_frame": swarm.frame,
             "sensor_timeout": float(given.sensor_timeout),
             "stamped_commands": given.stamped_commands,
@@ -223,7 +223,12 @@ def _host(robots: list[Process]) -> Process:
     )
 
 
-def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
+def rules(renamed: Sequence[tuple[str, str]]) -> list[str]:
+    """Remappings as arguments after ``--ros-args``."""
+    return [part for topic, other in renamed for part in ("-r", f"{topic}:={other}")]
+
+
+def destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
     """The parameters of a robot's destination: its own goal and the landmarks, or the team's targets."""
     places = {
         "goal": [float(value) for value in robot.goal or ()],
@@ -232,57 +237,44 @@ def _destination(swarm: Swarm, robot: Robot) -> dict[str, list[float]]:
     return {name: values for name, values in places.items() if values}
 
 
-def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
+def _of_all(
+    swarm: Swarm, name: str, respawn: bool, renamed: Sequence[tuple[str, str]], parameters: dict[str, Any]
+) -> Process:
+    """A process for all robots, of the console script ``<name>_node``."""
     return Process(
-        name=SIMULATOR,
-        executable="simulator_node",
-        node=SIMULATOR,
+        name=name,
+        executable=f"{name}_node",
+        node=name,
         namespace="/",
-        parameters={
-            "swarm": str(swarm.path),
-            "robots": [robot.name for robot in swarm.robots],
-            "real_time_factor": float(real_time_factor),
-            "lockstep": lockstep,
-            "seed": seed,
-            "observer": observer,
-        },
-        respawn=True,
-        remappings=remappings(swarm, swarm.robots),
+        parameters={"swarm": str(swarm.path), "robots": [robot.name for robot in swarm.robots], **parameters},
+        respawn=respawn,
+        remappings=list(renamed),
     )
+
+
+def _simulator(swarm: Swarm, real_time_factor: float, lockstep: bool, seed: int, observer: str) -> Process:
+    parameters = {
+        "real_time_factor": float(real_time_factor),
+        "lockstep": lockstep,
+        "seed": seed,
+        "observer": observer,
+    }
+    return _of_all(swarm, SIMULATOR, True, remappings(swarm, swarm.robots), parameters)
 
 
 def _judge(swarm: Swarm, simulator: Simulator, duration: float, output: Path) -> Process:
-    return Process(
-        name=JUDGE,
-        executable="judge_node",
-        node=JUDGE,
-        namespace="/",
-        parameters={
-            "swarm": str(swarm.path),
-            "robots": [robot.name for robot in swarm.robots],
-            "duration": float(duration),
-            "output": str(output.resolve()),
-            "use_sim_time": simulator.has_clock,
-        },
-        respawn=False,
-        remappings=_judged(swarm, simulator) + remappings(swarm, swarm.robots),
-    )
+    parameters = {
+        "duration": float(duration),
+        "output": str(output.resolve()),
+        "use_sim_time": simulator.has_clock,
+    }
+    renamed = _judged(swarm, simulator) + remappings(swarm, swarm.robots)
+    return _of_all(swarm, JUDGE, False, renamed, parameters)
 
 
 def _recorder(swarm: Swarm, simulator: Simulator, output: Path) -> Process:
-    return Process(
-        name=RECORDER,
-        executable="recorder_node",
-        node=RECORDER,
-        namespace="/",
-        parameters={
-            "swarm": str(swarm.path),
-            "robots": [robot.name for robot in swarm.robots],
-            "output": str(output.resolve()),
-            "use_sim_time": simulator.has_clock,
-        },
-        respawn=False,
-    )
+    parameters = {"output": str(output.resolve()), "use_sim_time": simulator.has_clock}
+    return _of_all(swarm, RECORDER, False, [], parameters)
 
 
 def _judged(swarm: Swarm, simulator: Simulator) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 
 from kdmarl_ros.node.restarts import BAD_INPUT, CRASH_LIMIT, CRASH_WINDOW, Restarts
 from kdmarl_ros.swarm import guardian
-from kdmarl_ros.swarm.plan import Process
+from kdmarl_ros.swarm.plan import Process, rules
 
 POLL = 0.1
 """Longest time until a death is noticed [s]."""
@@ -45,7 +45,7 @@ def command(process: Process, folder: Path) -> list[str]:
     The parameters of several robots are written to a file in ``folder``.
     """
     python = [sys.executable, "-m", process.module]
-    remappings = [part for topic, other in process.remappings for part in ("-r", f"{topic}:={other}")]
+    remappings = rules(process.remappings)
     if process.robots:
         file = folder / f"{process.name}.yaml"
         file.write_text(process.parameters_file(), encoding="utf-8")
