@@ -7,6 +7,7 @@ import pytest
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.robots.config import Randomization
+from kdmarl_core.envs.robots.goals import Reward
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig
 from kdmarl_core.experiment.experiment import Experiment
 from support import REPOSITORY
@@ -81,14 +82,10 @@ def test_each_moves_as_it_can_and_measures_how():
 
 def test_turning_is_what_the_last_value_does():
     """A sudden yaw rate costs, a sudden speed to the left does not."""
-    costs = []
+    costs, weights = [], Reward(progress=0.0, facing=0.0, at_goal=0.0, course=0.0)
     for command in ([0.0, 0.0, 2.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]):
-        env = make(1, **OPEN)
+        env = make(1, **OPEN, reward=weights)
         env.reset(0)
-        weights = env.config.reward
-        env.config = msgspec.structs.replace(
-            env.config, reward=msgspec.structs.replace(weights, progress=0.0, facing=0.0, at_goal=0.0, course=0.0)
-        )
         step = env.step({"omni": np.tile(command, (1, 3, 1)), "scout": np.zeros((1, 3, 2))})
         costs.append(float(step.reward[0, 0]))
     assert costs[0] - costs[2] == pytest.approx(weights.turning, rel=1e-3)

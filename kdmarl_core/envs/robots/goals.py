@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +18,15 @@ from kdmarl_core.judge import definitions
 class Reward(Danger, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weights of a robot's reward in one step."""
 
+    timed = (*Danger.timed, "at_goal", "restless")
+
     progress: float = 2.0
     """for each metre nearer to the goal, along the way there"""
     facing: float = 0.2
     """for each radian that it turns towards the goal, while away from it: else those that stand with the goal behind
     them may learn to stand"""
     at_goal: float = 0.1
-    """for each step at the goal"""
+    """while at the goal"""
     turning: float = -0.01
     """for the squared change of the commanded yaw rate, as a share of its limit"""
     restless: float = -0.05
@@ -63,10 +66,15 @@ class GoalsEnv(RobotsEnv):
         self.config = config
         super().__init__(config, folder, num_envs, swarm)
 
+    @cached_property
+    def weights(self) -> Reward:
+        """Of this team's rewards."""
+        return self.config.reward.at_pace(self.pace, self.control_period)
+
     @property
     def danger(self) -> Danger:
         """What robots are charged for touching things."""
-        return self.config.reward
+        return self.weights
 
     def allocate(self) -> None:
         super().allocate()
@@ -99,7 +107,7 @@ class GoalsEnv(RobotsEnv):
         return _Goals(np.hypot(offset[..., 0], offset[..., 1]) + rest, np.arctan2(offset[..., 1], offset[..., 0]))
 
     def reward(self, before: _Goals, after: _Goals) -> np.ndarray:
-        weights = self.config.reward
+        weights = self.weights
         self.at_goal = definitions.arrived(after.distance, self.config.goal_tolerance)
         turned = np.where(self.at_goal, 0, np.abs(before.bearing) - np.abs(after.bearing))
         command, last = self.commands[0] / self.limits, self.commands[1] / self.limits

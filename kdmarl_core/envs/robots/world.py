@@ -12,7 +12,7 @@ from kdmarl_core.contract.manifest import Domain
 from kdmarl_core.contract.team_terms import needs_neighbors
 from kdmarl_core.envs.base import Group, Step
 from kdmarl_core.envs.robots import kernels
-from kdmarl_core.envs.robots.config import RobotsConfig
+from kdmarl_core.envs.robots.config import RobotsConfig, pace
 from kdmarl_core.envs.robots.hooks import RobotsTask
 from kdmarl_core.envs.robots.sensing import Sensors, Surroundings
 from kdmarl_core.envs.robots.team import Bases, make_groups, team_of
@@ -49,7 +49,8 @@ class RobotsEnv(RobotsTask):
                 )
         self.robot_types = {name: types[name] for name in team}
         self.num_envs, self.num_agents = num_envs, sum(team.values())
-        self.max_steps, self.control_period = config.max_steps, config.control_period
+        self.pace = pace(self.robot_types.values())
+        self.max_steps, self.control_period = config.steps(self.pace), config.control_period
         self.groups = tuple(make_groups(config, self.robot_types, team))
         self._common, self._swarm = config, swarm
         per_agent = [self.robot_types[group.name] for group in self.groups for _ in range(group.count)]
