@@ -27,6 +27,7 @@ CLOCK_PERIOD = 0.02
 """of ``/clock``, in simulated and in real time [s]"""
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
 SENSORS = {topic: sensor for sensor in SENSOR_TOPICS.values() for topic in sensor.topics}
+SENSORS["scan_rear"] = SENSOR_TOPICS["lidar"]
 
 Edit = Callable[[object], object]
 

@@ -183,10 +183,9 @@ def mismatches(manifest: Manifest, robot_type: str, robot: RobotType) -> list[st
         found += _motion_mismatches(manifest.action, robot.action)
     if manifest.domain and not manifest.domain.radius[0] - 1e-6 <= robot.radius <= manifest.domain.radius[1] + 1e-6:
         found.append(f"the robot's radius is {robot.radius} m, the policy was trained for {manifest.domain.radius} m")
-    carried = robot.sensors.carried
     for term in manifest.observation:
         if isinstance(term, SensorTerm):
-            found += term.lacks(carried.get(term.sensor))
+            found += robot.sensors.lacks(term)
     return found
 
 

@@ -80,6 +80,10 @@ class Readings(NamedTuple):
         own = {field: said[sensor] for sensor, field in OWN_FIELD.items() if sensor in said}
         return cls(**own, more={sensor: reading for sensor, reading in said.items() if sensor not in OWN_FIELD})
 
+    def further(self, kind: str) -> list[Any]:
+        """The readings of a robot's further sensors of one kind, in the order of its type."""
+        return [reading for sensor, reading in self.more.items() if sensor.startswith(f"{kind}.")]
+
     def said(self, sensor: str) -> Any:
         """The reading of a sensor, by its name in robot types; None where there is none."""
         field = OWN_FIELD.get(sensor)

@@ -41,9 +41,8 @@ class RobotType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     budget: Budget = Budget()
 
     def __post_init__(self) -> None:
-        lidar = self.sensors.lidar
-        if lidar and lidar.ignore_below:
-            reach = lidar.ignore_below + math.hypot(lidar.place.x, lidar.place.y)
+        for lidar in self.sensors.of_kind("lidar").values():
+            reach = (lidar.ignore_below or -math.inf) + math.hypot(lidar.place.x, lidar.place.y)
             if reach > self.radius + OUTSIDE:
                 raise ValueError(
                     f"ignore_below reaches {reach:.3f} m from the robot's centre, its radius is {self.radius:g} m; "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.node import Node
+from sensor_msgs.msg import LaserScan
 
 from kdmarl_core.contract import KdmarlError, Swarm
 from kdmarl_core.contract.sensors.base import Sensor
@@ -15,7 +16,7 @@ from kdmarl_core.runtime import Controller, Policy
 from kdmarl_ros.check.listening import Ear, Heard
 from kdmarl_ros.check.scan_picture import save_scan
 from kdmarl_ros.node.qos import COMMAND_QOS, Endpoint, type_name
-from kdmarl_ros.sensors import SENSOR_TOPICS
+from kdmarl_ros.sensors import topics_of
 
 SAME_RATE = 0.8
 """Share of a sensor's rate in its robot type that is not a difference."""
@@ -26,6 +27,9 @@ SAME_TIME, ANOTHER_TIME = 0.05, 1e6
 
 Wait = Callable[[float], None]
 """Lets messages come for some seconds."""
+
+DISCOVERY, STEP = 5.0, 0.1
+"""How long nodes are given to find each other, and how often that is looked at [s]."""
 
 PUSH = 0.3
 """Share of the top speed at which wheels are turned."""
@@ -45,7 +49,7 @@ def look(
     Args:
         node: in the robot's namespace.
         swarm: with that robot only.
-        seconds: how long to listen.
+        seconds: how long to listen, once nodes have found each other.
         picture: file for a picture of the scan (.png); None for none.
         wheels_up: whether the wheels may be turned, to see whether they stop when commands cease.
         wait: lets messages come.
@@ -63,12 +67,13 @@ def look(
         yield Finding("fail", str(error))
         return
     yield Finding("ok", f"{controller.policy.path} fits {robot.type}")
+    waited = _wait_for_all(ear, wait)
     wait(seconds)
     heard = ear.heard()
     troubles = {endpoint.topic: trouble for endpoint in ear.inputs.endpoints if (trouble := endpoint.trouble())}
     for topic, said in heard.items():
         name = node.resolve_topic_name(topic)
-        yield from _topic(name, said, seconds, troubles.get(name, ""), _rate(controller, topic))
+        yield from _topic(name, said, waited + seconds, troubles.get(name, ""), _rate(controller, topic))
     if all(said.messages for said in heard.values()):
         trouble = ear.trouble()
         yield (
@@ -80,24 +85,31 @@ def look(
     yield _base(base)
     if wheels_up:
         yield from _stops(node, base, ear, swarm, wait)
-    scan = heard.get("scan")
-    if picture and scan and scan.latest is not None:
-        yield save_scan(picture, scan.latest, swarm.robot_types[robot.type])
+    latest = {topic: said.latest for topic, said in heard.items()}
+    if picture and any(isinstance(message, LaserScan) for message in latest.values()):
+        yield save_scan(picture, latest, swarm.robot_types[robot.type])
+
+
+def _wait_for_all(ear: Ear, wait: Wait) -> float:
+    """Until something has come on each topic, or ``DISCOVERY``; returns how long that took [s]."""
+    waited = 0.0
+    while waited < DISCOVERY and not all(said.messages for said in ear.heard().values()):
+        wait(STEP)
+        waited += STEP
+    return waited
 
 
 def _rate(controller: Controller, topic: str) -> float | None:
     """Of the sensor on a ``topic``, as its robot type says it [Hz]; None where that says nothing."""
     sensors: dict[str, Sensor] = controller.sensors.carried
-    for name, topics in SENSOR_TOPICS.items():
-        if topic in topics.topics and name in sensors:
-            return sensors[name].rate or None
-    return None
+    rates = [sensor.rate for name, sensor in sensors.items() if topic in topics_of(name)]
+    return (rates and rates[0]) or None
 
 
 def _topic(name: str, said: Heard, seconds: float, trouble: str, rate: float | None) -> Iterator[Finding]:
     if not said.messages:
         hint = f"a publisher there has {trouble}; " if trouble else ""
-        yield Finding("fail", f"{name}: nothing in {seconds:g} s; {hint}start its driver, or remap the topic")
+        yield Finding("fail", f"{name}: nothing in {seconds:.0f} s; {hint}start its driver, or remap the topic")
         return
     measured = 1 / said.interval if said.interval else 0.0
     frame = said.latest.header.frame_id

@@ -62,7 +62,7 @@ class Ear:
         self._arrivals: dict[str, list[float]] = {}
         self._lags: dict[str, list[float]] = {}
         self._latest: dict[str, Any] = {}
-        for topic, kind in required_topics(controller.terms).items():
+        for topic, kind in required_topics(controller.terms, controller.sensors).items():
             if topic not in ORDERS:
                 self._listen(topic, kind)
 

@@ -47,7 +47,9 @@ def wanted(swarm: Swarm, terms: list[Term] | None = None) -> dict[str, Wanted]:
     found = {"/diagnostics": Wanted("", "diagnostics", (DiagnosticArray,))}
     renamed = dict(remappings(swarm, swarm.robots))
     for robot in swarm.robots:
-        needed = required_topics(terms or read_manifest(swarm.policies[robot.type]).observation)
+        needed = required_topics(
+            terms or read_manifest(swarm.policies[robot.type]).observation, swarm.robot_type(robot).sensors
+        )
         for topic, kinds in {**{name: (kind,) for name, kind in needed.items()}, **ALWAYS}.items():
             name = f"/{robot.name}/{topic}"
             found[renamed.get(name, name)] = Wanted(robot.name, topic, kinds)

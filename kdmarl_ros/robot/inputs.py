@@ -13,7 +13,7 @@ from rclpy.node import Node
 from kdmarl_core.contract import KdmarlError, Readings, Swarm, Term
 from kdmarl_core.contract.planar import Planar
 from kdmarl_core.contract.readings import NO_MORE, OWN_FIELD
-from kdmarl_core.contract.sensors import Sensors, SensorTerm
+from kdmarl_core.contract.sensors import Sensors, SensorTerm, kind_of
 from kdmarl_core.contract.team_terms import Neighbors, Targets
 from kdmarl_core.contract.terms import Goal, Velocity
 from kdmarl_core.errors import did_you_mean
@@ -22,7 +22,7 @@ from kdmarl_ros.node.qos import Endpoint
 from kdmarl_ros.robot.latest import ORDERS, Latest
 from kdmarl_ros.robot.localisation import ByOdometry, ByPose, ByTransforms, Localisation
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
-from kdmarl_ros.sensors import SENSOR_TOPICS, SensorTopics
+from kdmarl_ros.sensors import SENSOR_TOPICS, SensorTopics, topics_of
 
 TOPICS = (
     "odom",
@@ -31,7 +31,13 @@ TOPICS = (
     *ORDERS,
     *(topic for sensor in SENSOR_TOPICS.values() for topic in sensor.topics),
 )
-"""All that any policy may need."""
+"""All that any policy may need of robots with one sensor of each kind."""
+
+
+def topics_with(sensors: Sensors) -> tuple[str, ...]:
+    """All that any policy may need of a robot with ``sensors``."""
+    own = (topic for name in sensors.carried for topic in topics_of(name))
+    return tuple(dict.fromkeys((*TOPICS, *own)))
 
 
 def check_remappings(swarm: Swarm) -> None:
@@ -40,8 +46,8 @@ def check_remappings(swarm: Swarm) -> None:
     Raises:
         KdmarlError: one is not.
     """
-    known = (*TOPICS, "cmd_vel")
     for robot, topic in swarm.remapped:
+        known = (*topics_with(swarm.robot_type(robot).sensors), "cmd_vel")
         if topic not in known:
             names = ", ".join(name for name in known if not name.startswith("range_"))
             raise KdmarlError(
@@ -50,8 +56,8 @@ def check_remappings(swarm: Swarm) -> None:
             )
 
 
-def required_topics(terms: list[Term]) -> dict[str, type]:
-    """Topics, relative to the robot's namespace, that the terms need: name → message type.
+def required_topics(terms: list[Term], sensors: Sensors) -> dict[str, type]:
+    """Topics, relative to a robot's namespace, that terms need of its ``sensors`` and others: name → message type.
 
     The terms are those of a :class:`~kdmarl_core.runtime.Controller`, which takes none that no topic can give.
     """
@@ -60,7 +66,8 @@ def required_topics(terms: list[Term]) -> dict[str, type]:
         match term:
             case SensorTerm():
                 sensor = SENSOR_TOPICS[term.sensor]
-                topics |= dict.fromkeys(sensor.needed(term), sensor.kind)
+                for name in sensors.of_kind(term.sensor):
+                    topics |= dict.fromkeys(topics_of(name, sensor.needed(term)), sensor.kind)
             case Goal():
                 topics |= {"odom": Odometry, "goal_pose": PoseStamped}
             case Targets():
@@ -104,7 +111,7 @@ class Inputs:
         self.timeout = timeout
         self._timeout_ns = round(timeout * 1e9)
         self._first_orders = first_orders
-        types = required_topics(terms)
+        types = required_topics(terms, sensors)
         self.topics = frozenset(types)
         self._latest: dict[str, Latest] = {}
         self._localisation: Localisation = ByOdometry()
@@ -128,7 +135,7 @@ class Inputs:
         self._scan, self._ranges = (seeing.get(name) for name in OWN_FIELD)
         self._more = {name: sensor for name, sensor in seeing.items() if name not in OWN_FIELD}
         guarding = {term.sensor for term in terms if isinstance(term, SensorTerm) and term.guards}
-        self._guarding = {name: seeing[name] for name in guarding}
+        self._guarding = {name: sensor for name, sensor in seeing.items() if kind_of(name) in guarding}
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -146,11 +153,11 @@ class Inputs:
 
     def rates(self, usual: float) -> dict[str, float]:
         """Topic → how often its messages came in training [Hz], ``usual`` where the robot type says nothing."""
-        return {seeing.topics[0]: seeing.sensor.rate or usual for seeing in self._guarding.values()}
+        return {seeing.names[0]: seeing.sensor.rate or usual for seeing in self._guarding.values()}
 
     def intervals(self) -> dict[str, float]:
         """Topic → from message to message of late [s], of those that :meth:`rates` names."""
-        latest = {seeing.topics[0]: seeing.heard[0].usual_interval for seeing in self._guarding.values()}
+        latest = {seeing.names[0]: seeing.heard[0].usual_interval for seeing in self._guarding.values()}
         return {topic: interval for topic, interval in latest.items() if interval is not None}
 
     def take(self, topic: str, message: Any) -> None:
@@ -230,10 +237,11 @@ class Inputs:
     def _check_mountings(self, base: str) -> None:
         """See that tf, where it is used, has the sensors where the robot type has them."""
         if isinstance(self._localisation, ByTransforms):
-            for name in self._guarding.keys() - {"range_sensors"}:
-                seeing = self._guarding[name]
+            for name, seeing in self._guarding.items():
+                if name == "range_sensors":
+                    continue
                 frame = seeing.heard[0].message.header.frame_id
-                self._localisation.check_mounting(seeing.topics[0], base, frame, seeing.sensor.place)
+                self._localisation.check_mounting(seeing.names[0], base, frame, seeing.sensor.place)
 
     def _ages(self, now: int, arrival_now: int) -> dict[str, tuple[float, float]]:
         """Of what the scan guard sees by: no less and no more than [s]."""
@@ -265,9 +273,10 @@ class Inputs:
 
 def _seeing(terms: list[Term], latest: dict[str, Latest], sensors: Sensors) -> dict[str, SensorTopics]:
     """Name → topics of each of the robot's ``sensors`` that ``terms`` are made of."""
-    found, carried = {}, sensors.carried
-    for name, topics in SENSOR_TOPICS.items():
-        own = [term for term in terms if isinstance(term, SensorTerm) and term.sensor == name]
+    found = {}
+    for name, sensor in sensors.carried.items():
+        own = [term for term in terms if isinstance(term, SensorTerm) and term.sensor == kind_of(name)]
         if own:
-            found[name] = topics(own, [latest[topic] for topic in topics.topics if topic in latest], carried.get(name))
+            names = [topic for topic in topics_of(name) if topic in latest]
+            found[name] = SENSOR_TOPICS[kind_of(name)](own, [latest[topic] for topic in names], sensor, names)
     return found

@@ -59,7 +59,8 @@ def used(swarm: Swarm, robot: Robot, simulator: Simulator) -> tuple[list[str], l
     """Full names of what a robot's node publishes, subscribes to and serves, each sorted."""
     namespace = f"/{robot.name}"
     renamed = dict(remappings(swarm, [robot]))
-    inputs = list(required_topics(read_manifest(swarm.policies[robot.type]).observation))
+    terms = read_manifest(swarm.policies[robot.type]).observation
+    inputs = list(required_topics(terms, swarm.robot_type(robot).sensors))
     source = swarm.parameters(robot).pose_source
     goes = bool(ORDERS.keys() & set(inputs))
     if goes and source == "pose":

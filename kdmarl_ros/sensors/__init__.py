@@ -7,9 +7,15 @@ from importlib import import_module
 from kdmarl_core.contract.sensors import Sensors
 from kdmarl_ros.sensors.base import SensorTopics
 
-__all__ = ["SENSOR_TOPICS", "SensorTopics"]
+__all__ = ["SENSOR_TOPICS", "SensorTopics", "topics_of"]
 
 SENSOR_TOPICS: dict[str, type[SensorTopics]] = {
-    name: import_module(f"{__name__}.{name}").Topics for name in Sensors.__struct_fields__
+    kind: import_module(f"{__name__}.{kind}").Topics for kind in Sensors.kinds()
 }
-"""Name of a sensor in robot types → its topics. The first sensor that a policy sees by starts its control cycles."""
+"""Kind of a sensor → its topics. The first sensor that a policy sees by starts its control cycles."""
+
+
+def topics_of(name: str, topics: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Names of the topics of a sensor that robot types carry by this ``name``; of its kind's ``topics``, or all."""
+    kind, _, label = name.partition(".")
+    return tuple(f"{topic}_{label}" if label else topic for topic in topics or SENSOR_TOPICS[kind].topics)

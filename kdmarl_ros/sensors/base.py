@@ -57,12 +57,14 @@ class SensorTopics:
 
     # In the node: messages received
 
-    def __init__(self, terms: Sequence[Any], heard: Sequence[Heard], sensor: Any) -> None:
+    def __init__(
+        self, terms: Sequence[Any], heard: Sequence[Heard], sensor: Any, names: Sequence[str] | None = None
+    ) -> None:
         """Make readings for the ``terms`` of a policy that are of this ``sensor``, which is as the robot type has it.
 
-        ``heard`` are the topics that the terms need, in order.
+        ``heard`` are the topics that the terms need, in order, and ``names`` theirs.
         """
-        self.heard, self.sensor = heard, sensor
+        self.heard, self.sensor, self.names = heard, sensor, names or self.topics[: len(heard)]
         self.sight = max(float(term.range) for term in terms)
         """how far the sensor has to see [m]"""
 

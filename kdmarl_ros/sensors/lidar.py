@@ -10,6 +10,7 @@ from sensor_msgs.msg import LaserScan
 
 from kdmarl_core.contract import Scan
 from kdmarl_core.contract.sensors import LidarSensor
+from kdmarl_core.contract.sensors.lidar import SAME_FIELD
 from kdmarl_core.runtime.scan_guard import ages
 from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, float_array, malformed, require_sight, turn_heard
 
@@ -25,7 +26,7 @@ class Topics(SensorTopics):
 
     def read(self) -> Scan:
         """See :func:`to_scan`."""
-        return to_scan(self.heard[0].message, self.sensor, self.sight)
+        return to_scan(self.heard[0].message, self.sensor, self.sight, self.names[0])
 
     def ages(self, now: int, arrival_now: int, timeout: float) -> list[tuple[float, float]]:
         """From the turn's end, or its start: which of them the stamp is, is not known."""
@@ -59,32 +60,39 @@ class Topics(SensorTopics):
         return message
 
 
-def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0) -> Scan:
+def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0, topic: str = "scan") -> Scan:
     """A scan in the robot frame, whose ``ranges`` may share the message's memory.
 
     Args:
         message: of the lidar.
         sensor: as the robot type has it.
         sight: how far it has to see [m].
+        topic: that it came on.
 
     Raises:
-        Fault: it has too many beams, its limits make no sense, it sees less far, or too many beams are invalid.
+        Fault: it has too many beams, its limits make no sense, it sees less far, looks to fewer sides than the robot
+            type says, or too many beams are invalid.
     """
     ranges = sensor.with_misses(np.frombuffer(message.ranges, np.float32))
     if ranges.size > MAX_BEAMS:
-        raise malformed(f"scan has {ranges.size} beams, at most {MAX_BEAMS} are taken; thin it out in the driver")
+        raise malformed(f"{topic} has {ranges.size} beams, at most {MAX_BEAMS} are taken; thin it out in the driver")
     if not 0 <= message.range_min < message.range_max:  # NaN as well; a range_max of inf is one that nobody knows
         raise malformed(
-            f"scan has range_min {message.range_min:g} and range_max {message.range_max:g} m; "
+            f"{topic} has range_min {message.range_min:g} and range_max {message.range_max:g} m; "
             "set 0 <= range_min < range_max in the lidar driver"
         )
-    require_sight("scan", message.range_max, sight)
+    require_sight(topic, message.range_max, sight)
+    if not (ranges.size + 1) * abs(message.angle_increment) >= sensor.fov - SAME_FIELD:  # NaN as well
+        raise malformed(
+            f"{topic} looks {ranges.size * abs(message.angle_increment):.2f} rad around, the robot type says "
+            f"{sensor.fov:.2f} rad; correct fov there, or the lidar driver"
+        )
     # inf (nothing seen) is valid and -inf (too close) too; NaN and distances below range_min say nothing.
     valid = np.count_nonzero(ranges >= message.range_min) + np.count_nonzero(ranges == -np.inf)
     if ranges.size - valid > MAX_INVALID * ranges.size:
         raise malformed(
-            f"{ranges.size - valid} of {ranges.size} beams of scan are invalid; check the lidar, or say what it sends "
-            "where nothing is seen (misses in the robot type)"
+            f"{ranges.size - valid} of {ranges.size} beams of {topic} are invalid; check the lidar, or say what it "
+            "sends where nothing is seen (misses in the robot type)"
         )
     scan = sensor.on_robot(
         Scan(ranges, message.angle_min, message.angle_increment, message.range_min, message.range_max)
@@ -94,7 +102,7 @@ def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0) -> Scan
         silent = np.count_nonzero(np.isnan(scan.ranges)) - hidden
         if silent > MAX_INVALID * (ranges.size - hidden):
             raise malformed(
-                f"{silent} of {ranges.size - hidden} beams of scan see the robot itself (nearer than ignore_below, "
+                f"{silent} of {ranges.size - hidden} beams of {topic} see the robot itself (nearer than ignore_below, "
                 f"{sensor.ignore_below:g} m) or are invalid; uncover the lidar, or correct the robot type"
             )
     return scan

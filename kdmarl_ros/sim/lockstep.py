@@ -9,7 +9,6 @@ from kdmarl_core.contract.sensors import SensorTerm
 from kdmarl_core.contract.sensors.base import Sensor
 from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
 from kdmarl_core.runtime.policy import read_manifest
-from kdmarl_ros.sensors import SENSOR_TOPICS
 
 MESSAGE_PERIOD = 100_000_000
 """From message to message of odometry, and of a sensor without a rate [ns]."""
@@ -53,5 +52,5 @@ def cycles_of(swarm: Swarm, robot: Robot) -> Cycles:
         return Cycles(period)
     used = {term.sensor for term in manifest.observation if isinstance(term, SensorTerm)}
     carried = swarm.robot_type(robot).sensors.carried
-    leading = next((carried[name] for name in SENSOR_TOPICS if name in used and name in carried), None)
+    leading = next((sensor for name, sensor in carried.items() if name in used), None)
     return Cycles(period, message_period(leading) if leading else MESSAGE_PERIOD)

@@ -1,4 +1,4 @@
-"""RViz markers of a simulated swarm: arena, pillars, walls, goals or targets, and robots."""
+"""RViz markers of a simulated swarm: arena, pillars, walls, goals or targets, robots and where their sensors sit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from kdmarl_core.mujoco.world import MujocoWorld
 
 WALL_HEIGHT = 0.3
 WALL_WIDTH = 0.05
+SENSOR_BAR = 0.4
+"""Length of a sensor's marker, as a share of its robot's radius."""
 GREY = (0.45, 0.45, 0.45)
 
 
@@ -25,21 +27,23 @@ class SwarmMarkers:
         colours = type_colours(swarm)
         self._bodies = [_body(swarm, robot, colours[robot.type]) for robot in swarm.robots]
         self._headings = [_heading(swarm, robot) for robot in swarm.robots]
+        self._sensors = [_sensors(swarm, robot) for robot in swarm.robots]
         goals = [
             _goal(swarm, "goals", robot.goal, colours[robot.type]) for robot in swarm.robots if robot.goal is not None
         ]
         targets = [_goal(swarm, "targets", target, GREY) for target in swarm.targets]
         obstacles = _obstacles(swarm.world) if swarm.world else []
-        self._array = MarkerArray(markers=[*obstacles, *goals, *targets, *self._bodies, *self._headings])
+        moving = [*self._bodies, *self._headings, *self._sensors]
+        self._array = MarkerArray(markers=[*obstacles, *goals, *targets, *moving])
         for index, marker in enumerate(self._array.markers):
             marker.id = index
             marker.header.frame_id = swarm.frame
 
     def at(self, world: MujocoWorld, stamp: Time) -> MarkerArray:
         """The markers with every robot where it is now."""
-        for body, heading in zip(self._bodies, self._headings, strict=True):
+        for body, *parts in zip(self._bodies, self._headings, self._sensors, strict=True):
             odometry = world.odometry(body.text)
-            for marker in (body, heading):
+            for marker in (body, *parts):
                 _place(marker, odometry.x, odometry.y, odometry.yaw)
         for marker in self._array.markers:
             marker.header.stamp = stamp
@@ -74,6 +78,19 @@ def _heading(swarm: Swarm, robot: Robot) -> Marker:
     marker = _marker("headings", Marker.LINE_LIST, (0.2 * robot_type.radius, 0.0, 0.0), (1.0, 1.0, 1.0), 1.0)
     marker.points = [Point(), Point(x=robot_type.radius)]
     marker.pose.position.z = robot_type.height + 0.01
+    return marker
+
+
+def _sensors(swarm: Swarm, robot: Robot) -> Marker:
+    """Bars on the lid, from where each sensor sits the way that it looks."""
+    robot_type = swarm.robot_type(robot)
+    marker = _marker("sensors", Marker.LINE_LIST, (0.1 * robot_type.radius, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
+    length = SENSOR_BAR * robot_type.radius
+    for sensor in robot_type.sensors.carried.values():
+        for (x, y), angle in zip(sensor.origins.tolist(), sensor.directions.tolist(), strict=True):
+            ahead, left = length * math.cos(angle), length * math.sin(angle)
+            marker.points += [Point(x=x, y=y), Point(x=x + ahead, y=y + left)]
+    marker.pose.position.z = robot_type.height + 0.02
     return marker
 
 

@@ -20,10 +20,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 
 from kdmarl_core.contract import Robot, RobotType
 from kdmarl_core.contract.planar import Planar
-from kdmarl_core.contract.sensors import Sensor
+from kdmarl_core.contract.sensors import Sensor, kind_of
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.node.poses import to_pose
-from kdmarl_ros.sensors import SENSOR_TOPICS
+from kdmarl_ros.sensors import SENSOR_TOPICS, topics_of
 from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, message_period
 from kdmarl_ros.swarm.plan import TRUTH
@@ -146,9 +146,11 @@ class _Sensor:
         self._robot, self._name, self._sensor = robot, name, sensor
         self.period = message_period(sensor)
         """from message to message [ns]"""
-        self._topics = SENSOR_TOPICS[name]
+        self._topics = SENSOR_TOPICS[kind_of(name)]
         self._messages = self._topics.messages(sensor, robot, self.period / 1e9)
-        topics = self._topics.topics[: len(self._messages)]
+        for message in self._messages:
+            message.header.frame_id += name.removeprefix(kind_of(name)).replace(".", "_")
+        topics = topics_of(name)[: len(self._messages)]
         self._publishers = [_publisher(node, robot, self._topics.kind, topic) for topic in topics]
 
     def publish(self, world: MujocoWorld, stamp: Time) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from guard.eye import KINDS, STEP, Eye, Message
 from kdmarl_core.contract import Readings, RobotType
 from kdmarl_core.contract.sensors.base import Fan
 from kdmarl_core.envs.robots import kernels
@@ -19,18 +20,12 @@ from kdmarl_core.envs.robots.rays import Beams, cast
 from kdmarl_core.judge import definitions
 from kdmarl_core.runtime import SafetyFilter, ScanGuard
 from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
-from kdmarl_core.runtime.scan_guard import MARGIN, ages
+from kdmarl_core.runtime.scan_guard import MARGIN
 
-STEP = 0.005
-"""[s]"""
 PERIOD_STEPS = 20
 """of a control period"""
 PERIOD = PERIOD_STEPS * STEP
 ARENA = [(-3, -3, 3, -3), (3, -3, 3, 3), (3, 3, -3, 3), (-3, 3, -3, -3)]
-FINE = 720
-"""Rays that a cone's minimum is taken of, all around."""
-KINDS = ("turn's start", "turn's end", "all at once")
-"""Meaning of a scan's stamp: start of the rotation, its end, or the time of all beams at once."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +109,7 @@ def box_sides(middle: np.ndarray, length: float, yaw: float) -> list[tuple[float
 class Loop:
     """One robot with its sensors among walls and pillars.
 
-    Attributes: ``least``, the smallest gap so far [m], and ``message``, the last that has arrived: readings, arrival
-    and stamp [steps].
+    Attribute ``least``: the smallest gap so far [m].
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -132,16 +126,14 @@ class Loop:
         self._orders: list[tuple[int, np.ndarray]] = [(-(10**9), np.zeros(robot.action.size))]
         self.now = 0
         self.least = math.inf
-        self.message: tuple[Readings, int, int] | None = None
-        self._under_way: list[tuple[Readings, int, int]] = []
-        self._turn = max(1, round(1 / (situation.rate * STEP)))
-        self._lidar, ring = robot.sensors.lidar, robot.sensors.range_sensors
-        sensor = self._lidar or ring
-        fans = sensor.fans or (Fan(-math.pi, 2 * math.pi / FINE, FINE),)
-        angles = np.concatenate([fan.angles for fan in fans])
-        self._read, self._fans = sensor.from_rays(angles), fans
-        self._beams, self._reach = angles.size, sensor.range + 0.2
-        self._ranges = np.zeros(self._beams, np.float32)
+        turn = max(1, round(1 / (situation.rate * STEP)))
+        carried = robot.sensors.carried.items()
+        self._eyes = [Eye(*item, situation, turn, index * turn // 3) for index, item in enumerate(carried)]
+
+    @property
+    def message(self) -> Message | None:
+        """The first sensor's last that has arrived; None until all have spoken."""
+        return self._eyes[0].message if all(eye.message for eye in self._eyes) else None
 
     def clearance(self) -> float:
         """The gap where the robot stands [m]."""
@@ -156,7 +148,8 @@ class Loop:
 
     def step(self) -> None:
         """Let 5 ms pass."""
-        self._sense()
+        for eye in self._eyes:
+            eye.look(self.now, self._cast)
         command = next(order for since, order in reversed(self._orders) if since <= self.now)
         commands = np.broadcast_to(command, (3, 1, 1, command.size)).copy()
         kernels.advance(
@@ -165,54 +158,20 @@ class Loop:
         )  # fmt: skip
         self.least = min(self.least, self._gap.item())
         self.now += 1
-        while self._under_way and self._under_way[0][1] <= self.now:
-            self.message = self._under_way.pop(0)
+        for eye in self._eyes:
+            eye.listen(self.now)
 
-    def _sense(self) -> None:
-        phase = self.now % self._turn
-        last = phase == self._turn - 1
-        if self.situation.kind == "all at once" or not self._lidar:
-            if not last:
-                return
-            self._look(0, self._beams)
-        else:
-            share = self._turn - 1 - phase if self.situation.reverse else phase
-            self._look(*(self._beams * edge // self._turn for edge in (share, share + 1)))
-        if last:
-            begun = self.now - self._turn + 1
-            stamp = begun if self.situation.kind == "turn's start" and self._lidar else self.now
-            self._under_way.append((self._readings(), self.now + 1 + self.situation.transport, stamp))
-
-    def _look(self, first: int, end: int) -> None:
-        """Read rays from ``first`` to before ``end``, all of one fan or all there are, from where the robot is now."""
-        begins = 0
-        for fan in self._fans:
-            low, high = max(first - begins, 0), min(end - begins, fan.rays)
-            if high > low:
-                part = fan._replace(angle_min=fan.angle_min + low * fan.angle_increment, rays=high - low)
-                out = np.empty((1, 1, part.rays), np.float32)
-                beams = Beams.of(part, self._reach)
-                cast(self._pose, self._radius, 0, 1, self._discs, self._walls, beams, out)
-                self._ranges[begins + low : begins + high] = out[0, 0]
-            begins += fan.rays
-
-    def _readings(self) -> Readings:
-        ranges = self._ranges.copy()
-        if not self._lidar:
-            nearest = self._read(ranges)
-            return Readings(
-                ranges=np.where(nearest > self.situation.robot.sensors.range_sensors.range, np.inf, nearest)
-            )
-        ranges[ranges > self._lidar.range] = np.inf
-        ranges[ranges < self._lidar.min_range] = -np.inf
-        return Readings(self._read(ranges))
+    def _cast(self, fan: Fan, reach: float) -> np.ndarray:
+        """Distances along the rays of a fan from where the robot is now, (rays,) [m]."""
+        out = np.empty((1, 1, fan.rays), np.float32)
+        cast(self._pose, self._radius, 0, 1, self._discs, self._walls, Beams.of(fan, reach), out)
+        return out[0, 0]
 
     def readings(self) -> Readings:
-        """The last message's readings, with the age that a node can determine."""
-        readings, arrived, stamp = self.message
-        turn = self._turn * STEP if self._lidar else 0.0
-        age = ages((self.now - stamp) * STEP, (self.now - arrived) * STEP, turn)
-        return readings._replace(ages={"lidar" if self._lidar else "range_sensors": age}, time=self.now * STEP)
+        """The last messages' readings, with the ages that a node can determine."""
+        readings = Readings.of_sensors({eye.name: eye.reading for eye in self._eyes})
+        ages = {eye.name: eye.age(self.now) for eye in self._eyes}
+        return readings._replace(ages=ages, time=self.now * STEP)
 
 
 def run(situation: Situation, guarded: bool = True) -> tuple[float, int]:

@@ -34,6 +34,21 @@ TYPES |= {
 MOUNTED = [name for name in TYPES if "," in name]
 
 
+def _cornered(name):
+    """With a lidar at two opposite corners, each of which sees three quarters of a turn."""
+    robot, lidar = TYPES[name], TYPES[name].sensors.lidar
+    there = robot.radius * 0.6
+    front, rear = (
+        replace(lidar, beams=270, fov=1.5 * np.pi, mounting=Mounting(x=side * there, y=side * there, yaw=yaw))
+        for side, yaw in ((1, np.pi / 4), (-1, -3 * np.pi / 4))
+    )
+    return replace(robot, sensors=replace(robot.sensors, lidar=front, more_lidars={"rear": rear}))
+
+
+CORNERED = {f"{name}, lidars at two corners": _cornered(name) for name in ("carrier", "omni")}
+TYPES |= CORNERED
+
+
 def ahead(name, speed, turn=0.0):
     """A command straight ahead, for each kinematics."""
     return np.array([speed, *[0.0] * (TYPES[name].action.size - 2), turn], np.float32)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.closed_loop import ARENA, KINDS, PERIOD, Situation, draw, run
-from guard.scenes import MOUNTED, NAMES, TYPES, ahead, allowed, motion, scenes
+from guard.scenes import CORNERED, MOUNTED, NAMES, TYPES, ahead, allowed, motion, scenes
 from kdmarl_core.contract import KdmarlError, Readings, Scan
 from kdmarl_core.contract.sensors import RangeSensorRing, Sensors
 from kdmarl_core.contract.terms import Goal
@@ -21,7 +21,7 @@ from kdmarl_core.runtime.track import Track
 from support import write_policy
 
 
-@pytest.mark.parametrize("name", NAMES + MOUNTED)
+@pytest.mark.parametrize("name", [*NAMES, *MOUNTED, *CORNERED])
 def test_nothing_that_stands_still_is_touched(name):
     """``make guard`` does the same for longer."""
     changed = 0
@@ -48,7 +48,7 @@ def towards_a_wall(name, turn=0.0, x=1.7, **values):
     )
 
 
-@pytest.mark.parametrize("name", NAMES + MOUNTED)
+@pytest.mark.parametrize("name", [*NAMES, *MOUNTED, *CORNERED])
 @pytest.mark.parametrize("rate", [5.0, 10.0, 40.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_policy_that_would_crash_is_stopped_near_the_wall(name, rate, kind):

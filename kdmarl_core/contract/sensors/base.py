@@ -144,6 +144,11 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """x, y of where they begin in the robot frame, (places, 2) [m]: as many rays from each, in order."""
         return np.array([[self.place.x, self.place.y]])
 
+    @property
+    def directions(self) -> np.ndarray:
+        """Which way it looks from each of :attr:`origins`, in the robot frame, (places,) [rad]."""
+        return np.array([self.place.yaw])
+
     def nearest(self, distance: np.ndarray) -> np.ndarray:
         """What it would measure without noise, (values,) [m], of the true ``distance`` along :attr:`rays`, (rays,)."""
         return distance
@@ -175,13 +180,16 @@ class SensorTerm(BaseTerm, frozen=True):
     guards: ClassVar[bool] = True
     """whether the scan guard can see by it"""
 
-    def lacks(self, carried: Any) -> list[str]:
-        """What a robot's sensor, None without one, lacks for a policy with this term, each a sentence."""
+    def lacks(self, carried: Any, *more: Any) -> list[str]:
+        """What a robot's sensor, None without one, lacks for a policy with this term, each a sentence.
+
+        ``more`` are further ones of its kind, if a robot may have several.
+        """
         raise NotImplementedError
 
-    def untrainable(self, carried: Any) -> str:
+    def untrainable(self, carried: Any, *more: Any) -> str:
         """Why no student can be trained with this term through ``carried``, None without one; empty when it can."""
-        return "; ".join(self.lacks(carried))
+        return "; ".join(self.lacks(carried, *more))
 
     @classmethod
     def sample(cls, terms: Sequence[Any], count: int, random: np.random.Generator) -> Any:

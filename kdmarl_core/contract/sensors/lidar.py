@@ -26,7 +26,7 @@ from kdmarl_core.contract.sensors.base import (
     now_and_past,
     out_of_reach,
 )
-from kdmarl_core.contract.sensors.sectors import lidar
+from kdmarl_core.contract.sensors.sectors import around_centre, lidar
 
 SAME_FIELD = 1e-2
 """Difference of fields of view that is only rounding [rad]: 6.28 is all around."""
@@ -89,6 +89,11 @@ class LidarSensor(Sensor, frozen=True, kw_only=True):
         if not hidden.any():
             return lambda distance: Scan(distance, *about)
         return lambda distance: Scan(np.where(hidden, np.float32(np.nan), distance), *about)
+
+    def looks(self, ways: np.ndarray) -> np.ndarray:
+        """Whether its field of view holds some angles of the robot frame, (n,) [rad] to (n,) bool."""
+        off = np.abs((ways - self.place.yaw + math.pi) % (2 * math.pi) - math.pi)
+        return np.asarray(off <= self.fov / 2 + SAME_FIELD)
 
     @property
     def rays(self) -> np.ndarray:
@@ -175,24 +180,35 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
         return now_and_past(self, readings)
 
     def at(self, readings: Readings) -> np.ndarray:
-        """The sectors of one moment."""
-        return lidar(given(readings.scan, "lidar", "a scan"), self.sectors, self.range, self.fov)
+        """The sectors of one moment; of several lidars, the nearest that any of them sees."""
+        scans = given(readings.scan, "lidar", "a scan"), *readings.further("lidar")
+        if len(scans) == 1:
+            return lidar(scans[0], self.sectors, self.range, self.fov)
+        return np.minimum.reduce([around_centre(scan, self.sectors, self.range, self.fov) for scan in scans])
 
-    def lacks(self, carried: LidarSensor | None) -> list[str]:
+    def lacks(self, carried: LidarSensor | None, *more: LidarSensor) -> list[str]:
         """A lidar, range, field of view."""
         if carried is None:
             return ["the policy needs a lidar, the robot has none"]
         found = []
-        if carried.range < self.range - 1e-6:
-            found.append(
-                f"the policy needs a lidar that sees {self.range:g} m far, the robot's sees {carried.range:g} m"
-            )
-        if narrow := self._narrow(carried):
+        reach = min(each.range for each in (carried, *more))
+        if reach < self.range - 1e-6:
+            found.append(f"the policy needs a lidar that sees {self.range:g} m far, the robot's sees {reach:g} m")
+        if narrow := self._narrow(carried, *more):
             found.append(narrow)
         return found
 
-    def _narrow(self, carried: LidarSensor) -> str:
-        """That the lidar does not look all the way that the term does; empty if it does."""
+    def _narrow(self, carried: LidarSensor, *more: LidarSensor) -> str:
+        """That the lidars do not look all the way that the term does; empty if they do."""
+        if more:
+            ways = np.linspace(-self.fov / 2, self.fov / 2, 721)
+            blind = ways[~np.logical_or.reduce([each.looks(ways) for each in (carried, *more)])]
+            if not blind.size:
+                return ""
+            return (
+                f"the policy needs lidars that look {self.fov / 2:.2f} rad to each side, none of the robot's looks to "
+                f"{blind[np.abs(blind).argmin()]:.2f} rad"
+            )
         yaw = math.remainder(carried.place.yaw, 2 * math.pi)
         if carried.fov >= 2 * math.pi - SAME_FIELD or abs(yaw) + self.fov / 2 <= carried.fov / 2 + SAME_FIELD:
             return ""
@@ -201,11 +217,12 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
             f"{yaw - carried.fov / 2:.2f} to {yaw + carried.fov / 2:.2f} rad"
         )
 
-    def untrainable(self, carried: LidarSensor | None) -> str:
+    def untrainable(self, carried: LidarSensor | None, *more: LidarSensor) -> str:
         """No lidar, too short a range, or another field of view."""
         if carried is None:
             return "has a lidar term, the robot has no lidar; remove it"
-        return out_of_reach(self.range, carried.range) or self._narrow(carried)
+        reach = min(each.range for each in (carried, *more))
+        return out_of_reach(self.range, reach) or self._narrow(carried, *more)
 
     @classmethod
     def sample(cls, terms: Sequence[Lidar], count: int, random: np.random.Generator) -> Scan:

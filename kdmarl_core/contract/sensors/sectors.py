@@ -35,10 +35,20 @@ def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) 
     Raises:
         KdmarlError: the scan is empty or does not cover ``fov``.
     """
+    angles = scan.ranges.shape[-1], float(scan.angle_min), float(scan.angle_increment)
+    gather, starts = _sector_plan(*angles, sectors, float(fov))
+    if scan.x or scan.y:
+        return around_centre(scan, sectors, max_range, fov)
+    clean = _clean(scan, max_range)
+    if gather is not None:
+        clean = clean[..., gather]
+    pooled = clean if clean.shape[-1] == sectors else np.minimum.reduceat(clean, starts, axis=-1)
+    return np.maximum(pooled, 0, out=pooled)
+
+
+def _clean(scan: Scan, max_range: float) -> np.ndarray:
+    """Ranges up to ``max_range``, which stands for beams that saw nothing or say nothing, too."""
     ranges = np.asarray(scan.ranges, np.float32)
-    gather, starts = _sector_plan(
-        ranges.shape[-1], float(scan.angle_min), float(scan.angle_increment), sectors, float(fov)
-    )
     farthest = np.float32(max_range)
     clean = np.minimum(ranges, farthest)
     if not scan.range_max >= max_range:
@@ -47,16 +57,18 @@ def lidar(scan: Scan, sectors: int, max_range: float, fov: float = 2 * math.pi) 
     if not valid.all():
         nearest = np.float32(min(scan.range_min, max_range))
         clean = np.where(valid, clean, np.where(ranges == -np.inf, nearest, farthest))
-    if scan.x or scan.y:
-        return _from_centre(scan, clean, farthest, sectors, fov)
-    if gather is not None:
-        clean = clean[..., gather]
-    pooled = clean if clean.shape[-1] == sectors else np.minimum.reduceat(clean, starts, axis=-1)
-    return np.maximum(pooled, 0, out=pooled)
+    return clean
 
 
-def _from_centre(scan: Scan, ranges: np.ndarray, farthest: np.float32, sectors: int, fov: float) -> np.ndarray:
-    """Sectors around the robot's centre, (..., sectors), of ``ranges`` around a lidar elsewhere, (..., beams)."""
+def around_centre(scan: Scan, sectors: int, max_range: float, fov: float) -> np.ndarray:
+    """Sectors around the robot's centre of a lidar elsewhere, or of one of several, which need not look everywhere.
+
+    Args as :func:`lidar`'s; a sector that the lidar does not look into reads ``max_range``.
+
+    Raises:
+        KdmarlError: the scan is empty or its angles make no sense.
+    """
+    ranges, farthest = _clean(scan, max_range), np.float32(max_range)
     width, beams = fov / sectors, ranges.shape[-1]
     parts = max(1, math.ceil(2 * abs(scan.angle_increment) / width))
     beam, cos, sin = _beam_parts(beams, float(scan.angle_min), float(scan.angle_increment), parts)
@@ -76,6 +88,7 @@ def _beam_parts(
     beams: int, angle_min: float, angle_increment: float, parts: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``parts`` rays for each beam, evenly over its arc: the beam, and cos and sin of the angle, (beams · parts,)."""
+    _check_angles(beams, angle_min, angle_increment)
     beam = np.repeat(np.arange(beams), parts)
     within = (np.tile(np.arange(parts), beams) + 0.5) / parts - 0.5
     angle = angle_min + angle_increment * (beam + within)
@@ -87,16 +100,7 @@ def _sector_plan(
     beams: int, angle_min: float, angle_increment: float, sectors: int, fov: float
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """Beam indices grouped by sector (None when they already are) and where each group starts."""
-    if beams == 0:
-        raise KdmarlError("scan has no beams; check the lidar driver")
-    ends = (angle_min, angle_min + angle_increment * (beams - 1))
-    if not all(-MAX_ANGLE <= angle <= MAX_ANGLE for angle in ends) or (
-        beams > 1 and angle_increment == 0
-    ):  # NaN as well
-        raise KdmarlError(
-            f"scan of {beams} beams has angle_min {angle_min} and angle_increment {angle_increment} rad; both must "
-            "be finite and within two turns, the increment not zero"
-        )
+    _check_angles(beams, angle_min, angle_increment)
     width = fov / sectors
     angles = angle_min + angle_increment * np.arange(beams)
     centres = -fov / 2 + width * (np.arange(sectors) + 0.5)
@@ -118,3 +122,16 @@ def _sector_plan(
     starts = np.cumsum([0] + [group.size for group in groups[:-1]])
     identity = gather.size == beams and bool((gather == np.arange(beams)).all())
     return (None if identity else gather), starts
+
+
+def _check_angles(beams: int, angle_min: float, angle_increment: float) -> None:
+    if beams == 0:
+        raise KdmarlError("scan has no beams; check the lidar driver")
+    ends = (angle_min, angle_min + angle_increment * (beams - 1))
+    if not all(-MAX_ANGLE <= angle <= MAX_ANGLE for angle in ends) or (
+        beams > 1 and angle_increment == 0
+    ):  # NaN as well
+        raise KdmarlError(
+            f"scan of {beams} beams has angle_min {angle_min} and angle_increment {angle_increment} rad; both must "
+            "be finite and within two turns, the increment not zero"
+        )

@@ -153,9 +153,8 @@ def check_sensors(name: str, robot: RobotType, terms: list[Term]) -> None:
     Raises:
         KdmarlError: a term needs a sensor that the robot lacks, or one that reaches farther.
     """
-    carried = robot.sensors.carried
     for term in terms:
-        if isinstance(term, SensorTerm) and (trouble := term.untrainable(carried.get(term.sensor))):
+        if isinstance(term, SensorTerm) and (trouble := robot.sensors.untrainable(term)):
             raise KdmarlError(f"task.observations.student.{name}: {trouble}")
 
 

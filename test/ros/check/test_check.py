@@ -58,8 +58,8 @@ def test_what_is_not_there_or_of_another_type(check, robot):
     robot.edits["odom"] = lambda message: None
     robot.offer("scan", QoSProfile(depth=1), PointCloud2)
     found = check()
-    assert "/r1/odom: nothing in 2 s; start its driver, or remap the topic" in found["fail"]
-    assert "/r1/scan: nothing in 2 s; a publisher there has the type sensor_msgs/msg/PointCloud2" in found["fail"]
+    assert "/r1/odom: nothing in 7 s; start its driver, or remap the topic" in found["fail"]
+    assert "/r1/scan: nothing in 7 s; a publisher there has the type sensor_msgs/msg/PointCloud2" in found["fail"]
 
 
 def test_clocks_and_frames_and_rates(check, robot, swarm, tmp_path):

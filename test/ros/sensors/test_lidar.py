@@ -13,11 +13,14 @@ from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_ros.sensors.lidar import Topics, to_scan, turn_time
 
 NAN, INF = math.nan, math.inf
-SENSOR = LidarSensor(beams=11, range=3.5)
+SENSOR = LidarSensor(beams=11, range=3.5, fov=2.2)
 
 
-def lidar(**values):
-    return LaserScan(ranges=array.array("f", [1.0] * 11), range_min=0.1, range_max=3.5, **values)
+def lidar(angle_min=-1.0, angle_increment=0.2, **values):
+    ranges = array.array("f", [1.0] * 11)
+    return LaserScan(
+        ranges=ranges, range_min=0.1, range_max=3.5, angle_min=angle_min, angle_increment=angle_increment, **values
+    )
 
 
 @pytest.mark.parametrize(("farthest", "fits"), [(3.5, True), (3.4999, True), (8.0, True), (INF, True), (3.4, False)])
@@ -40,6 +43,16 @@ def test_limits_of_a_scan_that_make_no_sense_are_malformed(limits):
         to_scan(scan, SENSOR)
 
 
+@pytest.mark.parametrize(("fov", "fits"), [(2.0, True), (2.4, True), (2.6, False), (2 * math.pi, False)])
+def test_a_lidar_looks_as_far_around_as_its_robot_type_says(fov, fits):
+    sensor = LidarSensor(beams=11, range=3.5, fov=fov)
+    if fits:
+        to_scan(lidar(), sensor)
+        return
+    with pytest.raises(Fault, match=f"scan_rear looks 2.20 rad around, the robot type says {fov:.2f} rad; correct fov"):
+        to_scan(lidar(), sensor, 0.0, "scan_rear")
+
+
 @pytest.mark.parametrize(
     ("values", "turn"),
     [
@@ -55,8 +68,8 @@ def test_the_time_of_a_turn_is_said_by_the_scan_or_by_the_time_between_scans(val
 
 
 def test_a_scan_is_in_the_robot_frame_as_the_lidar_is_mounted():
-    sensor = LidarSensor(beams=11, range=3.5, mounting=Mounting(x=-0.04, yaw=1.5, upside_down=True))
-    scan = to_scan(lidar(angle_min=-1.0, angle_increment=0.2), sensor, 3.5)
+    sensor = LidarSensor(beams=11, range=3.5, fov=2.2, mounting=Mounting(x=-0.04, yaw=1.5, upside_down=True))
+    scan = to_scan(lidar(), sensor, 3.5)
     assert (scan.angle_min, scan.angle_increment, scan.x, scan.y) == pytest.approx((2.5, -0.2, -0.04, 0.0))
 
 
@@ -66,7 +79,7 @@ def test_a_lidar_that_sees_nothing_is_not_blind_whatever_its_driver_sends(misses
     message.ranges = array.array("f", [sent] * 10 + [1.0])
     with pytest.raises(Fault, match="10 of 11 beams of scan are invalid; check the lidar, or say what it sends"):
         to_scan(message, SENSOR)
-    scan = to_scan(message, LidarSensor(beams=11, range=3.5, misses=misses))
+    scan = to_scan(message, LidarSensor(beams=11, range=3.5, fov=2.2, misses=misses))
     assert (scan.ranges[:10] == INF).all()
 
 
@@ -83,8 +96,8 @@ def test_what_the_simulator_sends_is_read_back():
 
 
 def test_a_lidar_that_is_covered_is_blind_whatever_it_takes_for_its_robot():
-    sensor = LidarSensor(beams=11, range=3.5, ignore_below=0.14, hidden=[(-0.1, 0.1)])
-    message = lidar(angle_min=-1.0, angle_increment=0.2)
+    sensor = LidarSensor(beams=11, range=3.5, fov=2.2, ignore_below=0.14, hidden=[(-0.1, 0.1)])
+    message = lidar()
     message.ranges = array.array("f", [0.12] * 11)
     with pytest.raises(Fault, match=r"10 of 10 beams of scan see the robot itself \(nearer than ignore"):
         to_scan(message, sensor, 3.5)

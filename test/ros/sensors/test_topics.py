@@ -26,7 +26,7 @@ class Message:
 
 
 def test_every_sensor_has_topics_of_its_own_with_a_header():
-    assert SENSOR_TOPICS.keys() == set(Sensors.__struct_fields__)
+    assert SENSOR_TOPICS.keys() == set(Sensors.kinds())
     topics = [topic for sensor in SENSOR_TOPICS.values() for topic in sensor.topics]
     assert len(topics) == len(set(topics))
     for sensor in SENSOR_TOPICS.values():

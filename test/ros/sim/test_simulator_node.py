@@ -18,10 +18,12 @@ from sensor_msgs.msg import LaserScan, Range
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from kdmarl_core.contract import load_swarm
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.sim.markers import SwarmMarkers
 from node_process import Client, node_process
 from sim_support import make_swarm, robot, write_swarm
+from support import REPOSITORY
 
 ROBOTS = [robot("scout_1", goal=(-2.0, -2.0)), robot("mini_1", "mini", (0.0, 2.0, 0.0), goal=(0.0, -2.0))]
 
@@ -83,7 +85,7 @@ def test_sensors_clock_and_markers_are_what_the_swarm_file_says(swarm, client):
         pytest.approx((-pose.x, 2.0 - pose.y), abs=0.01)
     ]
     markers = client.on("/simulator/markers")[-1].markers
-    assert {marker.ns for marker in markers} == {"robots", "headings", "goals", "obstacles"}
+    assert {marker.ns for marker in markers} == {"robots", "headings", "sensors", "goals", "obstacles"}
     assert len({marker.id for marker in markers}) == len(markers)
     assert {marker.header.frame_id for marker in markers} == {"hall"}
 
@@ -95,6 +97,17 @@ def test_targets_are_drawn_where_they_are():
     assert [(marker.pose.position.x, marker.pose.position.y) for marker in targets] == swarm.targets
     assert {marker.scale.x for marker in targets} == {2 * swarm.goal_tolerance}
     assert not [marker for marker in markers if marker.ns == "goals"]
+
+
+def test_markers_show_where_sensors_sit_and_look():
+    swarm = load_swarm(REPOSITORY / "config/swarms/turtlebots.yaml")
+    markers = SwarmMarkers(swarm).at(MujocoWorld(swarm), Time()).markers
+    sensors = [marker for marker in markers if marker.ns == "sensors"]
+    assert len(sensors) == len(swarm.robots)
+    begin, end = sensors[[robot.name for robot in swarm.robots].index("tb4_1")].points
+    assert (begin.x, begin.y) == (-0.04, 0.0)
+    assert (end.x - begin.x, end.y - begin.y) == pytest.approx((0.0, 0.4 * 0.175), abs=1e-6)
+    assert len(SwarmMarkers(make_swarm([robot(kind="mini")]))._sensors[0].points) == 16
 
 
 def test_every_sensor_reading_is_sent_before_the_clock_of_its_time(swarm, client):
