@@ -22,6 +22,7 @@ class NodeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     trigger: Trigger | UnsetType = UNSET
     pose_source: PoseSource | UnsetType = UNSET
     autostart: bool | UnsetType = UNSET
+    frame_prefix: str | UnsetType | None = UNSET
     remappings: dict[str, str] = {}
 
 
@@ -40,8 +41,11 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """where the robot is: its odometry in the frame of the goals, a localisation's topic ``pose``, or tf"""
     autostart: bool = True
     """drive as soon as the node runs; False leaves its lifecycle to somebody else, such as Nav2's lifecycle manager"""
+    frame_prefix: str | None = None
+    """what the names of the robot's frames begin with in our simulators; None: its name and /"""
     remappings: dict[str, str] = {}
-    """topic of the node, such as ``odom`` → topic to use instead, in the robot's namespace unless it begins with /"""
+    """topic of the node, such as ``odom`` → topic to use instead, in the robot's namespace unless it begins with /;
+    /tf → tf and /tf_static → tf_static for robots that publish tf in their namespaces"""
 
     def changed(self, by: NodeParameters) -> Defaults:
         """These with what is set in ``by``; remappings are added."""

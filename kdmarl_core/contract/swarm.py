@@ -219,7 +219,12 @@ def _check_parameters(swarm: Swarm) -> None:
             remedy = did_you_mean(name, swarm.robot_types)
             raise KdmarlError(f"{swarm.path}: type_parameters: '{name}' is not in robot_types; {remedy}")
     for robot in swarm.robots:
-        for topic, other in swarm.parameters(robot).remappings.items():
+        given = swarm.parameters(robot)
+        if given.frame_prefix and given.frame_prefix.startswith("/"):
+            raise KdmarlError(
+                f"{swarm.path}: robot '{robot.name}': frame_prefix is '{given.frame_prefix}'; frames begin with no /"
+            )
+        for topic, other in given.remappings.items():
             if not is_namespace(other.removeprefix("/")):
                 raise KdmarlError(
                     f"{swarm.path}: robot '{robot.name}': remappings: {topic}: '{other}' is not the name of a topic; "

@@ -25,8 +25,8 @@ class Transforms:
             tf2_ros = import_module("tf2_ros")
         except ModuleNotFoundError as error:
             raise KdmarlError(
-                f"pose_source is 'tf', and tf2_ros cannot be imported ({error}); install it with your ROS distribution "
-                "(apt install ros-$ROS_DISTRO-tf2-ros-py), or give pose_source 'pose' or 'odom'"
+                f"tf2_ros cannot be imported ({error}), which the source 'tf' needs; install it with your ROS "
+                "distribution (apt install ros-$ROS_DISTRO-tf2-ros-py), or give 'pose' or 'odom'"
             ) from None
         self._errors: type[Exception] = tf2_ros.TransformException
         self._buffer: Any = tf2_ros.Buffer()  # of a node it would offer a service

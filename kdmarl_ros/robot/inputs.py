@@ -23,6 +23,7 @@ from kdmarl_ros.robot.latest import ORDERS, Latest
 from kdmarl_ros.robot.localisation import ByOdometry, ByPose, ByTransforms, Localisation
 from kdmarl_ros.robot.messages import to_goal, to_motion, to_neighbors, to_targets
 from kdmarl_ros.sensors import SENSOR_TOPICS, SensorTopics, topics_of
+from kdmarl_ros.swarm.plan import TF
 
 TOPICS = (
     "odom",
@@ -47,7 +48,13 @@ def check_remappings(swarm: Swarm) -> None:
         KdmarlError: one is not.
     """
     for robot, topic in swarm.remapped:
-        known = (*topics_with(swarm.robot_type(robot).sensors), "cmd_vel")
+        by_tf = swarm.parameters(robot).pose_source == "tf"
+        known = (*topics_with(swarm.robot_type(robot).sensors), "cmd_vel", *(TF if by_tf else ()))
+        if topic in TF and not by_tf:
+            raise KdmarlError(
+                f"{swarm.path}: robot '{robot.name}': remappings: {topic} is heard with pose_source 'tf' only; set "
+                "that, or remove it"
+            )
         if topic not in known:
             names = ", ".join(name for name in known if not name.startswith("range_"))
             raise KdmarlError(

@@ -107,18 +107,18 @@ class _Corrected:
 class ByPose(_Corrected):
     """By ``geometry_msgs/PoseWithCovarianceStamped`` on the topic ``pose``, as AMCL publishes on ``amcl_pose``."""
 
-    def __init__(self, node: Node) -> None:
-        """Subscribe on behalf of ``node``."""
+    def __init__(self, node: Node, topic: str = "pose") -> None:
+        """Subscribe to ``topic`` on behalf of ``node``."""
         super().__init__()
         self._node = node
-        self._endpoint = Endpoint(node, "pose", ORDER_QOS)
+        self._endpoint = Endpoint(node, topic, ORDER_QOS)
         # AMCL says where the robot is when that changes; who comes later hears it only like this.
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = [
             self._endpoint.make(node.create_subscription, PoseWithCovarianceStamped, self.hear),
             node.create_subscription(
                 PoseWithCovarianceStamped,
-                "pose",
+                topic,
                 self.hear,
                 latched,
                 event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),

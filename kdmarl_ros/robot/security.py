@@ -5,6 +5,7 @@ The format is that of ``sros2`` (``ros2 security create_permission KEYSTORE ENCL
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
@@ -13,7 +14,7 @@ from kdmarl_core.runtime.policy import read_manifest
 from kdmarl_ros.robot.inputs import required_topics
 from kdmarl_ros.robot.latest import ORDERS
 from kdmarl_ros.swarm.options import Simulator
-from kdmarl_ros.swarm.plan import ROBOT_NODE, remappings
+from kdmarl_ros.swarm.plan import ROBOT_NODE, TF, remappings
 
 VERSION = "0.2.0"
 """Of the format."""
@@ -69,7 +70,7 @@ def used(swarm: Swarm, robot: Robot, simulator: Simulator) -> tuple[list[str], l
     if simulator.has_clock:
         subscribed.add("/clock")
     if goes and source == "tf":
-        subscribed |= {"/tf", "/tf_static"}
+        subscribed |= {posixpath.join(namespace, renamed.get(topic, topic)) for topic in TF}
     command = renamed.get(f"{namespace}/cmd_vel", f"{namespace}/cmd_vel")
     node = f"{namespace}/{ROBOT_NODE}"
     published = {*PUBLISHED, command, f"{node}/transition_event"}

@@ -89,12 +89,12 @@ class SensorTopics:
     # In the simulator: messages published
 
     @classmethod
-    def messages(cls, sensor: Any, robot: str, period: float) -> list[Any]:
+    def messages(cls, sensor: Any, prefix: str, period: float) -> list[Any]:
         """One for each topic, with all that never changes.
 
         Args:
             sensor: as the robot type has it.
-            robot: name, which frames begin with.
+            prefix: what the names of frames begin with.
             period: from message to message [s].
         """
         raise NotImplementedError

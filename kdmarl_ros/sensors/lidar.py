@@ -34,7 +34,7 @@ class Topics(SensorTopics):
         return [ages(*scan.since(now, arrival_now), turn_time(scan.message, turn_heard(scan, timeout)))]
 
     @classmethod
-    def messages(cls, sensor: LidarSensor, robot: str, period: float) -> list[LaserScan]:
+    def messages(cls, sensor: LidarSensor, prefix: str, period: float) -> list[LaserScan]:
         """One scan, of a turn that takes the whole period."""
         message = LaserScan(
             angle_min=sensor.angle_min,
@@ -44,7 +44,7 @@ class Topics(SensorTopics):
             range_min=sensor.min_range,
             range_max=sensor.range,
         )
-        message.header.frame_id = f"{robot}/base_scan"
+        message.header.frame_id = f"{prefix}base_scan"
         return [message]
 
     @classmethod

@@ -37,7 +37,7 @@ class Topics(SensorTopics):
         return [ages(*cloud.since(now, arrival_now), turn_heard(cloud, timeout))]
 
     @classmethod
-    def messages(cls, sensor: PointCloudSensor, robot: str, period: float) -> list[PointCloud2]:
+    def messages(cls, sensor: PointCloudSensor, prefix: str, period: float) -> list[PointCloud2]:
         """One cloud with a point for each column."""
         fields = [
             PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
@@ -45,7 +45,7 @@ class Topics(SensorTopics):
         ]
         step, width = 4 * len(fields), sensor.columns
         message = PointCloud2(height=1, width=width, fields=fields, point_step=step, row_step=step * width)
-        message.header.frame_id = f"{robot}/points"
+        message.header.frame_id = f"{prefix}points"
         return [message]
 
     @classmethod

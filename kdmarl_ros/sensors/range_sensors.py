@@ -25,7 +25,7 @@ class Topics(SensorTopics):
         return to_ranges([latest.message for latest in self.heard], self.sight)
 
     @classmethod
-    def messages(cls, sensor: RangeSensorRing, robot: str, period: float) -> list[Range]:
+    def messages(cls, sensor: RangeSensorRing, prefix: str, period: float) -> list[Range]:
         """One for each sensor."""
         messages = []
         for topic in cls.topics[: len(sensor.bearings)]:
@@ -35,7 +35,7 @@ class Topics(SensorTopics):
                 min_range=sensor.min_range,
                 max_range=sensor.range,
             )
-            message.header.frame_id = f"{robot}/{topic}"
+            message.header.frame_id = f"{prefix}{topic}"
             messages.append(message)
         return messages
 

@@ -43,6 +43,7 @@ class SimulatedRobot:
         robot: Robot,
         robot_type: RobotType,
         frame: str,
+        prefix: str,
         stamped: bool,
         on_command: CommandCallback,
         odometry_period: int = MESSAGE_PERIOD,
@@ -55,6 +56,7 @@ class SimulatedRobot:
             robot: whose name is their namespace.
             robot_type: with the sensors.
             frame: of its odometry.
+            prefix: what the names of its own frames begin with.
             stamped: whether commands come as TwistStamped.
             on_command: called with the robot's name and a command for its kinematics.
             odometry_period: from message to message of odometry [ns].
@@ -64,13 +66,13 @@ class SimulatedRobot:
         self.name = robot.name
         self._period = odometry_period
         self._odometry = Odometry()
-        self._odometry.header.frame_id = f"{robot.name}/odom" if drifting else frame
-        self._odometry.child_frame_id = f"{robot.name}/base_link"
+        self._odometry.header.frame_id = f"{prefix}odom" if drifting else frame
+        self._odometry.child_frame_id = f"{prefix}base_link"
         self._odometry_publisher = _publisher(node, self.name, Odometry, "odom")
         self._localisation = _Localisation(node, self.name, frame, drifting) if drifting else None
         # Those that start control cycles last: a controller that acts on them has the rest.
         sensors = reversed(robot_type.sensors.carried.items())
-        self._sensors = [_Sensor(node, self.name, name, sensor) for name, sensor in sensors]
+        self._sensors = [_Sensor(node, self.name, prefix, name, sensor) for name, sensor in sensors]
         self._neighbors = PoseArray()
         self._neighbors.header.frame_id = self._odometry.child_frame_id
         self._neighbors_publisher = _publisher(node, self.name, PoseArray, "neighbors")
@@ -142,12 +144,12 @@ def _put(message: Odometry | PoseWithCovarianceStamped, place: Planar) -> None:
 class _Sensor:
     """The topics of one sensor."""
 
-    def __init__(self, node: Node, robot: str, name: str, sensor: Sensor) -> None:
+    def __init__(self, node: Node, robot: str, prefix: str, name: str, sensor: Sensor) -> None:
         self._robot, self._name, self._sensor = robot, name, sensor
         self.period = message_period(sensor)
         """from message to message [ns]"""
         self._topics = SENSOR_TOPICS[kind_of(name)]
-        self._messages = self._topics.messages(sensor, robot, self.period / 1e9)
+        self._messages = self._topics.messages(sensor, prefix, self.period / 1e9)
         for message in self._messages:
             message.header.frame_id += name.removeprefix(kind_of(name)).replace(".", "_")
         topics = topics_of(name)[: len(self._messages)]

@@ -20,9 +20,11 @@ JUDGE = "judge"
 SIMULATOR = "simulator"
 RECORDER = "recorder"
 ROBOT_NODE = "policy"
-TRUTH = "ground_truth"
-"""topic on which our simulator says where a robot is whose odometry drifts"""
 """Name of a robot's node, in the namespace of the robot."""
+TRUTH = "ground_truth"
+"""Topic on which our simulator says where a robot is whose odometry drifts."""
+TF = ("/tf", "/tf_static")
+"""Topics of tf."""
 MODULES = {
     "policy_node": "kdmarl_ros.robot.policy_node",
     "policy_host": "kdmarl_ros.robot.policy_host",
@@ -129,6 +131,7 @@ def make_plan(
     judged = bool(duration or output)
     plan = [_robot(swarm, robot, simulator) for robot in swarm.robots]
     if processes is Processes.HOST:
+        _check_one_tf(swarm)
         plan = [_host(plan)]
     if simulator.is_ours:
         plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
@@ -175,13 +178,42 @@ def drifts(swarm: Swarm, robot: Robot) -> bool:
     return swarm.parameters(robot).pose_source == "pose"
 
 
+def frame_prefix(swarm: Swarm, robot: Robot) -> str:
+    """What the names of a robot's frames begin with in our simulators."""
+    given = swarm.parameters(robot).frame_prefix
+    return f"{robot.name}/" if given is None else given
+
+
 def remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
-    """Rules for the topics of some robots, with full names: (node's topic, topic instead)."""
+    """Rules for the topics of some robots: (node's topic, topic instead), with full names.
+
+    Topics of tf are those of all nodes: a rule for them may name one in the namespace of whichever node obeys it.
+    """
     return [
-        (f"/{robot.name}/{topic}", other if other.startswith("/") else f"/{robot.name}/{other}")
+        (topic, other)
+        if topic in TF
+        else (f"/{robot.name}/{topic}", other if other.startswith("/") else f"/{robot.name}/{other}")
         for robot in robots
         for topic, other in swarm.parameters(robot).remappings.items()
     ]
+
+
+def _check_one_tf(swarm: Swarm) -> None:
+    """Robots in one process have the same topics of tf.
+
+    Raises:
+        KdmarlError: two differ.
+    """
+    first, *others = swarm.robots
+    for topic in TF:
+        wanted = swarm.parameters(first).remappings.get(topic)
+        for robot in others:
+            if (other := swarm.parameters(robot).remappings.get(topic)) != wanted:
+                raise KdmarlError(
+                    f"{swarm.path}: robots '{first.name}' and '{robot.name}' have {wanted or topic} and "
+                    f"{other or topic} for {topic}, which one process for all robots cannot have; give all the same, "
+                    "or each robot a process of its own"
+                )
 
 
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:

@@ -3,10 +3,9 @@
 import math
 import sys
 import time
-import types
 
 import pytest
-from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -19,6 +18,7 @@ from kdmarl_ros.robot.localisation import JUMP, LONGEST_WAY, ByOdometry, ByPose,
 from node_process import Client
 from policy_process import policy_process
 from robot_body import posed
+from tf_stand_in import tf_stand_in, transform
 
 DRIFT = Planar(1.0, -2.0, 0.7)
 """Where the frame of the odometry is in the map."""
@@ -156,43 +156,12 @@ class TestByPose:
         assert not by_pose._odometry
 
 
-class TransformError(Exception):
-    """As tf2's own."""
-
-
-class Buffer:
-    """As ``tf2_ros.Buffer``, for what we ask of it."""
-
-    def __init__(self):
-        self.known = {}
-        """(target, source) → transform"""
-
-    def lookup_transform(self, target, source, time):
-        if (target, source) not in self.known:
-            raise TransformError(f'"{target}" passed to lookupTransform argument target_frame does not exist')
-        return self.known[target, source]
-
-
-def transform(place, seconds=1.0, roll=0.0):
-    message = TransformStamped()
-    message.header.stamp.sec = int(seconds)
-    moved, turned = message.transform.translation, message.transform.rotation
-    moved.x, moved.y = place.x, place.y
-    sin, cos = math.sin(place.yaw / 2), math.cos(place.yaw / 2)
-    turned.w, turned.z = cos * math.cos(roll / 2), sin * math.cos(roll / 2)
-    turned.x, turned.y = cos * math.sin(roll / 2), sin * math.sin(roll / 2)
-    return message
-
-
 class TestByTransforms:
     @pytest.fixture
     def tf(self, monkeypatch):
-        stand_in = types.ModuleType("tf2_ros")
-        stand_in.Buffer, stand_in.TransformException = Buffer, TransformError
-        stand_in.TransformListener = lambda buffer, node, spin_thread: None
-        monkeypatch.setitem(sys.modules, "tf2_ros", stand_in)
+        known = tf_stand_in(monkeypatch)
         transforms = Transforms(None)
-        return ByTransforms(transforms, 0.5), transforms._buffer.known
+        return ByTransforms(transforms, 0.5), known
 
     def test_the_pose_is_in_any_frame_that_tf_connects(self, tf):
         by_tf, known = tf
@@ -255,7 +224,7 @@ class TestByTransforms:
 
     def test_without_tf_the_remedy_is_named(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "tf2_ros", None)
-        with pytest.raises(KdmarlError, match="tf2_ros cannot be imported .* or give pose_source 'pose' or 'odom'"):
+        with pytest.raises(KdmarlError, match="tf2_ros cannot be imported .* or give 'pose' or 'odom'"):
             Transforms(None)
 
 
@@ -281,7 +250,7 @@ def own_frame(message):
 
 def test_a_node_without_tf_says_so(robot, policy):
     with policy_process(policy, pose_source="tf"):
-        assert robot.says("pose_source is 'tf', and tf2_ros cannot be imported")
+        assert robot.says("tf2_ros cannot be imported")
 
 
 def test_pose_sources_are_known(policy):

@@ -6,34 +6,52 @@ import time
 import pytest
 from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 
 from kdmarl_core.contract.planar import Planar
+from kdmarl_ros.robot.peers import ByFrames
 from node_process import Client, python_process, ros_arguments
 from robot_body import posed
+from tf_stand_in import tf_stand_in, transform
 
 PEERS = ["r2", "fleet/r3", "r4"]
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+DRIFT = Planar(0.5, -1.0, 0.3)
+"""Where the frame of a robot's odometry is, if it is not the map."""
 
 
 class Others(Client):
-    """Publishes where robots are, and hears what r1 is told."""
+    """Publishes where robots are, and hears what r1 is told.
 
-    def __init__(self, kind, topic):
+    With ``drifting`` odometry, localisations say where a robot is when that changes, as AMCL does.
+    """
+
+    def __init__(self, drifting):
         super().__init__()
         self.places = {"r1": Planar(1.0, 1.0, math.pi / 2), "r2": Planar(1.0, 3.0, math.pi), "r4": Planar(9.0, 9.0)}
         self.frames = {}
         self.listen(PoseArray, "/r1/neighbors", qos_profile_sensor_data)
-        publishers = {
-            name: self.node.create_publisher(kind, f"/{name}/{topic}", qos_profile_sensor_data)
-            for name in ("r1", *PEERS)
-        }
+        odometry, poses = (
+            {name: self.node.create_publisher(kind, f"/{name}/{topic}", qos) for name in ("r1", *PEERS)}
+            for kind, topic, qos in (
+                (Odometry, "odom", qos_profile_sensor_data),
+                (PoseWithCovarianceStamped, "pose", LATCHED),
+            )
+        )
+        said = {}
 
         def tell():
             for name, place in self.places.items():
-                message = posed(kind(), place, time.time(), self.frames.get(name, "map"))
-                if kind is Odometry:
-                    message.child_frame_id = f"{name}/base_link"
-                publishers[name].publish(message)
+                frame = self.frames.get(name, "map")
+                if drifting and (said.get(name) != (place, frame)):
+                    said[name] = place, frame
+                    poses[name].publish(posed(PoseWithCovarianceStamped(), place, time.time(), frame))
+                own = DRIFT.inverse @ place if drifting else place
+                message = posed(Odometry(), own, time.time(), f"{name}/odom" if drifting else frame)
+                message.child_frame_id = f"{name}/base_link"
+                odometry[name].publish(message)
 
         self.node.create_timer(0.05, tell)
 
@@ -53,12 +71,10 @@ class Others(Client):
         return self.until(as_told, 10)
 
 
-@pytest.fixture(params=[(Odometry, "odom"), (PoseWithCovarianceStamped, "pose")], ids=["odom", "pose"])
+@pytest.fixture(params=["odom", "pose"])
 def others(request):
-    kind, topic = request.param
-    client = Others(kind, topic)
-    frame = {} if topic == "odom" else {"base_frame": "r1/base_link"}
-    parameters = {"__ns": "/r1", "peers": PEERS, "source": topic, "range": 5.0, "timeout": 0.3, **frame}
+    client = Others(request.param == "pose")
+    parameters = {"__ns": "/r1", "peers": PEERS, "source": request.param, "range": 5.0, "timeout": 0.3}
     with python_process(["-m", "kdmarl_ros.robot.neighbors_node", *ros_arguments(parameters)]):
         yield client
     client.close()
@@ -89,8 +105,9 @@ def test_those_who_are_near_are_told_in_the_frame_of_the_robot(others):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"source": "gps"}, "parameter 'source' is 'gps'; give odom or pose"),
-        ({"source": "pose"}, "parameter 'base_frame' is empty"),
+        ({"source": "gps"}, "parameter 'source' is 'gps'; give odom, pose or tf"),
+        ({"source": "tf"}, "parameter 'base_frame' is empty"),
+        ({"source": "tf", "base_frame": "base_link"}, "tf2_ros cannot be imported"),
         ({"peers": ["r1"]}, "run it in its robot's namespace, among others"),
         ({"__ns": "/"}, "run it in its robot's namespace"),
         ({"rnge": 3.0}, "has no parameter 'rnge'; did you mean 'range'?"),
@@ -102,3 +119,19 @@ def test_parameters_that_do_not_fit(tmp_path, parameters, words):
     with open(tmp_path / "log", "w") as log, python_process(arguments, log) as process:
         assert process.wait(timeout=20) == 2
     assert words in (tmp_path / "log").read_text()
+
+
+def test_frames_of_tags_that_are_seen_now(monkeypatch):
+    """A stand-in for tf2_ros: its buffer knows one robot's frame by a tag that is seen, and another's that was."""
+    known = tf_stand_in(monkeypatch)
+    client = Client()
+    seen = ByFrames(client.node, "base_link", ["by_tag_2", "by_tag_3", "by_tag_4"], 0.5)
+    now = client.node.get_clock().now().nanoseconds / 1e9
+    known["base_link", "by_tag_2"] = transform(Planar(1.0, 0.2, 3.0), now - 0.2)
+    known["base_link", "by_tag_3"] = transform(Planar(2.0, 0.2), now - 2.0)
+    frame, (place,) = seen()
+    assert frame == "base_link"
+    assert place.differs(Planar(1.0, 0.2, 3.0)) == pytest.approx((0, 0), abs=1e-6)
+    known["base_link", "by_tag_2"] = transform(Planar(math.nan), now)
+    assert seen() == ("base_link", [])
+    client.close()

@@ -85,7 +85,7 @@ def test_a_lidar_that_sees_nothing_is_not_blind_whatever_its_driver_sends(misses
 
 def test_what_the_simulator_sends_is_read_back():
     sensor = LidarSensor(beams=11, range=3.5, misses="zero", hidden=[(0.2, 0.4)], ignore_below=0.14)
-    (message,) = Topics.messages(sensor, "r1", 0.2)
+    (message,) = Topics.messages(sensor, "r1/", 0.2)
     Topics.fill(sensor, [message], np.array([INF, 1.0, -INF] + [2.0] * 8, np.float32))
     assert message.scan_time == pytest.approx(0.2)
     scan = to_scan(message, sensor, 3.5)

@@ -136,7 +136,7 @@ def test_clouds_that_no_robot_may_drive_by_are_malformed(cloud, reason):
 
 def test_a_measurement_comes_through():
     measured = np.array([0.5, INF, -INF, 1.0, 2.9, INF, 0.06, 0.3], np.float32)
-    messages = Topics.messages(SENSOR, "r1", 0.1)
+    messages = Topics.messages(SENSOR, "r1/", 0.1)
     Topics.fill(SENSOR, messages, measured)
     assert messages[0].header.frame_id == "r1/points"
     expected = np.where(np.isneginf(measured), NAN, measured)

@@ -41,7 +41,7 @@ def test_a_measurement_comes_through(name, part):
     random = np.random.default_rng(0)
     distance = random.uniform(0.0, 1.5 * sensor.range, sensor.rays.size)
     measured = sensor.measure(distance, random)
-    messages = topics.messages(sensor, "r1", 0.1)
+    messages = topics.messages(sensor, "r1/", 0.1)
     topics.fill(sensor, messages, measured)
     assert all(message.header.frame_id.startswith("r1/") for message in messages)
     heard = topics(terms, [Message(message) for message in messages], sensor)

@@ -30,7 +30,8 @@ ROBOTS = [robot("scout_1", goal=(-2.0, -2.0)), robot("mini_1", "mini", (0.0, 2.0
 
 @pytest.fixture
 def swarm(tmp_path):
-    return write_swarm(tmp_path, ROBOTS, world={"size": [8.0, 8.0], "discs": [[1.5, 0.0, 0.5]]}, frame="hall")
+    world = {"size": [8.0, 8.0], "discs": [[1.5, 0.0, 0.5]]}
+    return write_swarm(tmp_path, ROBOTS, world=world, frame="hall", type_parameters={"mini": {"frame_prefix": "m_"}})
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_sensors_clock_and_markers_are_what_the_swarm_file_says(swarm, client):
     assert (scan.range_min, scan.range_max) == pytest.approx((0.05, 3.5))
     assert scan.ranges[180] == pytest.approx(1.0, abs=0.06)
     readings = [client.on(f"/mini_1/range_{index}")[-1] for index in range(8)]
-    assert readings[2].header.frame_id == "mini_1/range_2"
+    assert readings[2].header.frame_id == "m_range_2"
     assert readings[2].range == pytest.approx(2.0, abs=0.06) or math.isinf(readings[2].range)
     assert readings[6].range == pytest.approx(2.0 - 0.18, abs=0.06)
     assert (readings[0].field_of_view, readings[0].max_range) == pytest.approx((0.35, 2.0))

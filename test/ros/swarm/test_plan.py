@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.robot.inputs import check_remappings
+from kdmarl_ros.robot.security import used
 from kdmarl_ros.swarm.options import Processes, Simulator
-from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan
+from kdmarl_ros.swarm.plan import frame_prefix, load_checked_swarm, make_plan
 from kdmarl_ros.swarm.supervisor import command
 from sim_support import robot, write_swarm
 
@@ -75,6 +77,44 @@ def test_topics_are_replaced_for_one_robot_in_all_processes(tmp_path, processes)
         triggers = {robot: values.get("trigger") for robot, values in parameters.items()}
         assert triggers.get("scout_1", "sensor") == "sensor"
         assert triggers.get("scout_2", "timer") == "timer"
+
+
+OWN_TF = {"pose_source": "tf", "remappings": {"/tf": "tf", "/tf_static": "tf_static"}}
+
+
+def test_robots_may_publish_tf_in_their_own_namespaces(tmp_path):
+    swarm = load_checked_swarm(write_swarm(tmp_path, defaults=OWN_TF), [])
+    check_remappings(swarm)
+    for processes in Processes:
+        for process in make_plan(swarm, processes=processes, simulator=Simulator.NONE):
+            assert set(process.remappings) == {("/tf", "tf"), ("/tf_static", "tf_static")}
+    _, subscribed, _ = used(swarm, swarm.robots[0], Simulator.NONE)
+    assert {"/scout_1/tf", "/scout_1/tf_static"} < set(subscribed)
+
+
+def test_robots_in_one_process_have_the_same_tf(tmp_path):
+    path = write_swarm(tmp_path, defaults={"pose_source": "tf"}, type_parameters={"mini": OWN_TF})
+    swarm = load_checked_swarm(path, [])
+    make_plan(swarm, simulator=Simulator.NONE)
+    with pytest.raises(KdmarlError, match="robots 'scout_1' and 'mini_1' have /tf and tf for /tf, which one process"):
+        make_plan(swarm, simulator=Simulator.NONE, processes=Processes.HOST)
+
+
+def test_tf_is_not_remapped_where_it_is_not_heard(tmp_path):
+    path = write_swarm(tmp_path, defaults={"remappings": OWN_TF["remappings"]})
+    with pytest.raises(KdmarlError, match="/tf is heard with pose_source 'tf' only; set that, or remove it"):
+        check_remappings(load_checked_swarm(path, []))
+
+
+@pytest.mark.parametrize(("given", "prefix"), [(None, "scout_1/"), ("", ""), ("tb_", "tb_")])
+def test_frames_begin_as_the_swarm_file_says(tmp_path, given, prefix):
+    swarm = load_checked_swarm(write_swarm(tmp_path, defaults={"frame_prefix": given}), [])
+    assert frame_prefix(swarm, swarm.robots[0]) == prefix
+
+
+def test_a_frame_begins_with_no_slash(tmp_path):
+    with pytest.raises(KdmarlError, match="frame_prefix is '/tb/'; frames begin with no /"):
+        load_checked_swarm(write_swarm(tmp_path, defaults={"frame_prefix": "/tb/"}), [])
 
 
 @pytest.mark.parametrize(
