@@ -14,6 +14,7 @@ from rclpy.time import Time
 
 from kdmarl_core.contract import KdmarlError, Swarm
 from kdmarl_core.runtime import Controller, Policy
+from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
 from kdmarl_core.runtime.faults import Fault
 from kdmarl_core.runtime.safety import UnsafeCommandError
 from kdmarl_ros.node.qos import type_name
@@ -22,6 +23,9 @@ from kdmarl_ros.record.topics import wanted
 from kdmarl_ros.robot.first_orders import first_orders_of
 from kdmarl_ros.robot.inputs import Inputs
 from kdmarl_ros.robot.localisation import localisation
+
+TOGETHER = 1_000_000
+"""Time within which messages that are sent together arrive [ns]."""
 
 
 class Row(NamedTuple):
@@ -59,8 +63,13 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
     """
     (robot,) = swarm.robots
     given = swarm.parameters(robot)
+    on_sensor = given.trigger == "sensor"
     controller = Controller(
-        Policy.load(policy or swarm.policies[robot.type]), robot.type, swarm.robot_types[robot.type], scan_guard
+        Policy.load(policy or swarm.policies[robot.type]),
+        robot.type,
+        swarm.robot_types[robot.type],
+        scan_guard,
+        SENSOR_SPACING if on_sensor else 1.0,
     )
     if given.pose_source == "tf":
         raise KdmarlError(f"{swarm.path}: robot '{robot.name}' takes its pose from tf, which is not recorded; use pose")
@@ -72,16 +81,14 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
     inputs = Inputs(node, controller.terms, controller.sensors, given.sensor_timeout, orders, localise)
     known = {name: topic for name, topic in wanted(swarm, controller.terms).items() if topic.robot}
     missing = {name for name, topic in known.items() if topic.topic in inputs.topics - orders.keys()}
-    first = due = last = row = None
-    period = round(controller.period * 1e9)
+    first = last = row = None
+    cycles = _Cycles(round(controller.period * 1e9), on_sensor)
     for message in read(bag):
-        if first is None or due is None:
-            first, due = message.time, (message.time // period + 1) * period  # as nodes have their cycles
-        while message.time >= due:
+        first = message.time if first is None else first
+        for due in cycles.until(message.time):
             if row is not None:
                 yield row._replace(recorded=last)
             row = _cycle(controller, inputs, node, due, first)
-            due += period
         topic = known.get(message.topic)
         kind = next((kind for kind in topic.kinds if type_name(kind) == message.kind), None) if topic else None
         if topic is None or kind is None:
@@ -94,11 +101,38 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
             last = twist.linear.x, twist.linear.y, twist.angular.z
         else:
             inputs.take(topic.topic, content)
+            if topic.topic == inputs.leading:
+                cycles.hear(message.time)
     if row is not None:
         yield row._replace(recorded=last)
     if missing:
         names = ", ".join(sorted(missing))
         raise KdmarlError(f"{bag} has no messages on {names}, which {controller.policy.path} needs")
+
+
+class _Cycles:
+    """When a node would have had its control cycles."""
+
+    def __init__(self, period: int, on_sensor: bool) -> None:
+        """At whole multiples of ``period`` [ns], or after each message of a sensor, within bounds."""
+        self._period, self._on_sensor = period, on_sensor
+        self._longest = round(SENSOR_SPACING * period) if on_sensor else period
+        self._due: int | None = None
+        self._last = 0
+
+    def until(self, time: int) -> Iterator[int]:
+        """Those up to ``time``, each [ns]."""
+        if self._due is None:
+            self._due = (time // self._period + 1) * self._period
+        while self._due <= time:
+            self._last = self._due
+            yield self._due
+            self._due += self._longest
+
+    def hear(self, time: int) -> None:
+        """A message of the sensor came at ``time`` [ns], with those of others that are sent together."""
+        if self._on_sensor and self._due and time - self._last >= SENSOR_SOONEST * self._period:
+            self._due = min(self._due, time + TOGETHER)
 
 
 def _cycle(controller: Controller, inputs: Inputs, node: Node, now: int, first: int) -> Row:

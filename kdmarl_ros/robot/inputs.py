@@ -149,14 +149,15 @@ class Inputs:
         """The subscriptions' quality of service."""
         return [latest.endpoint for latest in self._latest.values()]
 
-    def listen(self, on_news: Callable[[int], None]) -> None:
-        """After each message call ``on_news`` with its stamp [ns].
-
-        Of the sensor that shows the surroundings, or of odom without any.
-        """
+    @property
+    def leading(self) -> str:
+        """Topic whose messages may start control cycles: of a sensor that shows the surroundings, or odom."""
         first = [sensor.topics[0] for sensor in SENSOR_TOPICS.values()]
-        leading = [topic for topic in (*first, "neighbors", "odom") if topic in self.topics]
-        self._latest[leading[0]].on_news = on_news
+        return next(topic for topic in (*first, "neighbors", "odom") if topic in self.topics)
+
+    def listen(self, on_news: Callable[[int], None]) -> None:
+        """After each message of the ``leading`` topic call ``on_news`` with its stamp [ns]."""
+        self._latest[self.leading].on_news = on_news
 
     def rates(self, usual: float) -> dict[str, float]:
         """Topic → how often its messages came in training [Hz], ``usual`` where the robot type says nothing."""

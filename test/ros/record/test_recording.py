@@ -9,12 +9,14 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import yaml
 from rclpy.serialization import serialize_message
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.record.bag import BagWriter, read, writing
 from kdmarl_ros.record.definitions import definition
 from kdmarl_ros.record.recorder_node import RecorderNode
+from kdmarl_ros.record.replay import _Cycles
 from node_process import DOMAIN
 from robot_body import fill, sensor_message, stamp
 from sim_support import robot, write_swarm
@@ -76,6 +78,35 @@ def test_a_policy_over_its_own_recording_commands_the_same(recorded, tmp_path, n
     differences = [abs(float(row["replayed_forward"]) - float(row["recorded_forward"])) for row in driven[30:]]
     # A message that came together with the cycle may have been in time for it, or not: the mini has eight topics.
     assert sorted(differences)[len(differences) // 2] < (1e-3 if name == "a" else 0.1)
+
+
+def test_a_sensor_starts_the_cycles_where_the_swarm_file_says_so(recorded, tmp_path):
+    swarm, bag = recorded
+    by_sensor = swarm.with_name("by_sensor.yaml")
+    data = yaml.safe_load(swarm.read_text())
+    by_sensor.write_text(yaml.safe_dump(data | {"defaults": data["defaults"] | {"trigger": "sensor"}}))
+    done = command("replay", bag, by_sensor, "a", "--output", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "rows.csv") as file:
+        times = [float(row["time"]) for row in csv.DictReader(file)]
+    scans = [message.time for message in read(bag) if message.topic == "/a/scan"]
+    assert len(times) == pytest.approx(len(scans), abs=3)
+
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("on_sensor", "expected"),
+    [(False, [100, 200, 300, 400, 500]), (True, [100, 191, 271, 411, 501])],
+)
+def test_cycles_begin_when_a_node_would_begin_them(on_sensor, expected):
+    """By the sensor no sooner than three quarters of a period after the last, and no later than 1.4 periods."""
+    cycles, found = _Cycles(100 * MS, on_sensor), []
+    for time in (20, 110, 190, 240, 270, 500, 520):
+        found += cycles.until(time * MS)
+        cycles.hear(time * MS)
+    assert [time // MS for time in found] == expected
 
 
 def test_another_policy_or_robot_that_does_not_fit(recorded, tmp_path):
