@@ -197,11 +197,14 @@ def doctor(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="As for kdmarl-swarm: allow files outside the project's folder.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Then look at each robot's running topics, as kdmarl-swarm check does.")
+    ] = False,
 ) -> int:
     """Check software, settings and policy files before they drive robots; exit code 1 if something fails."""
     from kdmarl_core.cli import doctor as module
 
-    return module.doctor(swarm, models, allow_outside)
+    return module.doctor(swarm, models, allow_outside, live)
 
 
 @bench_app.command("envs")

@@ -15,6 +15,7 @@ from robot_body import RobotBody, edited
 from sim_support import robot as robot_of
 from sim_support import write_swarm
 
+KDMARL = [sys.executable, "-c", "import sys; from kdmarl_core.cli import main; sys.argv[0] = 'kdmarl'; main()"]
 ENVIRONMENT = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}
 
 
@@ -122,3 +123,27 @@ def test_a_robot_that_is_not_in_the_file(swarm):
     )
     assert done.returncode == 2
     assert "no robot 'r2'; the swarm has r1" in done.stderr
+
+
+def test_the_doctor_looks_at_all_robots_of_a_swarm(robot, tmp_path):
+    """One is there, the other is not."""
+    swarm = write_swarm(
+        tmp_path, [robot_of("r1", goal=(2.0, 3.0)), robot_of("r2", pose=(0.0, 2.0, 0.0), goal=(2.0, 1.0))], world=None
+    )
+    command = [*KDMARL, "doctor", str(swarm), "--live"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=ENVIRONMENT)
+    assert robot.until(lambda: process.poll() is not None, 60)
+    printed, _ = process.communicate()
+    assert process.returncode == 1
+    software, first, second = re.split(r"^r[12]$", printed, flags=re.MULTILINE)
+    assert "fits scout" in software
+    assert "/r1/scan: " in first
+    assert "fail" not in first
+    assert "/r2/scan: nothing in" in second
+
+
+def test_the_doctor_needs_a_swarm_to_look_at_robots(tmp_path):
+    command = [*KDMARL, "doctor", "--live"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 2
+    assert "--live looks at the robots of a swarm file; name one" in done.stderr
