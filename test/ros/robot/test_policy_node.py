@@ -120,6 +120,16 @@ def test_scans_start_the_cycles_and_the_timer_fills_in(robot, policy):
         assert robot.drives()
 
 
+def test_sensors_with_a_clock_that_is_ahead_start_cycles_no_sooner(robot, policy):
+    """Stamps 0.15 s ahead of the node's clock, twenty scans a second: the period is still kept."""
+    robot.offset = 0.15
+    with policy_process(policy, trigger="sensor"):
+        assert robot.until(lambda: len(robot.moving()) >= 23)
+        times = np.array([command[0] for command in robot.moving()])
+    assert np.median(np.diff(times)) == pytest.approx(PERIOD, abs=0.02)
+    assert np.percentile(np.diff(times), 10) > 0.7 * PERIOD
+
+
 def test_goal_in_another_frame_stops_the_robot(robot, policy):
     with policy_process(policy):
         assert robot.drives()
