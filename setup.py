@@ -65,7 +65,7 @@ TRAIN = [
     "pettingzoo>=1.24.3",
     "gymnasium>=1.0",
 ]
-RECORD = ["mcap>=1.2"]
+RECORD = ["mcap>=1.2", "rosbags>=0.10"]
 SMAX = [
     # jaxmarl and jax have no version for Python 3.10
     "jaxmarl==0.2.*; python_version >= '3.11'",

@@ -162,7 +162,9 @@ def check(
 
 @replay_app.command()
 def replay(
-    bag: Annotated[Path, typer.Argument(metavar="BAG.mcap", help="Recording.", show_default=False)],
+    bag: Annotated[
+        Path, typer.Argument(metavar="BAG", help="Recording: an MCAP file or a folder of rosbag2.", show_default=False)
+    ],
     file: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
     robot: Annotated[str, typer.Argument(metavar="ROBOT", help="Name of the robot.", show_default=False)],
     policy: Annotated[

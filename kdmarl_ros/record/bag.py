@@ -1,4 +1,4 @@
-"""MCAP files, as rosbag2 and Foxglove read and write them."""
+"""Recordings: MCAP files, as rosbag2 and Foxglove read and write them, and folders of rosbag2, which are read only."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kdmarl_ros.record.definitions import definition
 PROFILE = "ros2"
 
 
-def library(part: str) -> Any:
-    """A module of ``mcap``, which only recordings need.
+def library(name: str) -> Any:
+    """A module that only recordings need.
 
     Raises:
         KdmarlError: it is not installed.
     """
     try:
-        return import_module(f"mcap.{part}")
+        return import_module(name)
     except ModuleNotFoundError as error:
         raise KdmarlError(f"{error.name} is not installed; pip install 'kdmarl_ros[record]'") from None
 
@@ -31,7 +31,7 @@ class BagWriter:
 
     def __init__(self, file: Any) -> None:
         """Into an open binary ``file``."""
-        self._writer: Any = library("writer").Writer(file)
+        self._writer: Any = library("mcap.writer").Writer(file)
         self._writer.start(profile=PROFILE, library="kdmarl")
         self._channels: dict[tuple[str, str], int] = {}
         self._schemas: dict[str, int] = {}
@@ -70,7 +70,7 @@ def writing(path: Path) -> Iterator[BagWriter]:
     Raises:
         KdmarlError: it cannot be written, or ``mcap`` is not installed.
     """
-    library("writer")
+    library("mcap.writer")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
@@ -88,12 +88,41 @@ def writing(path: Path) -> Iterator[BagWriter]:
 
 
 def read(path: Path) -> Iterator[Recorded]:
-    """The messages of a recording in the order in which they came; of rosbag2's folders, name the ``.mcap`` file.
+    """The messages of a recording in the order in which they came.
+
+    Args:
+        path: an MCAP file, or a folder that rosbag2 has written, in MCAP or SQLite.
 
     Raises:
         KdmarlError: it cannot be read, or holds something else than ROS 2 messages.
     """
-    reader, damaged = library("reader"), library("exceptions").McapError
+    if path.suffix == ".bag":
+        raise KdmarlError(f"{path} is a recording of ROS 1; convert it: rosbags-convert --src {path} --dst FOLDER")
+    if path.suffix == ".db3":
+        raise KdmarlError(f"{path} is a part of a recording of rosbag2; name its folder, {path.parent}")
+    return _of_folder(path) if path.is_dir() else _of_file(path)
+
+
+def _of_folder(path: Path) -> Iterator[Recorded]:
+    rosbag2, sqlite = library("rosbags.rosbag2"), library("apsw").Error
+    try:
+        with rosbag2.Reader(path) as reader:
+            for connection, time, data in reader.messages():
+                if connection.ext.serialization_format != "cdr":
+                    raise KdmarlError(
+                        f"{path}: {connection.topic} is encoded as '{connection.ext.serialization_format}', not cdr; "
+                        "record it from ROS 2"
+                    )
+                yield Recorded(connection.topic, connection.msgtype, bytes(data), time)
+    except (rosbag2.ReaderError, sqlite, OSError) as error:
+        raise KdmarlError(
+            f"{path} is not a recording that can be read ({error}); give an MCAP file, or a folder of rosbag2 with its "
+            "metadata.yaml ('ros2 bag reindex' makes that)"
+        ) from None
+
+
+def _of_file(path: Path) -> Iterator[Recorded]:
+    reader, damaged = library("mcap.reader"), library("mcap.exceptions").McapError
     try:
         with path.open("rb") as file:
             for schema, channel, message in reader.make_reader(file).iter_messages():
@@ -104,7 +133,7 @@ def read(path: Path) -> Iterator[Recorded]:
                     )
                 yield Recorded(channel.topic, schema.name, message.data, message.log_time)
     except OSError as error:
-        raise KdmarlError(f"{path} cannot be read: {error.strerror}; give an .mcap file") from None
+        raise KdmarlError(f"{path} cannot be read: {error.strerror}; give an MCAP file") from None
     except damaged as error:
         raise KdmarlError(
             f"{path} is not a complete MCAP file ({error}); give one, or repair it with 'mcap recover'"

@@ -43,7 +43,7 @@ class RecorderNode(Node):
         for name, value in (("swarm", path), ("output", output)):
             if not value:
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")
-        library("writer")
+        library("mcap.writer")
         swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
         self._wanted = wanted(swarm.only(names) if names else swarm)
         self.output = Path(output)

@@ -85,18 +85,20 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
     cycles = _Cycles(round(controller.period * 1e9), on_sensor)
     for message in read(bag):
         first = message.time if first is None else first
-        for due in cycles.until(message.time):
+        topic = known.get(message.topic)
+        # In simulated time much happens at once: a cycle sees what comes at its time, and is before its command.
+        is_command = topic is not None and topic.topic == "cmd_vel"
+        for due in cycles.until(message.time if is_command else message.time - 1):
             if row is not None:
                 yield row._replace(recorded=last)
             row = _cycle(controller, inputs, node, due, first)
-        topic = known.get(message.topic)
         kind = next((kind for kind in topic.kinds if type_name(kind) == message.kind), None) if topic else None
         if topic is None or kind is None:
             continue
         _set_clock(node, message.time)
         missing.discard(message.topic)
         content = deserialize_message(message.data, kind)
-        if topic.topic == "cmd_vel":
+        if is_command:
             twist = getattr(content, "twist", content)
             last = twist.linear.x, twist.linear.y, twist.angular.z
         else:

@@ -134,6 +134,42 @@ def test_files_that_are_no_recording(recorded, tmp_path, content, words):
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("storage", ["SQLITE3", "MCAP"])
+@pytest.mark.parametrize("compressed", [None, "FILE", "MESSAGE"])
+def test_recordings_of_rosbag2_are_read(recorded, tmp_path, storage, compressed):
+    """Written by another library, as ``ros2 bag record`` lays them out."""
+    rosbag2 = pytest.importorskip("rosbags.rosbag2")
+    typesys = pytest.importorskip("rosbags.typesys")
+    store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
+    _, bag = recorded
+    expected, connections = list(read(bag))[:500], {}
+    writer = rosbag2.Writer(tmp_path / "bag", version=9, storage_plugin=rosbag2.StoragePlugin[storage])
+    if compressed:
+        writer.set_compression(rosbag2.CompressionMode[compressed], rosbag2.CompressionFormat.ZSTD)
+    with writer:
+        for message in expected:
+            if message.topic not in connections:
+                connections[message.topic] = writer.add_connection(message.topic, message.kind, typestore=store)
+            writer.write(connections[message.topic], message.time, message.data)
+    assert sorted(read(tmp_path / "bag")) == sorted(expected)
+    times = [message.time for message in read(tmp_path / "bag")]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("run.bag", "is a recording of ROS 1; convert it: rosbags-convert --src"),
+        ("folder/run_0.db3", "is a part of a recording of rosbag2; name its folder"),
+        ("empty", "is not a recording that can be read .* with its metadata.yaml"),
+    ],
+)
+def test_other_recordings_are_named(tmp_path, name, words):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KdmarlError, match=words):
+        list(read(tmp_path / name))
+
+
 def test_a_recording_is_never_written_over(recorded):
     swarm, bag = recorded
     refused = command(swarm, "--record", bag)
