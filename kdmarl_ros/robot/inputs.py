@@ -245,11 +245,9 @@ class Inputs:
     def _check_mountings(self, base: str) -> None:
         """See that tf, where it is used, has the sensors where the robot type has them."""
         if isinstance(self._localisation, ByTransforms):
-            for name, seeing in self._guarding.items():
-                if name == "range_sensors":
-                    continue
-                frame = seeing.heard[0].message.header.frame_id
-                self._localisation.check_mounting(seeing.names[0], base, frame, seeing.sensor.place)
+            for seeing in self._guarding.values():
+                for topic, heard, mounting in zip(seeing.names, seeing.heard, seeing.mountings, strict=True):
+                    self._localisation.check_mounting(topic, base, heard.message.header.frame_id, mounting)
 
     def _ages(self, now: int, arrival_now: int) -> dict[str, tuple[float, float]]:
         """Of what the scan guard sees by: no less and no more than [s]."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_core.runtime.faults import Cause, Fault
 from kdmarl_core.runtime.scan_guard import ages
 
@@ -67,6 +69,11 @@ class SensorTopics:
         self.heard, self.sensor, self.names = heard, sensor, names or self.topics[: len(heard)]
         self.sight = max(float(term.range) for term in terms)
         """how far the sensor has to see [m]"""
+
+    @cached_property
+    def mountings(self) -> list[Mounting]:
+        """Where what speaks on each topic sits and looks, as the robot type has it."""
+        return [self.sensor.place]
 
     def read(self) -> Any:
         """The reading that the latest messages give.

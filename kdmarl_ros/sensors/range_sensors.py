@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
+
 import numpy as np
 from sensor_msgs.msg import Range
 
 from kdmarl_core.contract.sensors import RangeSensorRing, RangeSensors
+from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, malformed, require_sight
 
 
@@ -19,6 +23,15 @@ class Topics(SensorTopics):
     def needed(cls, term: RangeSensors) -> tuple[str, ...]:
         """As many as it has sensors."""
         return cls.topics[: term.count]
+
+    @cached_property
+    def mountings(self) -> list[Mounting]:
+        """Of each sensor."""
+        looks = zip(self.sensor.places.tolist(), self.sensor.directions.tolist(), strict=True)
+        return [
+            Mounting(x=x, y=y, yaw=math.remainder(yaw, 2 * math.pi), upside_down=self.sensor.place.upside_down)
+            for (x, y), yaw in looks
+        ]
 
     def read(self) -> np.ndarray:
         """See :func:`to_ranges`."""

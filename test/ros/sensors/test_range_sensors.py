@@ -5,8 +5,10 @@ import math
 import pytest
 from sensor_msgs.msg import Range
 
+from kdmarl_core.contract.sensors import RangeSensorRing, RangeSensors
+from kdmarl_core.contract.sensors.base import Mounting
 from kdmarl_core.runtime.faults import Cause, Fault
-from kdmarl_ros.sensors.range_sensors import to_ranges
+from kdmarl_ros.sensors.range_sensors import Topics, to_ranges
 
 NAN, INF = math.nan, math.inf
 
@@ -41,3 +43,11 @@ def test_range_sensors_that_mostly_say_nothing_are_malformed(value):
     nothing = Range(range=value, min_range=0.05, max_range=2.0)
     with pytest.raises(Fault, match="2 of 3 range sensors give NaN, or 0 below their min_range"):
         to_ranges([nothing, nothing, Range(range=1.0, min_range=0.05, max_range=2.0)])
+
+
+def test_each_sensor_has_a_mounting_of_its_own():
+    ring = RangeSensorRing(bearings=[0.0, 1.5], range=1.0, circle=0.1, mounting=Mounting(x=0.02, yaw=0.5))
+    found = Topics([RangeSensors(count=2, range=1.0)], [None, None], ring).mountings
+    for each, yaw in zip(found, (0.5, 2.0), strict=True):
+        expected = (0.02 + 0.1 * math.cos(yaw), 0.1 * math.sin(yaw), yaw)
+        assert (each.x, each.y, each.yaw) == pytest.approx(expected)
