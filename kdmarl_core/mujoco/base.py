@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
 from kdmarl_core.contract import Robot, RobotType
+from kdmarl_core.contract.solids import body_of
 
 try:
     import mujoco
 except ModuleNotFoundError:  # MujocoWorld says so in one sentence
     mujoco = None
 
-DENSITY = 250.0
-"""Mass of a robot over its volume [kg/m³]; gives 6 kg at 0.18 m radius, as robots of that size have."""
 SERVO_LAG = 0.02
 """Time constant with which motors follow their speed command [s]."""
 FORCE_MARGIN = 2.0
@@ -49,23 +47,18 @@ class Base(ABC):
         """Set the motors to ``speeds``, (robots, A) in the order and the units of commands."""
 
 
-def mass_of(robot_type: RobotType) -> float:
-    """Of the whole robot [kg]."""
-    return DENSITY * math.pi * robot_type.radius**2 * robot_type.height
-
-
 def add_chassis(body: mujoco.MjsBody, robot: Robot, robot_type: RobotType, mass: float) -> float:
     """A cylinder that all others see and touch; returns the height of its middle over the floor [m]."""
-    bottom = 0.1 * robot_type.height
-    half_height = (robot_type.height - bottom) / 2
+    solid = body_of(robot_type)
+    half_height = (solid.top - solid.bottom) / 2
     body.add_geom(
         name=robot.name,
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        size=[robot_type.radius, half_height, 0],
-        pos=[0, 0, bottom + half_height],
+        size=[solid.radius, half_height, 0],
+        pos=[0, 0, solid.bottom + half_height],
         mass=mass,
     )
-    return bottom + half_height
+    return solid.bottom + half_height
 
 
 def add_caster(spec: mujoco.MjSpec, body: mujoco.MjsBody, x: float, y: float, radius: float, mass: float) -> None:

@@ -8,7 +8,8 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from kdmarl_core.contract import DiffDrive, Robot, RobotType
-from kdmarl_core.mujoco.base import FORCE_MARGIN, SERVO_LAG, Base, add_caster, add_chassis, mass_of
+from kdmarl_core.contract.solids import CASTER_SHARE, WHEEL_SHARE, body_of
+from kdmarl_core.mujoco.base import FORCE_MARGIN, SERVO_LAG, Base, add_caster, add_chassis
 
 try:
     import mujoco
@@ -47,8 +48,8 @@ class Wheels(NamedTuple):
 def wheels_of(robot_type: RobotType) -> Wheels:
     """Wheels and motors that carry ``robot_type`` through its acceleration limits."""
     radius, action = robot_type.radius, cast(DiffDrive, robot_type.action)
-    wheel_radius, half_track = 0.3 * radius, 0.75 * radius
-    mass = mass_of(robot_type)
+    body = body_of(robot_type)
+    wheel_radius, half_track, mass = body.wheel, body.half_track, body.mass
     yaw_inertia = mass * radius**2 / 2
     wheel_inertia = mass * wheel_radius**2 / 2
     force = mass * action.linear_acceleration / 2 + yaw_inertia * action.angular_acceleration / (2 * half_track)
@@ -68,12 +69,12 @@ class DiffDriveBase(Base):
     @staticmethod
     def add(spec: mujoco.MjSpec, body: mujoco.MjsBody, robot: Robot, robot_type: RobotType) -> None:
         """A chassis on two driven wheels and two casters."""
-        wheels, radius = wheels_of(robot_type), robot_type.radius
-        add_chassis(body, robot, robot_type, 0.86 * wheels.mass)
+        wheels, solid = wheels_of(robot_type), body_of(robot_type)
+        add_chassis(body, robot, robot_type, (1 - 2 * CASTER_SHARE - 2 * WHEEL_SHARE) * wheels.mass)
         for sign in (1, -1):
-            add_caster(spec, body, sign * 0.75 * radius, 0, 0.15 * radius, 0.02 * wheels.mass)
+            add_caster(spec, body, sign * solid.caster_reach, 0, solid.caster, CASTER_SHARE * wheels.mass)
         for side, sign in zip(SIDES, (1, -1), strict=True):
-            _add_wheel(spec, body, wheel_name(robot, side), sign, radius, wheels)
+            _add_wheel(spec, body, wheel_name(robot, side), sign, solid.radius, wheels)
 
     def __init__(self, model: mujoco.MjModel, robots: Sequence[Robot], types: Sequence[RobotType]) -> None:
         wheels = [wheels_of(robot_type) for robot_type in types]
@@ -100,7 +101,7 @@ def _add_wheel(
     wheel = wheels.wheel_radius
     body = robot_body.add_body(name=name, pos=[0, sign * wheels.half_track, wheel])
     body.add_joint(name=name, axis=[0, 1, 0], armature=wheels.rotor_inertia)
-    body.add_geom(spec.find_default(WHEEL), size=[wheel, 0.1 * radius, wheel], mass=0.05 * wheels.mass)
+    body.add_geom(spec.find_default(WHEEL), size=[wheel, 0.1 * radius, wheel], mass=WHEEL_SHARE * wheels.mass)
     motor = spec.add_actuator(
         target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, forcerange=[-wheels.torque, wheels.torque]
     )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdmarl_core.contract import Robot, RobotType
-from kdmarl_core.mujoco.base import FORCE_MARGIN, SERVO_LAG, Base, add_caster, add_chassis, mass_of
+from kdmarl_core.contract.solids import CASTER_SHARE, body_of
+from kdmarl_core.mujoco.base import FORCE_MARGIN, SERVO_LAG, Base, add_caster, add_chassis
 
 try:
     import mujoco
@@ -32,13 +33,13 @@ class HolonomicBase(Base):
     @staticmethod
     def add(spec: mujoco.MjSpec, body: mujoco.MjsBody, robot: Robot, robot_type: RobotType) -> None:
         """A chassis on three casters."""
-        mass, radius = mass_of(robot_type), robot_type.radius
-        height = add_chassis(body, robot, robot_type, (1 - 0.02 * CASTERS) * mass)
+        solid = body_of(robot_type)
+        mass, radius, reach = solid.mass, solid.radius, solid.caster_reach
+        height = add_chassis(body, robot, robot_type, (1 - CASTER_SHARE * CASTERS) * mass)
         for corner in range(CASTERS):
             angle = (corner + 0.5) * math.tau / CASTERS
-            add_caster(
-                spec, body, 0.75 * radius * math.cos(angle), 0.75 * radius * math.sin(angle), 0.15 * radius, 0.02 * mass
-            )
+            x, y = reach * math.cos(angle), reach * math.sin(angle)
+            add_caster(spec, body, x, y, solid.caster, CASTER_SHARE * mass)
         # Where the mass is, so that pushing does not tilt the robot.
         site = body.add_site(name=f"{robot.name}:drive", pos=[0, 0, height])
         inertia = (mass, mass, mass * radius**2 / 2)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from kdmarl_core.contract import DiffDrive, KdmarlError, Kinematics, Robot, RobotType, Swarm, World
 from kdmarl_core.contract.kinematics import Holonomic
+from kdmarl_core.contract.solids import WALL_HEIGHT, boxes
 from kdmarl_core.mujoco.base import CASTER, Base
 from kdmarl_core.mujoco.diff_drive import WHEEL, DiffDriveBase
 from kdmarl_core.mujoco.holonomic import HolonomicBase
@@ -23,18 +22,8 @@ HIDDEN_GROUP = 3
 FLOOR = "arena:floor"
 """Names of all but the chassis have a colon, which no robot's name can have: a robot may be called ``floor``."""
 
-WALL_HEIGHT = 0.5
-# Thin, because a wall segment of the swarm file is a line to the training simulator and to the judge.
-WALL_HALF_THICKNESS = 0.005
-ARENA_HALF_THICKNESS = 0.05
-
 BASES: dict[type[Kinematics], type[Base]] = {DiffDrive: DiffDriveBase, Holonomic: HolonomicBase}
 """What drives the robots of each kinematics: add your own class here."""
-
-
-def scan_height(swarm: Swarm) -> float:
-    """Height of every robot's scan plane [m]: 0.12, or lower where a chassis would not reach it."""
-    return min(0.12, 0.8 * min(swarm.robot_type(robot).height for robot in swarm.robots))
 
 
 def model_spec(swarm: Swarm) -> mujoco.MjSpec:
@@ -89,15 +78,14 @@ def _add_classes(spec: mujoco.MjSpec) -> None:
 
 
 def _add_arena(parent: mujoco.MjsBody, world: World) -> None:
-    half_x, half_y, thick = world.size[0] / 2, world.size[1] / 2, ARENA_HALF_THICKNESS
-    sides = [(half_x + thick, 0.0, thick, half_y + 2 * thick), (0.0, half_y + thick, half_x, thick)]
-    for index, (x, y, half_length, half_width) in enumerate(sides):
-        for sign in (-1, 1):
-            _add_box(parent, f"wall:side_{index}_{sign:+d}", sign * x, sign * y, half_length, half_width, 0.0)
-    for index, (x1, y1, x2, y2) in enumerate(world.walls):
-        half_length = max(math.hypot(x2 - x1, y2 - y1) / 2, WALL_HALF_THICKNESS)
-        yaw = math.atan2(y2 - y1, x2 - x1)
-        _add_box(parent, f"wall:{index}", (x1 + x2) / 2, (y1 + y2) / 2, half_length, WALL_HALF_THICKNESS, yaw)
+    for box in boxes(world):
+        parent.add_geom(
+            name=f"wall:{box.name}",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[box.half_length, box.half_width, WALL_HEIGHT / 2],
+            pos=[box.x, box.y, WALL_HEIGHT / 2],
+            euler=[0, 0, box.yaw],
+        )
     for index, (x, y, radius) in enumerate(world.discs):
         parent.add_geom(
             name=f"pillar:{index}",
@@ -105,18 +93,6 @@ def _add_arena(parent: mujoco.MjsBody, world: World) -> None:
             size=[radius, WALL_HEIGHT / 2, 0],
             pos=[x, y, WALL_HEIGHT / 2],
         )
-
-
-def _add_box(
-    parent: mujoco.MjsBody, name: str, x: float, y: float, half_length: float, half_width: float, yaw: float
-) -> None:
-    parent.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[half_length, half_width, WALL_HEIGHT / 2],
-        pos=[x, y, WALL_HEIGHT / 2],
-        euler=[0, 0, yaw],
-    )
 
 
 def _add_robot(spec: mujoco.MjSpec, robot: Robot, robot_type: RobotType) -> None:
