@@ -66,6 +66,11 @@ def swarm(
     from kdmarl_ros.swarm.terminal import show_lines
 
     names = [name for part in robots.split(",") if (name := part.strip())]
+    if sim is Simulator.GAZEBO:
+        raise KdmarlError(
+            "--sim gazebo needs ROS's launch: ros2 launch kdmarl_ros swarm.launch.py sim:=gazebo; for a Gazebo that "
+            "runs already, give --sim external"
+        )
     swarm = load_checked_swarm(file, names, allow_outside)
     _check_names(swarm)
     plan = make_plan(

@@ -8,9 +8,16 @@ from tempfile import NamedTemporaryFile
 from typing import Any, List, TypeVar  # noqa: UP035
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -41,8 +48,9 @@ def generate_launch_description() -> LaunchDescription:
                 "sim",
                 default_value=Simulator.MUJOCO.value,
                 choices=[simulator.value for simulator in Simulator],
-                description="simulator: mujoco (built in), external for another one that publishes /clock, none for "
-                "real robots. With any simulator, all nodes use simulated time",
+                description="simulator: mujoco (built in), gazebo in a world made from the swarm file, external for "
+                "another one that publishes /clock, none for real robots. With any simulator, all nodes use simulated "
+                "time",
             ),
             DeclareLaunchArgument(
                 "processes",
@@ -76,6 +84,23 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="simulated time waits for the robots' commands",
             ),
+            DeclareLaunchArgument(
+                "headless",
+                default_value="true",
+                choices=["true", "false"],
+                description="Gazebo without its window",
+            ),
+            DeclareLaunchArgument(
+                "gz_version",
+                default_value="auto",
+                description="release of Gazebo Sim: fortress, harmonic, ionic or jetty; auto: that of the ROS "
+                "distribution",
+            ),
+            DeclareLaunchArgument(
+                "lidars",
+                default_value="rendering",
+                description="how Gazebo measures distances: rendering, or physics in a release that has CpuLidar",
+            ),
             DeclareLaunchArgument("record", default_value="", description="file (.mcap) to record the topics into"),
             DeclareLaunchArgument("seed", default_value="0", description="seed of the simulated sensors' noise"),
             DeclareLaunchArgument(
@@ -105,7 +130,15 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         output=given["output"] or None,
         record=given["record"] or None,
     )
-    return [action for process in plan for action in _actions(process)]
+    actions = [action for process in plan for action in _actions(process)]
+    return [*_gazebo(given), *actions] if given["sim"] == Simulator.GAZEBO.value else actions
+
+
+def _gazebo(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """Gazebo and its bridge."""
+    names = ("swarm", "robots", "headless", "gz_version", "lidars", "real_time_factor", "seed", "allow_outside")
+    source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("gazebo.launch.py")))
+    return [IncludeLaunchDescription(source, launch_arguments=[(name, given[name]) for name in names])]
 
 
 def _number(name: str, text: str, type_: Callable[[str], T]) -> T:

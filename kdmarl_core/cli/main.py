@@ -151,6 +151,26 @@ def layouts(
 
 
 @app.command()
+def worlds(
+    swarm: Annotated[Path, typer.Argument(metavar="SWARM.yaml", help="Swarm file.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Folder for the files.")],
+    gz_version: Annotated[
+        str, typer.Option(help="fortress, harmonic, ionic or jetty; default: that of the sourced ROS distribution.")
+    ] = "",
+    lidars: Annotated[
+        str, typer.Option(help="rendering: by the graphics engine; physics: by a release that has the system CpuLidar.")
+    ] = "rendering",
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="As for kdmarl-swarm: allow files outside the project's folder.")
+    ] = False,
+) -> None:
+    """Write a swarm's Gazebo world (SDF), its bridge file and a preview picture, without starting Gazebo."""
+    from kdmarl_core.cli import worlds as module
+
+    module.worlds(swarm, output, gz_version, lidars, allow_outside)
+
+
+@app.command()
 def benchmark(
     file: Annotated[Path, typer.Argument(help="Benchmark file, e.g. config/benchmarks/main.yaml.", show_default=False)],
     only: Annotated[

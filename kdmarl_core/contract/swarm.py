@@ -107,6 +107,11 @@ class Swarm(_Part, frozen=True, kw_only=True):
         of_type = self.type_parameters.get(robot.type, NodeParameters())
         return self.defaults.changed(of_type).changed(robot.parameters)
 
+    def frame_prefix(self, robot: Robot) -> str:
+        """What the names of a robot's frames begin with in our simulators."""
+        given = self.parameters(robot).frame_prefix
+        return f"{robot.name}/" if given is None else given
+
     @property
     def remapped(self) -> list[tuple[Robot, str]]:
         """Robots and the topics of theirs that have other names."""

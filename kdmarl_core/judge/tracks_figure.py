@@ -28,6 +28,17 @@ def draw_tracks(swarm: Swarm, judgement: Judgement, tracks: dict[str, Track], st
     """Draw the run from ``start`` to ``end`` [s, the tracks' time]."""
     sampled = resample(tracks, start, end)
     colours = type_colours(swarm)
+    figure, axes = _draw_arena(swarm, colours)
+    for robot in swarm.robots:
+        radius = swarm.robot_type(robot).radius
+        _draw_robot(axes, robot.name, sampled[robot.name], radius, colours[robot.type])
+    _draw_collisions(axes, swarm, sampled)
+    _label(axes, swarm, judgement, colours)
+    return figure
+
+
+def _draw_arena(swarm: Swarm, colours: dict[str, Colour]) -> tuple[Figure, Axes]:
+    """Walls, pillars, and goals or targets."""
     figure = Figure(figsize=(8.0, 8.6), layout="constrained")
     axes = figure.add_subplot()
     axes.set_aspect("equal")
@@ -38,12 +49,7 @@ def draw_tracks(swarm: Swarm, judgement: Judgement, tracks: dict[str, Track], st
             _draw_goal(axes, robot.goal, swarm.goal_tolerance, colours[robot.type])
     for target in swarm.targets:
         _draw_goal(axes, target, swarm.goal_tolerance, to_rgb(EDGE))
-    for robot in swarm.robots:
-        radius = swarm.robot_type(robot).radius
-        _draw_robot(axes, robot.name, sampled[robot.name], radius, colours[robot.type])
-    _draw_collisions(axes, swarm, sampled)
-    _label(axes, swarm, judgement, colours)
-    return figure
+    return figure, axes
 
 
 def save_tracks(
@@ -51,6 +57,23 @@ def save_tracks(
 ) -> None:
     """Write the picture as PNG."""
     draw_tracks(swarm, judgement, tracks, start, end).savefig(path, format="png", dpi=130)
+
+
+def save_start(path: Path, swarm: Swarm) -> None:
+    """Write a picture of the arena with all robots at their starts, as PNG."""
+    colours = type_colours(swarm)
+    figure, axes = _draw_arena(swarm, colours)
+    for robot in swarm.robots:
+        x, y, yaw = robot.pose
+        radius, colour = swarm.robot_type(robot).radius, colours[robot.type]
+        axes.add_patch(Circle((x, y), radius, fc=(*colour, 0.85), ec="white", lw=1.0, zorder=6))
+        tip = (x + radius * np.cos(yaw), y + radius * np.sin(yaw))
+        axes.plot(*zip((x, y), tip, strict=True), color="white", lw=1.6, zorder=7)
+        axes.annotate(robot.name, (x, y - radius - 0.06), ha="center", va="top", fontsize=8, color=EDGE, zorder=8)
+    axes.set_title(swarm.name, fontsize=12, fontweight="bold", color=EDGE)
+    axes.set_xlabel("x [m]")
+    axes.set_ylabel("y [m]")
+    figure.savefig(path, format="png", dpi=130)
 
 
 def _draw_world(axes: Axes, world: World) -> None:

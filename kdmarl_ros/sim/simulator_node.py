@@ -25,7 +25,7 @@ from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, cycles_of, message_period
 from kdmarl_ros.sim.markers import SwarmMarkers
 from kdmarl_ros.sim.pace import Pace
 from kdmarl_ros.sim.simulated_robot import SimulatedRobot
-from kdmarl_ros.swarm.plan import TRUTH, drifts, frame_prefix
+from kdmarl_ros.swarm.plan import TRUTH, drifts
 
 TICKS = (20_000_000, 10_000_000, 5_000_000)
 """Simulated time between two ``/clock`` messages [ns]: the longest of them that fits ``PER_PERIOD`` times into each
@@ -90,7 +90,7 @@ class SimulatorNode(Node):
                 robot,
                 swarm.robot_type(robot),
                 swarm.frame,
-                frame_prefix(swarm, robot),
+                swarm.frame_prefix(robot),
                 swarm.parameters(robot).stamped_commands is True,
                 self._on_command,
                 min(MESSAGE_PERIOD, self._cycles[robot.name].period),

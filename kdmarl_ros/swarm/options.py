@@ -9,6 +9,8 @@ class Simulator(str, Enum):
     """What simulates the robots."""
 
     MUJOCO = "mujoco"
+    GAZEBO = "gazebo"
+    """Gazebo Sim, in a world made from the swarm file"""
     EXTERNAL = "external"
     """another program, which also publishes ``/clock``"""
     NONE = "none"
@@ -18,6 +20,11 @@ class Simulator(str, Enum):
     def is_ours(self) -> bool:
         """Whether the plan starts it."""
         return self is Simulator.MUJOCO
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether its world is made from the swarm file."""
+        return self in (Simulator.MUJOCO, Simulator.GAZEBO)
 
     @property
     def has_clock(self) -> bool:

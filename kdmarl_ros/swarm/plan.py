@@ -19,6 +19,7 @@ PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
 SIMULATOR = "simulator"
 RECORDER = "recorder"
+RANGES = "ranges"
 ROBOT_NODE = "policy"
 """Name of a robot's node, in the namespace of the robot."""
 TRUTH = "ground_truth"
@@ -29,6 +30,7 @@ MODULES = {
     "policy_node": "kdmarl_ros.robot.policy_node",
     "policy_host": "kdmarl_ros.robot.policy_host",
     "simulator_node": "kdmarl_ros.sim.simulator_node",
+    "ranges_node": "kdmarl_ros.sim.ranges_node",
     "judge_node": "kdmarl_ros.judge.judge_node",
     "recorder_node": "kdmarl_ros.record.recorder_node",
 }
@@ -135,6 +137,8 @@ def make_plan(
         plan = [_host(plan)]
     if simulator.is_ours:
         plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
+    if simulator is Simulator.GAZEBO and any(swarm.robot_type(robot).sensors.range_sensors for robot in swarm.robots):
+        plan.insert(0, _of_all(swarm, RANGES, True, remappings(swarm, swarm.robots), {"use_sim_time": True}))
     if record:
         plan.insert(0, _recorder(swarm, simulator, Path(record)))
     if judged:
@@ -153,16 +157,28 @@ def _check_simulation(swarm: Swarm, simulator: Simulator, real_time_factor: floa
             f"lockstep needs the built-in simulator, sim is '{simulator.value}'; set sim to 'mujoco' or leave lockstep "
             "out"
         )
-    if real_time_factor != 1.0 and not simulator.is_ours:
+    if real_time_factor != 1.0 and not simulator.is_generated:
         raise KdmarlError(
-            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}', not the built-in simulator; set "
-            "sim to 'mujoco' or leave real_time_factor out"
+            f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}', which has its own; set sim to "
+            "'mujoco' or 'gazebo', or leave real_time_factor out"
         )
-    if simulator.is_ours and swarm.world is None:
+    if simulator is Simulator.GAZEBO:
+        _check_odometry(swarm)
+    if simulator.is_generated and swarm.world is None:
         raise KdmarlError(
             f"{swarm.path}: has no world to simulate; add 'world', or set sim to 'none' for real robots, 'external' "
             "for another simulator"
         )
+
+
+def _check_odometry(swarm: Swarm) -> None:
+    """Robots go by their odometry, as worlds that are generated for Gazebo have no localisation."""
+    for robot in swarm.robots:
+        if (source := swarm.parameters(robot).pose_source) != "odom":
+            raise KdmarlError(
+                f"{swarm.path}: robot '{robot.name}': pose_source is '{source}', and generated Gazebo worlds have no "
+                "localisation; leave it out, or start your own Gazebo and localisation, with sim 'external'"
+            )
 
 
 def _check_record(path: Path) -> None:
@@ -176,12 +192,6 @@ def _check_record(path: Path) -> None:
 def drifts(swarm: Swarm, robot: Robot) -> bool:
     """Whether the simulated odometry of a robot drifts, so that ``TRUTH`` says where it is."""
     return swarm.parameters(robot).pose_source == "pose"
-
-
-def frame_prefix(swarm: Swarm, robot: Robot) -> str:
-    """What the names of a robot's frames begin with in our simulators."""
-    given = swarm.parameters(robot).frame_prefix
-    return f"{robot.name}/" if given is None else given
 
 
 def remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
@@ -219,7 +229,7 @@ def _check_one_tf(swarm: Swarm) -> None:
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
     given = swarm.parameters(robot)
     return Process(
-        name=robot.name if robot.name not in (JUDGE, SIMULATOR, RECORDER) else f"/{robot.name}/{ROBOT_NODE}",
+        name=robot.name if robot.name not in (JUDGE, SIMULATOR, RECORDER, RANGES) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
         node=ROBOT_NODE,
         namespace=f"/{robot.name}",
@@ -231,7 +241,7 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "goal_frame": swarm.frame,
             "sensor_timeout": float(given.sensor_timeout),
             "stamped_commands": given.stamped_commands,
-            "scan_guard": not simulator.is_ours if given.scan_guard is None else given.scan_guard,
+            "scan_guard": not simulator.is_generated if given.scan_guard is None else given.scan_guard,
             "trigger": given.trigger,
             "pose_source": given.pose_source,
             "autostart": given.autostart,

@@ -4,9 +4,8 @@ import importlib.util
 import inspect
 import json
 import signal
-import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from unittest.mock import Mock
 
 import pytest
@@ -15,39 +14,13 @@ import yaml
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.swarm.options import Processes, Simulator
 from kdmarl_ros.swarm.plan import MODULES, PACKAGE, load_checked_swarm, make_plan
+from launch_stand_ins import module_of
 from node_process import python_process
 from sim_support import CROSSING, robot, write_swarm
 from support import REPOSITORY
 
 LAUNCH_FILE = REPOSITORY / "launch" / "swarm.launch.py"
-STAND_INS = REPOSITORY / "test" / "stand_ins"
 JUDGED = {"duration": "5", "lockstep": "true", "real_time_factor": "0"}
-
-
-@contextmanager
-def stand_ins():
-    """Import ``launch`` and ``launch_ros`` from the stand-ins, even where there are real ones."""
-
-    def forget():
-        names = [name for name in sys.modules if name.partition(".")[0] in ("launch", "launch_ros")]
-        return {name: sys.modules.pop(name) for name in names}
-
-    real = forget()
-    sys.path.insert(0, str(STAND_INS))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(STAND_INS))
-        forget()
-        sys.modules.update(real)
-
-
-def module_of(path):
-    spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
-    module = importlib.util.module_from_spec(spec)
-    with stand_ins():
-        spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +156,8 @@ def test_no_judge_no_end(launch_file, launch):
 
 @pytest.mark.parametrize("argument", ["sim", "processes", "lockstep", "allow_outside"])
 def test_wrong_choices_are_refused(launch, argument):
-    with pytest.raises(RuntimeError, match=f"{argument}: gazebo is none of "):
-        launch(**{argument: "gazebo"})
+    with pytest.raises(RuntimeError, match=f"{argument}: stage is none of "):
+        launch(**{argument: "stage"})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.robot.inputs import check_remappings
 from kdmarl_ros.robot.security import used
 from kdmarl_ros.swarm.options import Processes, Simulator
-from kdmarl_ros.swarm.plan import frame_prefix, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan
 from kdmarl_ros.swarm.supervisor import command
 from sim_support import robot, write_swarm
 
@@ -109,7 +109,7 @@ def test_tf_is_not_remapped_where_it_is_not_heard(tmp_path):
 @pytest.mark.parametrize(("given", "prefix"), [(None, "scout_1/"), ("", ""), ("tb_", "tb_")])
 def test_frames_begin_as_the_swarm_file_says(tmp_path, given, prefix):
     swarm = load_checked_swarm(write_swarm(tmp_path, defaults={"frame_prefix": given}), [])
-    assert frame_prefix(swarm, swarm.robots[0]) == prefix
+    assert swarm.frame_prefix(swarm.robots[0]) == prefix
 
 
 def test_a_frame_begins_with_no_slash(tmp_path):

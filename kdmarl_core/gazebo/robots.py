@@ -1,0 +1,192 @@
+"""A robot of a swarm file as an SDF model."""
+
+from __future__ import annotations
+
+import math
+from xml.etree.ElementTree import Element, SubElement
+
+from kdmarl_core.contract import DiffDrive, KdmarlError, Robot, RobotType, Swarm
+from kdmarl_core.contract.kinematics import Holonomic
+from kdmarl_core.contract.sensors import LidarSensor
+from kdmarl_core.contract.solids import WHEEL_SHARE, Body, body_of, scan_height
+from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, ball, cylinder, element, inertia, place, solid
+from kdmarl_core.gazebo.topics import lidar_topics, range_topics
+from kdmarl_core.gazebo.versions import Lidars, Release
+
+CASTERS = 3
+"""Balls under a robot that moves in all directions."""
+RAYS_IN_A_CONE = 9
+"""Of a single range sensor."""
+MESSAGE_RATE = 10.0
+"""Of odometry, and of a sensor without a rate [Hz]."""
+CLEAR = 0.005
+"""Kept between a robot's rim and the nearest distance of a lidar that would see its own body [m]."""
+STRENGTH = 1e16
+"""Limits of a wheel's joint that are none."""
+
+
+def model_name(robot: Robot) -> str:
+    """A robot's name as SDF takes it: without slashes."""
+    return robot.name.replace("/", "__")
+
+
+def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) -> Element:
+    """The model of one robot: chassis, wheels or balls, sensors, drive and odometry.
+
+    Args:
+        swarm: with its type.
+        robot: that it is of.
+        release: of Gazebo.
+        lidars: how distances are measured.
+
+    Raises:
+        KdmarlError: Gazebo has no sensor or drive such as the robot type's.
+    """
+    robot_type = swarm.robot_type(robot)
+    body = body_of(robot_type)
+    x, y, yaw = robot.pose
+    model = Element("model", name=model_name(robot))
+    element(model, "pose", f"{x:.6f} {y:.6f} 0 0 0 {yaw:.6f}")
+    link = SubElement(model, "link", name="base_link")
+    _add_chassis(link, robot_type, body)
+    _add_sensors(swarm, robot, link, release, lidars)
+    match robot_type.action:
+        case DiffDrive():
+            _add_wheels(model, body)
+            drive = _wheel_drive(robot_type.action, body, release)
+        case Holonomic():
+            drive = Element("plugin", release.system("velocity-control"))
+        case _:
+            raise KdmarlError(
+                f"{swarm.robot_types_file}: {robot.type}: Gazebo worlds are made for diff_drive and holonomic robots; "
+                "simulate this one in MuJoCo, or give it a model of your own"
+            )
+    element(drive, "topic", f"/{robot.name}/cmd_vel")
+    model.append(drive)
+    _add_odometry(swarm, robot, model, release)
+    return model
+
+
+def _add_chassis(link: Element, robot_type: RobotType, body: Body) -> None:
+    on_wheels = isinstance(robot_type.action, DiffDrive)
+    wheels = 2 * WHEEL_SHARE if on_wheels else 0.0
+    middle = (body.bottom + body.top) / 2
+    mass = (1 - wheels) * body.mass
+    height = body.top - body.bottom
+    upright = mass * (3 * body.radius**2 + height**2) / 12
+    inertia(link, mass, (upright, upright, mass * body.radius**2 / 2), middle)
+    for kind in ("collision", "visual"):
+        solid(link, kind, "chassis", place(z=middle), cylinder(body.radius, height), CHASSIS)
+    turns = (0.0, math.pi) if on_wheels else [(corner + 0.5) * math.tau / CASTERS for corner in range(CASTERS)]
+    for index, turn in enumerate(turns):
+        where = place(body.caster_reach * math.cos(turn), body.caster_reach * math.sin(turn), body.caster)
+        solid(link, "collision", f"caster_{index}", where, ball(body.caster), FLOOR, friction=0.0)
+
+
+def _add_wheels(model: Element, body: Body) -> None:
+    """Balls for collisions: cylinders turn too far."""
+    for side, sign in (("left", 1), ("right", -1)):
+        link = SubElement(model, "link", name=f"{side}_wheel")
+        element(link, "pose", place(0, sign * body.half_track, body.wheel, roll=-math.pi / 2))
+        mass = WHEEL_SHARE * body.mass
+        moment = 2 * mass * body.wheel**2 / 5
+        inertia(link, mass, (moment, moment, moment))
+        solid(link, "collision", "wheel", None, ball(body.wheel), FLOOR, friction=1.0)
+        joint = SubElement(model, "joint", name=f"{side}_joint", type="revolute")
+        element(joint, "parent", "base_link")
+        element(joint, "child", f"{side}_wheel")
+        axis = SubElement(joint, "axis")
+        element(axis, "xyz", "0 0 1")
+        limit = SubElement(axis, "limit")
+        element(limit, "lower", -STRENGTH)
+        element(limit, "upper", STRENGTH)
+
+
+def _wheel_drive(action: DiffDrive, body: Body, release: Release) -> Element:
+    drive = Element("plugin", release.system("diff-drive"))
+    settings: dict[str, str | float] = {
+        "left_joint": "left_joint",
+        "right_joint": "right_joint",
+        "wheel_separation": 2 * body.half_track,
+        "wheel_radius": body.wheel,
+        "min_linear_velocity": action.linear[0],
+        "max_linear_velocity": action.linear[1],
+        "min_angular_velocity": action.angular[0],
+        "max_angular_velocity": action.angular[1],
+        "min_linear_acceleration": -action.linear_acceleration,
+        "max_linear_acceleration": action.linear_acceleration,
+        "min_angular_acceleration": -action.angular_acceleration,
+        "max_angular_acceleration": action.angular_acceleration,
+    }
+    for name, value in settings.items():
+        element(drive, name, value)
+    return drive
+
+
+def _add_odometry(swarm: Swarm, robot: Robot, model: Element, release: Release) -> None:
+    """Where the robot is, in the frame of the swarm; nothing goes into tf."""
+    plugin = SubElement(model, "plugin", release.system("odometry-publisher"))
+    element(plugin, "odom_frame", swarm.frame)
+    element(plugin, "robot_base_frame", f"{swarm.frame_prefix(robot)}base_link")
+    element(plugin, "odom_topic", f"/{robot.name}/odom")
+    element(plugin, "tf_topic", f"/{robot.name}/gazebo_tf")
+    element(plugin, "odom_publish_frequency", 2 * MESSAGE_RATE)
+    element(plugin, "dimensions", 2)
+
+
+def _add_sensors(swarm: Swarm, robot: Robot, link: Element, release: Release, lidars: Lidars) -> None:
+    robot_type, height = swarm.robot_type(robot), scan_height(swarm)
+    sensors = robot_type.sensors
+    if "point_cloud" in sensors.carried:
+        raise KdmarlError(
+            f"{swarm.robot_types_file}: {robot.type}: generated Gazebo worlds have lidars and range sensors, no point "
+            "clouds; simulate this robot in MuJoCo, or give it a model of your own"
+        )
+    for name, topic in lidar_topics(swarm, robot).items():
+        sensor: LidarSensor = sensors.carried[name]
+        seat = sensor.place
+        least = sensor.min_range
+        if lidars is Lidars.PHYSICS:  # rays begin in the chassis, which graphics does not show from inside
+            least = max(least, robot_type.radius + math.hypot(seat.x, seat.y) + CLEAR)
+        made = _lidar(link, topic, f"/{robot.name}/{topic}", sensor.rate or MESSAGE_RATE, lidars)
+        element(made, "pose", place(seat.x, seat.y, height, roll=math.pi if seat.upside_down else 0.0, yaw=seat.yaw))
+        suffix = "base_scan" + name.removeprefix("lidar").replace(".", "_")
+        element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}{suffix}")
+        last = sensor.angle_min + sensor.fov * (sensor.beams - 1) / sensor.beams
+        _rays(made, sensor.beams, sensor.angle_min, last, least, sensor.range, sensor.noise)
+    ring = sensors.range_sensors
+    if ring is None:
+        return
+    looks = zip(range_topics(swarm, robot), ring.places.tolist(), ring.directions.tolist(), strict=True)
+    for topic, (x, y), yaw in looks:
+        made = _lidar(link, topic, f"/{robot.name}/{topic}/scan", ring.rate or MESSAGE_RATE, lidars)
+        element(made, "pose", place(x, y, height, yaw=yaw))
+        element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}{topic}")
+        least = ring.min_range
+        if lidars is Lidars.PHYSICS:
+            least = max(least, robot_type.radius - math.hypot(x, y) + CLEAR)
+        _rays(made, RAYS_IN_A_CONE, -ring.fov / 2, ring.fov / 2, least, ring.range, ring.noise)
+
+
+def _lidar(link: Element, name: str, topic: str, rate: float, lidars: Lidars) -> Element:
+    kind = "gpu_lidar" if lidars is Lidars.RENDERING else "lidar"
+    sensor = SubElement(link, "sensor", name=name, type=kind)
+    element(sensor, "topic", topic)
+    element(sensor, "update_rate", rate)
+    element(sensor, "always_on", 1)
+    return sensor
+
+
+def _rays(sensor: Element, beams: int, first: float, last: float, least: float, most: float, noise: float) -> None:
+    lidar = SubElement(sensor, "lidar")
+    horizontal = SubElement(SubElement(lidar, "scan"), "horizontal")
+    for name, value in {"samples": beams, "resolution": 1, "min_angle": first, "max_angle": last}.items():
+        element(horizontal, name, value)
+    reach = SubElement(lidar, "range")
+    for name, value in {"min": least, "max": most, "resolution": 0.001}.items():
+        element(reach, name, value)
+    if noise:
+        spread = SubElement(lidar, "noise")
+        element(spread, "type", "gaussian")
+        element(spread, "mean", 0.0)
+        element(spread, "stddev", noise)

@@ -1,0 +1,62 @@
+"""Releases of Gazebo Sim: what they call systems, messages and tags."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+SDF = "1.8"
+"""Version of the format that is written; later releases read it as well."""
+
+
+class Lidars(str, Enum):
+    """How distances are measured."""
+
+    RENDERING = "rendering"
+    """by the graphics engine (``gpu_lidar``), as all releases can"""
+    PHYSICS = "physics"
+    """by the physics engine, without graphics: releases after Jetty, or a system of that name from elsewhere"""
+
+
+class Release(NamedTuple):
+    """One release."""
+
+    major: int
+    """of the simulator's library, which ``gz_version`` of ``ros_gz_sim`` names"""
+    ros: str
+    """ROS 2 distribution that it comes with"""
+    systems: str
+    """namespace of systems"""
+    files: str
+    """what the file names of systems begin with"""
+    messages: str
+    """what the names of messages begin with"""
+    tag: str
+    """what the tags that are no standard SDF begin with"""
+
+    def system(self, name: str) -> dict[str, str]:
+        """File and class of a system, such as ``diff-drive``, as a plugin's attributes."""
+        words = "".join(word.capitalize() for word in name.split("-"))
+        return {"filename": f"{self.files}-{name}-system", "name": f"{self.systems}::{words}"}
+
+    def message(self, name: str) -> str:
+        """A message's type, such as ``gz.msgs.Twist`` for ``Twist``."""
+        return f"{self.messages}.{name}"
+
+
+_IGNITION = ("ignition::gazebo::systems", "ignition-gazebo", "ignition.msgs", "ignition")
+_GZ = ("gz::sim::systems", "gz-sim", "gz.msgs", "gz")
+
+RELEASES = {
+    "fortress": Release(6, "humble", *_IGNITION),
+    "harmonic": Release(8, "jazzy", *_GZ),
+    "ionic": Release(9, "kilted", *_GZ),
+    "jetty": Release(10, "lyrical", *_GZ),
+}
+"""By name."""
+NEWEST = "jetty"
+
+
+def release_of(distribution: str | None) -> str:
+    """The release that comes with a ROS 2 distribution; the newest where that is not known."""
+    return next((name for name, release in RELEASES.items() if release.ros == distribution), NEWEST)
