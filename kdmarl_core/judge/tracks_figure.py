@@ -21,6 +21,8 @@ from kdmarl_core.judge.palette import type_colours
 OBSTACLE = "#9a9a9a"
 EDGE = "#404040"
 COLLISION = "#c00000"
+COLUMNS = 5
+"""Of the legend, so that names of types have room."""
 Colour = tuple[float, float, float]
 
 
@@ -142,7 +144,7 @@ def _label(axes: Axes, swarm: Swarm, judgement: Judgement, colours: dict[str, Co
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.07),
-        ncols=len(handles),
+        ncols=min(len(handles), COLUMNS),
         frameon=False,
         columnspacing=1.2,
         handletextpad=0.2,
