@@ -116,7 +116,7 @@ setup(
             "policy_node = kdmarl_ros.robot.policy_node:command",
             "policy_host = kdmarl_ros.robot.policy_host:command",
             "simulator_node = kdmarl_ros.sim.simulator_node:command",
-            "ranges_node = kdmarl_ros.sim.ranges_node:command",
+            "gazebo_node = kdmarl_ros.sim.gazebo_node:command",
             "recorder_node = kdmarl_ros.record.recorder_node:command",
             "judge_node = kdmarl_ros.judge.judge_node:command",
         ]

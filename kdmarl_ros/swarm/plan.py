@@ -19,7 +19,7 @@ PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
 SIMULATOR = "simulator"
 RECORDER = "recorder"
-RANGES = "ranges"
+GAZEBO = "gazebo"
 ROBOT_NODE = "policy"
 """Name of a robot's node, in the namespace of the robot."""
 TRUTH = "ground_truth"
@@ -30,7 +30,7 @@ MODULES = {
     "policy_node": "kdmarl_ros.robot.policy_node",
     "policy_host": "kdmarl_ros.robot.policy_host",
     "simulator_node": "kdmarl_ros.sim.simulator_node",
-    "ranges_node": "kdmarl_ros.sim.ranges_node",
+    "gazebo_node": "kdmarl_ros.sim.gazebo_node",
     "judge_node": "kdmarl_ros.judge.judge_node",
     "recorder_node": "kdmarl_ros.record.recorder_node",
 }
@@ -137,8 +137,8 @@ def make_plan(
         plan = [_host(plan)]
     if simulator.is_ours:
         plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
-    if simulator is Simulator.GAZEBO and any(swarm.robot_type(robot).sensors.range_sensors for robot in swarm.robots):
-        plan.insert(0, _of_all(swarm, RANGES, True, remappings(swarm, swarm.robots), {"use_sim_time": True}))
+    if simulator is Simulator.GAZEBO:
+        plan.insert(0, _of_all(swarm, GAZEBO, True, remappings(swarm, swarm.robots), {"use_sim_time": True}))
     if record:
         plan.insert(0, _recorder(swarm, simulator, Path(record)))
     if judged:
@@ -229,7 +229,7 @@ def _check_one_tf(swarm: Swarm) -> None:
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
     given = swarm.parameters(robot)
     return Process(
-        name=robot.name if robot.name not in (JUDGE, SIMULATOR, RECORDER, RANGES) else f"/{robot.name}/{ROBOT_NODE}",
+        name=robot.name if robot.name not in (JUDGE, SIMULATOR, RECORDER, GAZEBO) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
         node=ROBOT_NODE,
         namespace=f"/{robot.name}",

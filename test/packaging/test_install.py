@@ -20,7 +20,7 @@ TEMPLATES = {
 }
 EXECUTABLES = {
     "kdmarl", "kdmarl-swarm", "policy_node", "policy_host", "simulator_node", "judge_node", "neighbors_node",
-    "ranges_node", "recorder_node",
+    "gazebo_node", "recorder_node",
 }  # fmt: skip
 LIST_TEMPLATES = (
     "import kdmarl_core; from pathlib import Path; top = Path(kdmarl_core.__file__).parents[1]; "

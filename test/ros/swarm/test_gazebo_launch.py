@@ -56,7 +56,7 @@ def test_gazebo_its_bridge_and_all_robots_are_started(swarm_launch, gazebo_launc
     include, *started = launch(swarm_launch, swarm=str(path), sim="gazebo", duration="30", gz_version="harmonic")
     assert Path(include.source.location).name == "gazebo.launch.py"
     nodes = [action for action in started if isinstance(action, swarm_launch.Node)]
-    assert [node.name for node in nodes] == ["judge", *(each.name for each in robots)]
+    assert [node.name for node in nodes] == ["judge", "gazebo", *(each.name for each in robots)]
     server, bridge = launch(gazebo_launch, **include.arguments)
     assert Path(server.source.location) == tmp_path / "ros_gz_sim" / "launch" / "gz_sim.launch.py"
     *options, world = server.arguments["gz_args"].split()
@@ -68,12 +68,6 @@ def test_gazebo_its_bridge_and_all_robots_are_started(swarm_launch, gazebo_launc
     assert (bridge.package, bridge.cmd[0]) == ("ros_gz_bridge", "parameter_bridge")
     entries = yaml.safe_load(Path(world).with_name(BRIDGE).read_text())
     assert len(entries) == 1 + 3 * count
-
-
-def test_range_sensors_are_made_of_scans_by_a_node(swarm_launch, launch, tmp_path):
-    path = write_swarm(tmp_path, [robot("m", "mini")], **WORLD_OF)
-    _, ranges, node = launch(swarm_launch, swarm=str(path), sim="gazebo")
-    assert (ranges.name, ranges.cmd[0], node.name) == ("ranges", "ranges_node", "m")
 
 
 def test_with_its_window_and_another_speed(swarm_launch, gazebo_launch, launch, ros_gz, tmp_path):

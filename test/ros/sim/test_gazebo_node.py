@@ -1,14 +1,18 @@
-"""Scans across the cones of range sensors become their messages."""
+"""Scans across the cones of range sensors become their messages, and the odometry of all each one's neighbours."""
 
 import array
 import math
 
 import pytest
+from geometry_msgs.msg import PoseArray
+from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import LaserScan, Range
 
-from kdmarl_ros.sim.ranges_node import nearest
+from kdmarl_core.contract.planar import Planar
+from kdmarl_ros.sim.gazebo_node import nearest
 from node_process import Client, node_process
+from robot_body import posed
 from sim_support import robot, write_swarm
 
 
@@ -36,7 +40,7 @@ def test_each_sensor_has_its_topic(tmp_path):
         scans = [client.node.create_publisher(LaserScan, f"/m/range_{index}/scan", 10) for index in range(8)]
         for index in range(8):
             client.listen(Range, f"/m/range_{index}", qos_profile_sensor_data)
-        with node_process("sim.ranges_node", swarm=swarm):
+        with node_process("sim.gazebo_node", swarm=swarm):
 
             def heard():
                 for index, publisher in enumerate(scans):
@@ -46,6 +50,20 @@ def test_each_sensor_has_its_topic(tmp_path):
                 return all(client.on(f"/m/range_{index}") for index in range(8))
 
             assert client.until(heard)
+            odometry = {name: client.node.create_publisher(Odometry, f"/{name}/odom", 10) for name in ("m", "s")}
+
+            def told():
+                for name, place in (("m", Planar(1.0, 1.0, math.pi / 2)), ("s", Planar(1.0, 3.0, 0.0))):
+                    message = posed(Odometry(), place, 5.0, "map")
+                    message.child_frame_id = f"{name}/base_link"
+                    odometry[name].publish(message)
+                return client.on("/m/neighbors") and client.on("/m/neighbors")[-1].poses
+
+            client.listen(PoseArray, "/m/neighbors", qos_profile_sensor_data)
+            assert client.until(told)
+        (pose,) = client.on("/m/neighbors")[-1].poses
+        assert (pose.position.x, pose.position.y) == pytest.approx((2.0, 0.0), abs=1e-6)
+        assert client.on("/m/neighbors")[-1].header.frame_id == "m/base_link"
         message = client.on("/m/range_3")[-1]
         assert (message.header.frame_id, message.header.stamp.sec) == ("m/range_3", 7)
         assert (message.range, message.min_range, message.max_range) == pytest.approx((2.0, 0.05, 2.0))
