@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from launch_ros.actions import Node
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.gazebo.files import BRIDGE, WORLD, write
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, release_of
-from kdmarl_ros.swarm.plan import load_checked_swarm
+from kdmarl_ros.swarm.plan import check_numbers, load_checked_swarm, number
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -41,7 +42,9 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument("real_time_factor", default_value="1.0", description="simulated over real time"),
             DeclareLaunchArgument("seed", default_value="0", description="seed of the simulated sensors' noise"),
-            DeclareLaunchArgument("allow_outside", default_value="false", choices=["true", "false"], description=""),
+            DeclareLaunchArgument(
+                "allow_outside", default_value="false", choices=["true", "false"], description="as of swarm.launch.py"
+            ),
             OpaqueFunction(function=_start),
         ]
     )
@@ -56,8 +59,11 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     robots = [name for part in given["robots"].split(",") if (name := part.strip())]
     swarm = load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true")
     folder = Path(tempfile.mkdtemp(prefix="kdmarl_gazebo_"))
-    write(swarm, folder, release, Lidars(given["lidars"]), float(given["real_time_factor"]))
-    options = f"-r -v 2 --seed {given['seed']} {'-s ' if given['headless'] == 'true' else ''}{folder / WORLD}"
+    factor, seed = number("real_time_factor", given["real_time_factor"], float), number("seed", given["seed"], int)
+    check_numbers(factor, seed)
+    write(swarm, folder, release, Lidars(given["lidars"]), factor)
+    window = "-s " if given["headless"] == "true" else ""
+    options = f"-r -v 2 --seed {seed} {window}{shlex.quote(str(folder / WORLD))}"  # goes through a shell
     arguments = {"gz_args": options, "gz_version": str(release.major), "on_exit_shutdown": "true"}
     return [
         IncludeLaunchDescription(PythonLaunchDescriptionSource(str(server)), launch_arguments=arguments.items()),

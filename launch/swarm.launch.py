@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, List, TypeVar  # noqa: UP035
+from typing import Any, List  # noqa: UP035
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
@@ -21,10 +20,9 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.robot.inputs import check_remappings
 from kdmarl_ros.swarm.options import Processes, Simulator
-from kdmarl_ros.swarm.plan import PACKAGE, Process, load_checked_swarm, make_plan
+from kdmarl_ros.swarm.plan import PACKAGE, Process, load_checked_swarm, make_plan, number
 
 SHARE = Path(__file__).resolve().parent.parent
 RESPAWN_DELAY = 0.5
@@ -33,8 +31,6 @@ MAX_RESPAWNS = 5
 """A robot or simulator that dies once more than this stays down."""
 SIGTERM_DELAY, SIGKILL_DELAY = "3.0", "1.5"
 """For processes that have not exited: from SIGINT to SIGTERM, from there to SIGKILL [s]."""
-
-T = TypeVar("T")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -123,10 +119,10 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         swarm,
         simulator=Simulator(given["sim"]),
         processes=Processes(given["processes"]),
-        real_time_factor=_number("real_time_factor", given["real_time_factor"], float),
+        real_time_factor=number("real_time_factor", given["real_time_factor"], float),
         lockstep=given["lockstep"] == "true",
-        seed=_number("seed", given["seed"], int),
-        duration=_number("duration", given["duration"], float),
+        seed=number("seed", given["seed"], int),
+        duration=number("duration", given["duration"], float),
         output=given["output"] or None,
         record=given["record"] or None,
     )
@@ -139,13 +135,6 @@ def _gazebo(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
     names = ("swarm", "robots", "headless", "gz_version", "lidars", "real_time_factor", "seed", "allow_outside")
     source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("gazebo.launch.py")))
     return [IncludeLaunchDescription(source, launch_arguments=[(name, given[name]) for name in names])]
-
-
-def _number(name: str, text: str, type_: Callable[[str], T]) -> T:
-    try:
-        return type_(text)
-    except ValueError:
-        raise KdmarlError(f"{name} is '{text}'; give a number") from None
 
 
 def _actions(process: Process) -> list[LaunchDescriptionEntity]:

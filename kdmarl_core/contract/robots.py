@@ -41,12 +41,12 @@ class RobotType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     budget: Budget = Budget()
 
     def __post_init__(self) -> None:
-        for lidar in self.sensors.of_kind("lidar").values():
+        for name, lidar in self.sensors.of_kind("lidar").items():
             reach = (lidar.ignore_below or -math.inf) + math.hypot(lidar.place.x, lidar.place.y)
             if reach > self.radius + OUTSIDE:
                 raise ValueError(
-                    f"ignore_below reaches {reach:.3f} m from the robot's centre, its radius is {self.radius:g} m; "
-                    "what is nearer to the lidar than that must be the robot itself"
+                    f"ignore_below of {name} reaches {reach:.3f} m from the robot's centre, its radius is "
+                    f"{self.radius:g} m; what is nearer to the lidar than that must be the robot itself"
                 )
 
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Robot, RobotType, Swarm
 from kdmarl_core.contract.kinematics import Holonomic
-from kdmarl_core.contract.sensors import LidarSensor
+from kdmarl_core.contract.sensors import LidarSensor, ending_of
 from kdmarl_core.contract.solids import WHEEL_SHARE, Body, body_of, scan_height
 from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, ball, cylinder, element, inertia, place, solid
 from kdmarl_core.gazebo.topics import lidar_topics, range_topics
@@ -19,15 +19,13 @@ RAYS_IN_A_CONE = 9
 """Of a single range sensor."""
 MESSAGE_RATE = 10.0
 """Of odometry, and of a sensor without a rate [Hz]."""
-CLEAR = 0.005
-"""Kept between a robot's rim and the nearest distance of a lidar that would see its own body [m]."""
 STRENGTH = 1e16
 """Limits of a wheel's joint that are none."""
 
 
 def model_name(robot: Robot) -> str:
-    """A robot's name as SDF takes it: without slashes."""
-    return robot.name.replace("/", "__")
+    """Of a robot's model: without slashes, and unlike all others in a world."""
+    return "robot:" + robot.name.replace("/", ":")
 
 
 def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) -> Element:
@@ -145,15 +143,11 @@ def _add_sensors(swarm: Swarm, robot: Robot, link: Element, release: Release, li
     for name, topic in lidar_topics(swarm, robot).items():
         sensor: LidarSensor = sensors.carried[name]
         seat = sensor.place
-        least = sensor.min_range
-        if lidars is Lidars.PHYSICS:  # rays begin in the chassis, which graphics does not show from inside
-            least = max(least, robot_type.radius + math.hypot(seat.x, seat.y) + CLEAR)
         made = _lidar(link, topic, f"/{robot.name}/{topic}", sensor.rate or MESSAGE_RATE, lidars)
         element(made, "pose", place(seat.x, seat.y, height, roll=math.pi if seat.upside_down else 0.0, yaw=seat.yaw))
-        suffix = "base_scan" + name.removeprefix("lidar").replace(".", "_")
-        element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}{suffix}")
+        element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}base_scan{ending_of(name)}")
         last = sensor.angle_min + sensor.fov * (sensor.beams - 1) / sensor.beams
-        _rays(made, sensor.beams, sensor.angle_min, last, least, sensor.range, sensor.noise)
+        _rays(made, sensor.beams, sensor.angle_min, last, sensor.min_range, sensor.range, sensor.noise)
     ring = sensors.range_sensors
     if ring is None:
         return
@@ -162,10 +156,7 @@ def _add_sensors(swarm: Swarm, robot: Robot, link: Element, release: Release, li
         made = _lidar(link, topic, f"/{robot.name}/{topic}/scan", ring.rate or MESSAGE_RATE, lidars)
         element(made, "pose", place(x, y, height, yaw=yaw))
         element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}{topic}")
-        least = ring.min_range
-        if lidars is Lidars.PHYSICS:
-            least = max(least, robot_type.radius - math.hypot(x, y) + CLEAR)
-        _rays(made, RAYS_IN_A_CONE, -ring.fov / 2, ring.fov / 2, least, ring.range, ring.noise)
+        _rays(made, RAYS_IN_A_CONE, -ring.fov / 2, ring.fov / 2, ring.min_range, ring.range, ring.noise)
 
 
 def _lidar(link: Element, name: str, topic: str, rate: float, lidars: Lidars) -> Element:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import yaml
 
 from kdmarl_core.contract import Robot, Swarm
-from kdmarl_core.contract.sensors import kind_of
+from kdmarl_core.contract.sensors import ending_of, kind_of
 from kdmarl_core.gazebo.versions import Release
 
 TO_ROS, TO_GAZEBO = "GZ_TO_ROS", "ROS_TO_GZ"
@@ -32,7 +32,7 @@ CLOCK = Bridged("/clock", "/clock", "rosgraph_msgs/msg/Clock", "Clock", TO_ROS)
 def lidar_topics(swarm: Swarm, robot: Robot) -> dict[str, str]:
     """Name of a sensor → its topic in the robot's namespace, of those that Gazebo measures by one lidar."""
     carried = swarm.robot_type(robot).sensors.carried
-    return {name: "scan" + name.removeprefix("lidar").replace(".", "_") for name in carried if kind_of(name) == "lidar"}
+    return {name: f"scan{ending_of(name)}" for name in carried if kind_of(name) == "lidar"}
 
 
 def range_topics(swarm: Swarm, robot: Robot) -> list[str]:

@@ -36,7 +36,7 @@ def world_file(swarm: Swarm, release: Release, lidars: Lidars, factor: float) ->
         raise KdmarlError(f"{swarm.path}: has no 'world', so there is nothing to simulate; add one with its size")
     root = Element("sdf", version=SDF)
     world = SubElement(root, "world", name=world_name(swarm))
-    _add_physics(world, factor)
+    _add_physics(world, factor, lidars)
     for name in ("physics", "user-commands", "scene-broadcaster"):
         SubElement(world, "plugin", release.system(name))
     if lidars is Lidars.PHYSICS:
@@ -63,10 +63,12 @@ def world_name(swarm: Swarm) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in swarm.name) or "swarm"
 
 
-def _add_physics(world: Element, factor: float) -> None:
+def _add_physics(world: Element, factor: float, lidars: Lidars) -> None:
     physics = SubElement(world, "physics", name="steps", type="dart")
     element(physics, "max_step_size", TIMESTEP)
     element(physics, "real_time_factor", factor)
+    if lidars is Lidars.PHYSICS:  # the default, ODE, casts no rays
+        element(SubElement(physics, "dart"), "collision_detector", "bullet")
 
 
 def _add_light(world: Element) -> None:

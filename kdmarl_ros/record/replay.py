@@ -22,6 +22,7 @@ from kdmarl_ros.record.bag import read
 from kdmarl_ros.record.topics import wanted
 from kdmarl_ros.robot.first_orders import first_orders_of
 from kdmarl_ros.robot.inputs import Inputs
+from kdmarl_ros.robot.latest import YEAR, stamp_of
 from kdmarl_ros.robot.localisation import localisation
 
 TOGETHER = 1_000_000
@@ -98,6 +99,11 @@ def replay(bag: Path, swarm: Swarm, policy: Path | None, scan_guard: bool, node:
         _set_clock(node, message.time)
         missing.discard(message.topic)
         content = deserialize_message(message.data, kind)
+        if hasattr(content, "header") and 0 < stamp_of(content) < YEAR <= message.time:
+            raise KdmarlError(
+                f"{bag}: {message.topic} was recorded on wall time and is stamped in simulated time; record with "
+                "'ros2 bag record --use-sim-time'"
+            )
         if is_command:
             twist = getattr(content, "twist", content)
             last = twist.linear.x, twist.linear.y, twist.angular.z

@@ -47,8 +47,8 @@ def check_remappings(swarm: Swarm) -> None:
     Raises:
         KdmarlError: one is not.
     """
+    by_tf = any(swarm.parameters(robot).pose_source == "tf" for robot in swarm.robots)  # others ignore it
     for robot, topic in swarm.remapped:
-        by_tf = swarm.parameters(robot).pose_source == "tf"
         known = (*topics_with(swarm.robot_type(robot).sensors), "cmd_vel", *(TF if by_tf else ()))
         if topic in TF and not by_tf:
             raise KdmarlError(

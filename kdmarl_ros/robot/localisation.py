@@ -211,8 +211,8 @@ class ByTransforms(_Corrected):
         """Look up in ``transforms``; those older than ``timeout`` [s] are stale."""
         super().__init__()
         self._transforms, self._timeout = transforms, timeout
-        self._agreed: set[tuple[str, str]] = set()
-        """frames of robot and sensor for which tf and the robot type say the same"""
+        self._agreed: set[tuple[str, str, str]] = set()
+        """topics, and frames of robot and sensor, for which tf and the robot type say the same"""
 
     def destroy(self) -> None:
         """The transforms belong to the node."""
@@ -229,7 +229,7 @@ class ByTransforms(_Corrected):
         Raises:
             Fault: it does.
         """
-        if (base, frame) in self._agreed or OPTICAL in frame:
+        if (topic, base, frame) in self._agreed or OPTICAL in frame:
             return
         found, upside_down = self._transforms.mounted(base, frame)
         if found is None:  # not yet, or never; the robot type is all there is
@@ -238,9 +238,10 @@ class ByTransforms(_Corrected):
         if away > SAME_PLACE[0] or turned > SAME_PLACE[1] or upside_down != mounting.upside_down:
             raise malformed(
                 f"{topic}: tf has '{frame}' at {_written(found, upside_down)} of '{base}', the robot type has the "
-                f"sensor's mounting at {_written(mounting, mounting.upside_down)}; correct one of both"
+                f"sensor's mounting at {_written(mounting, mounting.upside_down)}; correct one of both, "
+                "or give each sensor a frame of its own"
             )
-        self._agreed.add((base, frame))
+        self._agreed.add((topic, base, frame))
 
     def __call__(self, topic: str, frame: str, odometry: Odometry, now: int) -> Planar:
         """See :class:`Localisation`."""

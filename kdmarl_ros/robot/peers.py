@@ -14,8 +14,9 @@ from kdmarl_core.runtime.faults import Fault
 from kdmarl_ros.node.qos import SENSOR_QOS
 from kdmarl_ros.node.transforms import Transforms
 from kdmarl_ros.robot.latest import arrival_time
-from kdmarl_ros.robot.localisation import ByOdometry, ByPose, Localisation
+from kdmarl_ros.robot.localisation import AHEAD, ByOdometry, ByPose, Localisation
 from kdmarl_ros.robot.messages import require_sane
+from kdmarl_ros.sensors.base import malformed
 
 WARNING_PERIOD = 5.0
 """Shortest time between two warnings of who is left out [s]."""
@@ -116,17 +117,25 @@ class ByFrames(_Team):
         self._base_frame, self._frames = base_frame, frames
         self._transforms = Transforms(node)
 
-    def __call__(self) -> tuple[str, list[Planar]]:
-        """See :class:`Peers`; that nobody is seen is no fault."""
+    def __call__(self) -> tuple[str, list[Planar]] | None:
+        """See :class:`Peers`; that none of the others is seen is no fault."""
+        if self._transforms.find(self._base_frame, self._base_frame)[0] is None:
+            self._warn(malformed(f"tf does not know '{self._base_frame}', this robot's base_frame"))
+            return None
         return self._base_frame, list(self._seen())
 
     def _seen(self) -> Iterator[Planar]:
         now = self._node.get_clock().now().nanoseconds
         for frame in self._frames:
             found, stamp = self._transforms.find(self._base_frame, frame)
-            if found is None or (stamp and now - int(stamp) > self._timeout * 1e9):
+            if found is None:
+                self._warn(malformed(f"tf does not connect '{frame}' with '{self._base_frame}' ({stamp})"))
                 continue
+            age = (now - int(stamp)) / 1e9 if stamp else 0.0
             try:
-                yield require_sane(f"tf of '{frame}'", found)
+                if age < -AHEAD:
+                    raise malformed(f"tf of '{frame}' is stamped {-age:.2f} s in the future; check the clocks")
+                if age <= self._timeout:
+                    yield require_sane(f"tf of '{frame}'", found)
             except Fault as fault:
                 self._warn(fault)

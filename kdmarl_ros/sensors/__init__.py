@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from kdmarl_core.contract.sensors import Sensors
+from kdmarl_core.contract.sensors import Sensors, ending_of, kind_of
 from kdmarl_ros.sensors.base import SensorTopics
 
 __all__ = ["SENSOR_TOPICS", "SensorTopics", "topics_of"]
@@ -17,5 +17,4 @@ SENSOR_TOPICS: dict[str, type[SensorTopics]] = {
 
 def topics_of(name: str, topics: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """Names of the topics of a sensor that robot types carry by this ``name``; of its kind's ``topics``, or all."""
-    kind, _, label = name.partition(".")
-    return tuple(f"{topic}_{label}" if label else topic for topic in topics or SENSOR_TOPICS[kind].topics)
+    return tuple(topic + ending_of(name) for topic in topics or SENSOR_TOPICS[kind_of(name)].topics)

@@ -82,11 +82,7 @@ def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0, topic: 
             "set 0 <= range_min < range_max in the lidar driver"
         )
     require_sight(topic, message.range_max, sight)
-    if not (ranges.size + 1) * abs(message.angle_increment) >= sensor.fov - SAME_FIELD:  # NaN as well
-        raise malformed(
-            f"{topic} looks {ranges.size * abs(message.angle_increment):.2f} rad around, the robot type says "
-            f"{sensor.fov:.2f} rad; correct fov there, or the lidar driver"
-        )
+    _require_field(message, ranges.size, sensor, topic)
     # inf (nothing seen) is valid and -inf (too close) too; NaN and distances below range_min say nothing.
     valid = np.count_nonzero(ranges >= message.range_min) + np.count_nonzero(ranges == -np.inf)
     if ranges.size - valid > MAX_INVALID * ranges.size:
@@ -106,6 +102,27 @@ def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0, topic: 
                 f"{sensor.ignore_below:g} m) or are invalid; uncover the lidar, or correct the robot type"
             )
     return scan
+
+
+def _require_field(message: LaserScan, beams: int, sensor: LidarSensor, topic: str) -> None:
+    """See that a scan looks all the way that the robot type says.
+
+    Raises:
+        Fault: it does not.
+    """
+    width = abs(message.angle_increment)
+    ends = message.angle_min, message.angle_min + message.angle_increment * (beams - 1)
+    low, high = min(ends) - width, max(ends) + width  # a beam more on either side: drivers round
+    if high - low >= sensor.fov - SAME_FIELD and sensor.fov >= 2 * math.pi - SAME_FIELD:
+        return
+    middle = (low + high) / 2
+    # Some drivers count from 0 where others count from -pi.
+    turns = round(middle / (2 * math.pi)) * 2 * math.pi if math.isfinite(middle) else 0.0
+    if not (low - turns <= SAME_FIELD - sensor.fov / 2 and high - turns >= sensor.fov / 2 - SAME_FIELD):  # NaN as well
+        raise malformed(
+            f"{topic} looks from {min(ends):.2f} to {max(ends):.2f} rad, the robot type says from "
+            f"{-sensor.fov / 2:.2f} to {sensor.fov / 2:.2f} rad; correct fov and mounting there, or the lidar driver"
+        )
 
 
 def turn_time(message: LaserScan, interval: float) -> float:

@@ -18,14 +18,15 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
-from kdmarl_core.contract.planar import Planar
+from kdmarl_core.contract.planar import Planar, yaw_of_rotation
 from kdmarl_core.gazebo.topics import range_topics
-from kdmarl_core.runtime.faults import Fault
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.poses import to_pose
 from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.node.qos import SENSOR_QOS
-from kdmarl_ros.robot.localisation import pose_of
+
+TIMEOUT = 1.0
+"""Age of odometry after which nobody knows where the others are [s]."""
 
 
 class GazeboNode(Node):
@@ -45,8 +46,9 @@ class GazeboNode(Node):
             raise KdmarlError("parameter 'swarm' is not set; give the path of a swarm file")
         swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
         swarm = swarm.only(names) if names else swarm
-        self._poses: dict[str, Planar] = {}
-        """robot → where it was last"""
+        self._robots = [robot.name for robot in swarm.robots]
+        self._heard: dict[str, tuple[float, Planar]] = {}
+        """robot → arrival [s], and where it was"""
         for robot in swarm.robots:
             self._serve_ranges(swarm, robot)
             neighbors = self.create_publisher(PoseArray, f"/{robot.name}/neighbors", SENSOR_QOS)
@@ -63,16 +65,15 @@ class GazeboNode(Node):
             self.create_subscription(LaserScan, f"{name}/scan", tell, SENSOR_QOS)
 
     def _tell_neighbors(self, name: str, publisher: Publisher, odometry: Odometry) -> None:
-        """Where the others are in a robot's frame, by the newest odometry of all."""
-        try:
-            own = self._poses[name] = pose_of(odometry)
-        except Fault as fault:
-            self.get_logger().warning(f"left out: {fault.reason}", throttle_duration_sec=5.0)
-            return
-        if publisher.get_subscription_count():
+        """Where the others are in a robot's frame, by the newest odometry of all; nothing while one is not heard."""
+        now, at, turn = time.monotonic(), odometry.pose.pose.position, odometry.pose.pose.orientation
+        own = Planar(at.x, at.y, yaw_of_rotation(turn.w, turn.x, turn.y, turn.z))
+        self._heard[name] = now, own
+        fresh = [pose for arrived, pose in self._heard.values() if now - arrived <= TIMEOUT]
+        if publisher.get_subscription_count() and len(fresh) == len(self._robots):
             message = PoseArray()
             message.header.stamp, message.header.frame_id = odometry.header.stamp, odometry.child_frame_id
-            message.poses = [to_pose(own.inverse @ pose) for other, pose in self._poses.items() if other != name]
+            message.poses = [to_pose(own.inverse @ pose) for other, (_, pose) in self._heard.items() if other != name]
             publisher.publish(message)
 
 

@@ -20,7 +20,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 
 from kdmarl_core.contract import Robot, RobotType
 from kdmarl_core.contract.planar import Planar
-from kdmarl_core.contract.sensors import Sensor, kind_of
+from kdmarl_core.contract.sensors import Sensor, ending_of, kind_of
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.node.poses import to_pose
 from kdmarl_ros.sensors import SENSOR_TOPICS, topics_of
@@ -151,7 +151,7 @@ class _Sensor:
         self._topics = SENSOR_TOPICS[kind_of(name)]
         self._messages = self._topics.messages(sensor, prefix, self.period / 1e9)
         for message in self._messages:
-            message.header.frame_id += name.removeprefix(kind_of(name)).replace(".", "_")
+            message.header.frame_id += ending_of(name)
         topics = topics_of(name)[: len(self._messages)]
         self._publishers = [_publisher(node, robot, self._topics.kind, topic) for topic in topics]
 

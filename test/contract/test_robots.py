@@ -20,7 +20,7 @@ from support import ROBOT_TYPES
             lambda r: r["sensors"].update(
                 lidar={"beams": 9, "range": 2.0, "ignore_below": 0.1, "mounting": {"x": -0.04}}
             ),
-            "ignore_below reaches 0.140 m from the robot's centre, its radius is 0.12 m",
+            "ignore_below of lidar reaches 0.140 m from the robot's centre, its radius is 0.12 m",
         ),
     ],
 )

@@ -27,6 +27,7 @@ __all__ = [
     "Sensor",
     "SensorTerm",
     "Sensors",
+    "ending_of",
     "kind_of",
 ]
 
@@ -83,6 +84,11 @@ class Sensors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def untrainable(self, term: SensorTerm) -> str:
         """Why no student can be trained with ``term`` through them; empty when it can."""
         return term.untrainable(*self.of_kind(term.sensor).values() or [None])
+
+
+def ending_of(name: str) -> str:
+    """What topics and frames of a sensor end with that robot types carry by this ``name``: ``_rear``, or nothing."""
+    return name.removeprefix(kind_of(name)).replace(".", "_")
 
 
 def kind_of(name: str) -> str:

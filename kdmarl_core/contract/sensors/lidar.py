@@ -28,6 +28,8 @@ from kdmarl_core.contract.sensors.base import (
 )
 from kdmarl_core.contract.sensors.sectors import around_centre, lidar
 
+NEXT_TO = 0.05
+"""How near to a lidar, from the robot's centre, the others have to see [m]."""
 SAME_FIELD = 1e-2
 """Difference of fields of view that is only rounding [rad]: 6.28 is all around."""
 
@@ -90,9 +92,10 @@ class LidarSensor(Sensor, frozen=True, kw_only=True):
             return lambda distance: Scan(distance, *about)
         return lambda distance: Scan(np.where(hidden, np.float32(np.nan), distance), *about)
 
-    def looks(self, ways: np.ndarray) -> np.ndarray:
-        """Whether its field of view holds some angles of the robot frame, (n,) [rad] to (n,) bool."""
-        off = np.abs((ways - self.place.yaw + math.pi) % (2 * math.pi) - math.pi)
+    def looks(self, places: np.ndarray) -> np.ndarray:
+        """Whether its field of view holds some places of the robot frame, (..., 2) [m] to (...) bool."""
+        bearing = np.arctan2(places[..., 1] - self.place.y, places[..., 0] - self.place.x)
+        off = np.abs((bearing - self.place.yaw + math.pi) % (2 * math.pi) - math.pi)
         return np.asarray(off <= self.fov / 2 + SAME_FIELD)
 
     @property
@@ -199,10 +202,17 @@ class Lidar(SensorTerm, frozen=True, tag="lidar"):
         return found
 
     def _narrow(self, carried: LidarSensor, *more: LidarSensor) -> str:
-        """That the lidars do not look all the way that the term does; empty if they do."""
+        """That the lidars do not look all the way that the term does; empty if they do.
+
+        Of several lidars every place around the robot has to be in one's sight, from as near as the lidars are.
+        """
         if more:
             ways = np.linspace(-self.fov / 2, self.fov / 2, 721)
-            blind = ways[~np.logical_or.reduce([each.looks(ways) for each in (carried, *more)])]
+            nearest = max(math.hypot(each.place.x, each.place.y) for each in (carried, *more)) + NEXT_TO
+            distances = np.linspace(nearest, max(self.range, nearest), 60)[:, None, None]
+            places = distances * np.stack([np.cos(ways), np.sin(ways)], -1)
+            seen = np.logical_or.reduce([each.looks(places) for each in (carried, *more)])
+            blind = ways[~seen.all(0)]
             if not blind.size:
                 return ""
             return (

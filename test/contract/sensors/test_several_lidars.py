@@ -1,6 +1,7 @@
 """Several lidars on one robot: what they see is merged by their mountings."""
 
 import math
+import re
 
 import msgspec
 import numpy as np
@@ -34,28 +35,23 @@ def readings(sensors):
 
 @settings(deadline=None)
 @given(
-    x=st.floats(-0.3, 0.3), y=st.floats(-0.3, 0.3), yaw=st.floats(-TURN, TURN), fov=st.floats(math.pi, TURN),
+    reach=st.floats(0.0, 0.3), yaw=st.floats(-TURN, TURN), fov=st.floats(1.5 * math.pi, TURN),
     upside_down=st.booleans(),
 )  # fmt: skip
-def test_two_lidars_that_together_look_all_around_give_the_sectors_of_one(x, y, yaw, fov, upside_down):
-    beams = math.ceil(360 * fov / TURN)
+def test_two_lidars_that_together_look_all_around_give_the_sectors_of_one(reach, yaw, fov, upside_down):
+    """At opposite corners of a robot, each looking away from it."""
     front, rear = (
         LidarSensor(
-            beams=beams, fov=fov, range=5.0,
-            mounting=Mounting(x=side * x, y=side * y, yaw=yaw / 2 + turn, upside_down=upside_down),
+            beams=math.ceil(360 * fov / TURN), fov=fov, range=5.0,
+            mounting=Mounting(x=reach * math.cos(turn), y=reach * math.sin(turn), yaw=turn, upside_down=upside_down),
         )
-        for side, turn in ((1, 0.0), (-1, math.pi))
+        for turn in (yaw / 2, yaw / 2 + math.pi)
     )  # fmt: skip
     term = Lidar(sectors=36, range=3.0)
     sensors = carried(front, rear)
     assert sensors.lacks(term) == []
     expected = lidar(message_of(LidarSensor(beams=3600, range=5.0)), 36, 3.0)
-    got = term.compute(readings(sensors))
-    near = np.hypot(x, y) > 0.05  # sectors beside a lidar's edge may be out of its sight
-    seen = got < 3.0 if near else slice(None)
-    np.testing.assert_allclose(got[seen], expected[seen], atol=0.2)
-    assert (got >= expected - 0.2).all()
-    assert np.mean(got < 3.0) > 0.8
+    np.testing.assert_allclose(term.compute(readings(sensors)), expected, atol=0.2)
 
 
 def test_each_sector_has_the_nearest_that_any_lidar_sees():
@@ -68,21 +64,27 @@ def test_each_sector_has_the_nearest_that_any_lidar_sees():
     np.testing.assert_allclose(term.compute(now._replace(history=(now,))), np.tile(expected, 2), atol=0.1)
 
 
-@pytest.mark.parametrize(
-    ("fov", "sentence"),
-    [
-        (2 * math.pi, "none of the robot's looks to -3.14 rad"),
-        (4.0, "none of the robot's looks to"),
-        (math.pi, ""),
-    ],
-)
-def test_lidars_have_to_look_wherever_the_policy_does(fov, sentence):
+@pytest.mark.parametrize("fov", [2 * math.pi, 4.0, math.pi])
+def test_lidars_have_to_look_wherever_the_policy_does(fov):
     left = LidarSensor(**HALF, mounting=Mounting(yaw=0.3))
     right = LidarSensor(**HALF, mounting=Mounting(yaw=-0.3))
-    found = carried(left, right).lacks(Lidar(sectors=18, range=3.0, fov=fov))
-    assert len(found) == bool(sentence)
-    assert not sentence or "the policy needs lidars that look" in found[0]
-    assert carried(left, right).untrainable(Lidar(sectors=18, range=3.0, fov=fov)) == "; ".join(found)
+    sensors, term = carried(left, right), Lidar(sectors=18, range=3.0, fov=fov)
+    found = sensors.lacks(term)
+    assert len(found) == (fov > math.pi)
+    assert not found or re.search(
+        "the policy needs lidars that look .* none of the robot's looks to -?[0-9.]+", found[0]
+    )
+    assert sensors.untrainable(term) == "; ".join(found)
+
+
+@pytest.mark.parametrize(("fov", "blind"), [(math.pi, True), (1.2 * math.pi, True), (1.5 * math.pi, False)])
+def test_nothing_next_to_the_robot_may_be_out_of_the_sight_of_all(fov, blind):
+    """Half a turn ahead and half a turn behind leave out a strip between them."""
+    front, rear = (
+        LidarSensor(beams=360, range=5.0, fov=fov, mounting=Mounting(x=x, yaw=yaw))
+        for x, yaw in ((0.3, 0.0), (-0.3, math.pi))
+    )
+    assert bool(carried(front, rear).lacks(Lidar(sectors=12, range=3.0))) == blind
 
 
 def test_all_lidars_have_to_see_as_far_as_the_policy():
@@ -99,7 +101,10 @@ def test_all_lidars_have_to_see_as_far_as_the_policy():
     [
         ({"more_lidars": {"rear": HALF}}, "more_lidars has lidars and lidar has none; name the first of them lidar"),
         ({"lidar": HALF, "more_lidars": {"/rear": HALF}}, "more_lidars has '/rear'; give small letters, digits and _"),
-        ({"lidar": HALF, "more_lidars": {"rear": HALF | {"ignore_below": 0.4}}}, "ignore_below reaches 0.400 m"),
+        (
+            {"lidar": HALF, "more_lidars": {"rear": HALF | {"ignore_below": 0.4}}},
+            "ignore_below of lidar.rear reaches 0.400 m",
+        ),
     ],
 )
 def test_files_that_make_no_sense(sensors, sentence):

@@ -170,6 +170,16 @@ def test_other_recordings_are_named(tmp_path, name, words):
         list(read(tmp_path / name))
 
 
+def test_a_simulation_recorded_on_wall_time_is_named(recorded, tmp_path):
+    swarm, bag = recorded
+    with writing(tmp_path / "wall.mcap") as writer:
+        for message in list(read(bag))[:200]:
+            writer.add(message.topic, message.kind, message.data, message.time + 1_700_000_000 * 10**9)
+    refused = command("replay", tmp_path / "wall.mcap", swarm, "a")
+    assert refused.returncode == 2
+    assert "was recorded on wall time and is stamped in simulated time; record with" in refused.stderr
+
+
 def test_a_recording_is_never_written_over(recorded):
     swarm, bag = recorded
     refused = command(swarm, "--record", bag)

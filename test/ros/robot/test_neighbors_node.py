@@ -134,4 +134,8 @@ def test_frames_of_tags_that_are_seen_now(monkeypatch):
     assert place.differs(Planar(1.0, 0.2, 3.0)) == pytest.approx((0, 0), abs=1e-6)
     known["base_link", "by_tag_2"] = transform(Planar(math.nan), now)
     assert seen() == ("base_link", [])
+    known["base_link", "by_tag_2"] = transform(Planar(1.0), now + 3600)
+    assert seen() == ("base_link", [])
+    known.clear()
+    assert seen() is None
     client.close()

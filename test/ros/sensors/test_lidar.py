@@ -43,14 +43,25 @@ def test_limits_of_a_scan_that_make_no_sense_are_malformed(limits):
         to_scan(scan, SENSOR)
 
 
-@pytest.mark.parametrize(("fov", "fits"), [(2.0, True), (2.4, True), (2.6, False), (2 * math.pi, False)])
-def test_a_lidar_looks_as_far_around_as_its_robot_type_says(fov, fits):
+@pytest.mark.parametrize(
+    ("fov", "first", "fits"),
+    [
+        (2.0, -1.0, True), (2.4, -1.0, True), (2.6, -1.0, False), (2 * math.pi, -1.0, False),
+        (2.0, -1.0 + 2 * math.pi, True), (2.0, 0.0, False), (2.0, -2.0, False), (2.0, NAN, False),
+    ],
+)  # fmt: skip
+def test_a_lidar_looks_where_its_robot_type_says(fov, first, fits):
     sensor = LidarSensor(beams=11, range=3.5, fov=fov)
     if fits:
-        to_scan(lidar(), sensor)
+        to_scan(lidar(first), sensor)
         return
-    with pytest.raises(Fault, match=f"scan_rear looks 2.20 rad around, the robot type says {fov:.2f} rad; correct fov"):
-        to_scan(lidar(), sensor, 0.0, "scan_rear")
+    with pytest.raises(Fault, match=f"scan_rear looks from .* rad, the robot type says from -{fov / 2:.2f} to"):
+        to_scan(lidar(first), sensor, 0.0, "scan_rear")
+
+
+def test_a_lidar_that_looks_all_around_may_count_from_anywhere():
+    for first in (-math.pi, 0.0, 1.0):
+        to_scan(lidar(first, 2 * math.pi / 11), LidarSensor(beams=11, range=3.5))
 
 
 @pytest.mark.parametrize(

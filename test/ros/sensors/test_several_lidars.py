@@ -19,7 +19,7 @@ from sim_support import robot as robot_of
 from sim_support import write_swarm
 from support import ROBOT_TYPES, write_policy
 
-HALF = {"beams": 180, "range": 3.5, "fov": math.pi}
+HALF = {"beams": 270, "range": 3.5, "fov": 1.5 * math.pi}
 REAR = HALF | {"mounting": {"x": -0.1, "yaw": 3.14}}
 LIDARS = {"lidar": HALF | {"mounting": {"x": 0.1}}, "more_lidars": {"rear": REAR}}
 TERMS = [Lidar(sectors=36, range=3.5), Goal(range=5.0), Velocity()]
@@ -59,7 +59,7 @@ def test_a_node_drives_by_both_and_stops_without_either(tmp_path, types):
                 assert robot.halts(since) < TIMEOUT + 2 * PERIOD + SLACK
                 assert robot.says(f"nothing on /r1/{topic} for")
                 robot.edits[topic] = edited(angle_increment=0.001)
-                assert robot.says(f"{topic} looks 0.36 rad around, the robot type says 3.14 rad")
+                assert robot.says(f"{topic} looks from -3.14 to -2.78 rad, the robot type says from -2.36 to 2.36 rad")
                 robot.edits.clear()
                 assert robot.drives()
     finally:
@@ -77,8 +77,8 @@ def test_the_simulator_publishes_both(tmp_path, types):
         front, rear = (client.on(f"/scout_1/{topic}")[-1] for topic in ("scan", "scan_rear"))
         assert (front.header.frame_id, rear.header.frame_id) == ("scout_1/base_scan", "scout_1/base_scan_rear")
         assert min(front.ranges) > 3.0
-        assert rear.ranges[90] == pytest.approx(0.9, abs=0.06)
-        assert np.argmin(rear.ranges) == pytest.approx(90, abs=8)
+        assert rear.ranges[135] == pytest.approx(0.9, abs=0.06)
+        assert np.argmin(rear.ranges) == pytest.approx(135, abs=8)
     finally:
         client.close()
 

@@ -63,7 +63,7 @@ def test_gazebo_its_bridge_and_all_robots_are_started(swarm_launch, gazebo_launc
     assert options == ["-r", "-v", "2", "--seed", "0", "-s"]
     assert server.arguments["gz_version"] == "8"
     models = ElementTree.parse(world).getroot().find("world").findall("model")
-    assert [each.get("name") for each in models][-count:] == [each.name for each in robots]
+    assert [each.get("name") for each in models][-count:] == [f"robot:{each.name}" for each in robots]
     assert Path(world).name == WORLD
     assert (bridge.package, bridge.cmd[0]) == ("ros_gz_bridge", "parameter_bridge")
     entries = yaml.safe_load(Path(world).with_name(BRIDGE).read_text())

@@ -93,6 +93,9 @@ def test_robots_may_publish_tf_in_their_own_namespaces(tmp_path):
 
 
 def test_robots_in_one_process_have_the_same_tf(tmp_path):
+    path = write_swarm(tmp_path, type_parameters={"mini": OWN_TF})  # the others do not hear tf
+    make_plan(load_checked_swarm(path, []), simulator=Simulator.NONE, processes=Processes.HOST)
+    check_remappings(load_checked_swarm(path, []))
     path = write_swarm(tmp_path, defaults={"pose_source": "tf"}, type_parameters={"mini": OWN_TF})
     swarm = load_checked_swarm(path, [])
     make_plan(swarm, simulator=Simulator.NONE)
