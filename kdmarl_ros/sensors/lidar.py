@@ -105,20 +105,20 @@ def to_scan(message: LaserScan, sensor: LidarSensor, sight: float = 0.0, topic: 
 
 
 def _require_field(message: LaserScan, beams: int, sensor: LidarSensor, topic: str) -> None:
-    """See that a scan looks all the way that the robot type says.
+    """See that a scan looks all the way that the robot type says; one without beams or angles is refused later.
 
     Raises:
         Fault: it does not.
     """
     width = abs(message.angle_increment)
     ends = message.angle_min, message.angle_min + message.angle_increment * (beams - 1)
+    if not (beams and all(map(math.isfinite, ends))):
+        return
     low, high = min(ends) - width, max(ends) + width  # a beam more on either side: drivers round
     if high - low >= sensor.fov - SAME_FIELD and sensor.fov >= 2 * math.pi - SAME_FIELD:
         return
-    middle = (low + high) / 2
-    # Some drivers count from 0 where others count from -pi.
-    turns = round(middle / (2 * math.pi)) * 2 * math.pi if math.isfinite(middle) else 0.0
-    if not (low - turns <= SAME_FIELD - sensor.fov / 2 and high - turns >= sensor.fov / 2 - SAME_FIELD):  # NaN as well
+    turns = round((low + high) / (4 * math.pi)) * 2 * math.pi  # some count from 0 where others count from -pi
+    if not (low - turns <= SAME_FIELD - sensor.fov / 2 and high - turns >= sensor.fov / 2 - SAME_FIELD):
         raise malformed(
             f"{topic} looks from {min(ends):.2f} to {max(ends):.2f} rad, the robot type says from "
             f"{-sensor.fov / 2:.2f} to {sensor.fov / 2:.2f} rad; correct fov and mounting there, or the lidar driver"

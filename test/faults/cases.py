@@ -103,7 +103,7 @@ CASES = [
         text=r"a publisher there has an incompatible QoS \(reliability\)",
     ),
     _malformed("scan without beams", "scan", "no beams", ranges=array.array("f")),
-    _malformed("scan cut short", "scan", "sees nothing at", ranges=array.array("f", [2.0] * 180)),
+    _malformed("scan cut short", "scan", "scan looks from -3.14 to -0.02 rad", ranges=array.array("f", [2.0] * 180)),
     _malformed("scan mostly NaN", "scan", "200 of 360 beams of scan are invalid", ranges=HALF_BLIND),
     _malformed("scan angles NaN", "scan", "must be finite", angle_min=NAN),
     _malformed("scan limits NaN", "scan", "range_max nan", range_max=NAN),
