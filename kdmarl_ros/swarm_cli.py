@@ -61,17 +61,17 @@ def swarm(
 
     Exit code: 0 the judged run met the swarm file's bars, 1 it missed them, 2 bad input, 130 Ctrl-C.
     """
+    from kdmarl_ros.swarm.arguments import names_of
     from kdmarl_ros.swarm.plan import load_checked_swarm, make_plan  # for speed: --help needs none of these
     from kdmarl_ros.swarm.supervisor import Supervisor
     from kdmarl_ros.swarm.terminal import show_lines
 
-    names = [name for part in robots.split(",") if (name := part.strip())]
     if sim is Simulator.GAZEBO:
         raise KdmarlError(
             "--sim gazebo needs ROS's launch: ros2 launch kdmarl_ros swarm.launch.py sim:=gazebo; for a Gazebo that "
             "runs already, give --sim external"
         )
-    swarm = load_checked_swarm(file, names, allow_outside)
+    swarm = load_checked_swarm(file, names_of(robots), allow_outside)
     _check_names(swarm)
     plan = make_plan(
         swarm,

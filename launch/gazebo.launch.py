@@ -16,7 +16,8 @@ from launch_ros.actions import Node
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.gazebo.files import BRIDGE, WORLD, write
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, release_of
-from kdmarl_ros.swarm.plan import check_numbers, load_checked_swarm, number
+from kdmarl_ros.swarm.arguments import check_numbers, names_of, number
+from kdmarl_ros.swarm.plan import load_checked_swarm
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -56,8 +57,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     release = RELEASES[release_of(distribution) if given["gz_version"] == "auto" else given["gz_version"]]
     server = Path(_share("ros_gz_sim", distribution)) / "launch" / "gz_sim.launch.py"
     _share("ros_gz_bridge", distribution)
-    robots = [name for part in given["robots"].split(",") if (name := part.strip())]
-    swarm = load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true")
+    swarm = load_checked_swarm(given["swarm"], names_of(given["robots"]), given["allow_outside"] == "true")
     folder = Path(tempfile.mkdtemp(prefix="kdmarl_gazebo_"))
     factor, seed = number("real_time_factor", given["real_time_factor"], float), number("seed", given["seed"], int)
     check_numbers(factor, seed)

@@ -21,8 +21,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from kdmarl_ros.robot.inputs import check_remappings
+from kdmarl_ros.swarm.arguments import names_of, number
 from kdmarl_ros.swarm.options import Processes, Simulator
-from kdmarl_ros.swarm.plan import PACKAGE, Process, load_checked_swarm, make_plan, number
+from kdmarl_ros.swarm.plan import PACKAGE, Process, load_checked_swarm, make_plan
 
 SHARE = Path(__file__).resolve().parent.parent
 RESPAWN_DELAY = 0.5
@@ -112,8 +113,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
-    robots = [name for part in given["robots"].split(",") if (name := part.strip())]
-    swarm = load_checked_swarm(given["swarm"], robots, given["allow_outside"] == "true")
+    swarm = load_checked_swarm(given["swarm"], names_of(given["robots"]), given["allow_outside"] == "true")
     check_remappings(swarm)
     plan = make_plan(
         swarm,

@@ -31,7 +31,7 @@ def doctor(swarm_path: Path | None, models: Path, allow_outside: bool, live: boo
         live: whether to look at the running topics of the swarm's robots, too.
 
     Raises:
-        KdmarlError: there is no swarm file to look at the robots of.
+        KdmarlError: ``live`` is given without a swarm file.
     """
     if live and swarm_path is None:
         raise KdmarlError("--live looks at the robots of a swarm file; name one")

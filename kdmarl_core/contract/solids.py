@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from kdmarl_core.contract.kinematics import DiffDrive
 from kdmarl_core.contract.robots import RobotType
 from kdmarl_core.contract.swarm import Swarm, World
 
+TIMESTEP = 0.005
+"""Physics step [s]."""
 WALL_HEIGHT = 0.5
 # Thin, because a wall segment of the swarm file is a line to the training simulator and to the judge.
 WALL_HALF_THICKNESS = 0.005
@@ -65,8 +68,9 @@ class Body(NamedTuple):
     """of the whole robot [kg]"""
     caster: float
     """radius of each ball [m]"""
-    caster_reach: float
-    """from the middle to each ball [m]"""
+    casters: list[tuple[float, float]]
+    """x, y of the balls from the middle [m]: two before and behind a differential drive, else three around, which stand
+    firmly: on four, the body rocks"""
     wheel: float
     """radius of each wheel of a differential drive [m]"""
     half_track: float
@@ -80,13 +84,18 @@ CASTER_SHARE, WHEEL_SHARE = 0.02, 0.05
 def body_of(robot_type: RobotType) -> Body:
     """The body of a robot type."""
     radius, height = robot_type.radius, robot_type.height
+    reach = 0.75 * radius
+    turns = [(corner + 0.5) * math.tau / 3 for corner in range(3)]
+    on_wheels = isinstance(robot_type.action, DiffDrive)
     return Body(
         radius=radius,
         bottom=0.1 * height,
         top=height,
         mass=DENSITY * math.pi * radius**2 * height,
         caster=0.15 * radius,
-        caster_reach=0.75 * radius,
+        casters=[(reach, 0.0), (-reach, 0.0)]
+        if on_wheels
+        else [(reach * math.cos(turn), reach * math.sin(turn)) for turn in turns],
         wheel=0.3 * radius,
         half_track=0.75 * radius,
     )

@@ -36,6 +36,10 @@ class Robot(_Part, frozen=True, kw_only=True):
     parameters: NodeParameters = NodeParameters()
     """of its policy node alone"""
 
+    def full_name(self, topic: str) -> str:
+        """Of a topic in its namespace, unless that begins with /."""
+        return topic if topic.startswith("/") else f"/{self.name}/{topic}"
+
 
 class World(_Part, frozen=True, kw_only=True):
     """A rectangular arena around the origin, walled in, with obstacles."""

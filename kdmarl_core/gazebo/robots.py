@@ -8,19 +8,16 @@ from xml.etree.ElementTree import Element, SubElement
 from kdmarl_core.contract import DiffDrive, KdmarlError, Robot, RobotType, Swarm
 from kdmarl_core.contract.kinematics import Holonomic
 from kdmarl_core.contract.sensors import LidarSensor, ending_of
+from kdmarl_core.contract.sensors.range_sensors import RAYS_IN_A_CONE
 from kdmarl_core.contract.solids import WHEEL_SHARE, Body, body_of, scan_height
 from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, ball, cylinder, element, inertia, place, solid
 from kdmarl_core.gazebo.topics import lidar_topics, range_topics
 from kdmarl_core.gazebo.versions import Lidars, Release
 
-CASTERS = 3
-"""Balls under a robot that moves in all directions."""
-RAYS_IN_A_CONE = 9
-"""Of a single range sensor."""
 MESSAGE_RATE = 10.0
 """Of odometry, and of a sensor without a rate [Hz]."""
 STRENGTH = 1e16
-"""Limits of a wheel's joint that are none."""
+"""Limit of a wheel's joint, which is never reached [rad]."""
 
 
 def model_name(robot: Robot) -> str:
@@ -66,8 +63,7 @@ def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) ->
 
 
 def _add_chassis(link: Element, robot_type: RobotType, body: Body) -> None:
-    on_wheels = isinstance(robot_type.action, DiffDrive)
-    wheels = 2 * WHEEL_SHARE if on_wheels else 0.0
+    wheels = 2 * WHEEL_SHARE if isinstance(robot_type.action, DiffDrive) else 0.0
     middle = (body.bottom + body.top) / 2
     mass = (1 - wheels) * body.mass
     height = body.top - body.bottom
@@ -75,10 +71,8 @@ def _add_chassis(link: Element, robot_type: RobotType, body: Body) -> None:
     inertia(link, mass, (upright, upright, mass * body.radius**2 / 2), middle)
     for kind in ("collision", "visual"):
         solid(link, kind, "chassis", place(z=middle), cylinder(body.radius, height), CHASSIS)
-    turns = (0.0, math.pi) if on_wheels else [(corner + 0.5) * math.tau / CASTERS for corner in range(CASTERS)]
-    for index, turn in enumerate(turns):
-        where = place(body.caster_reach * math.cos(turn), body.caster_reach * math.sin(turn), body.caster)
-        solid(link, "collision", f"caster_{index}", where, ball(body.caster), FLOOR, friction=0.0)
+    for index, (x, y) in enumerate(body.casters):
+        solid(link, "collision", f"caster_{index}", place(x, y, body.caster), ball(body.caster), FLOOR, friction=0.0)
 
 
 def _add_wheels(model: Element, body: Body) -> None:

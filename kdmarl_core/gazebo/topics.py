@@ -54,9 +54,8 @@ def bridged(swarm: Swarm) -> list[Bridged]:
             ("cmd_vel", f"geometry_msgs/msg/{stamped}", "Twist", TO_GAZEBO),
         ]
         for topic, ros_type, message, direction in wanted:
-            other = given.remappings.get(topic, topic)
-            name = other if other.startswith("/") else f"/{robot.name}/{other}"
-            found.append(Bridged(name, f"/{robot.name}/{topic}", ros_type, message, direction))
+            name = robot.full_name(given.remappings.get(topic, topic))
+            found.append(Bridged(name, robot.full_name(topic), ros_type, message, direction))
     return found
 
 

@@ -32,7 +32,7 @@ class Release(NamedTuple):
     messages: str
     """what the names of messages begin with"""
     tag: str
-    """what the tags that are no standard SDF begin with"""
+    """what non-standard tags of SDF begin with"""
 
     def system(self, name: str) -> dict[str, str]:
         """File and class of a system, such as ``diff-drive``, as a plugin's attributes."""

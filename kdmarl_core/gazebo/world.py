@@ -8,13 +8,11 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from kdmarl_core.contract import KdmarlError, Swarm
-from kdmarl_core.contract.solids import WALL_HEIGHT, boxes
+from kdmarl_core.contract.solids import TIMESTEP, WALL_HEIGHT, boxes
 from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, box, cylinder, element, place, solid
 from kdmarl_core.gazebo.robots import robot_model
 from kdmarl_core.gazebo.versions import SDF, Lidars, Release
 
-TIMESTEP = 0.005
-"""Physics step [s]."""
 FLOOR_MARGIN = 2.0
 """How far the floor reaches beyond the arena [m]."""
 GREY = "0.6 0.6 0.6 1"

@@ -71,7 +71,7 @@ def save_start(path: Path, swarm: Swarm) -> None:
         axes.add_patch(Circle((x, y), radius, fc=(*colour, 0.85), ec="white", lw=1.0, zorder=6))
         tip = (x + radius * np.cos(yaw), y + radius * np.sin(yaw))
         axes.plot(*zip((x, y), tip, strict=True), color="white", lw=1.6, zorder=7)
-        axes.annotate(robot.name, (x, y - radius - 0.06), ha="center", va="top", fontsize=8, color=EDGE, zorder=8)
+        _draw_name(axes, robot.name, (x, y - radius - 0.06))
     axes.set_title(swarm.name, fontsize=12, fontweight="bold", color=EDGE)
     axes.set_xlabel("x [m]")
     axes.set_ylabel("y [m]")
@@ -109,9 +109,12 @@ def _draw_robot(axes: Axes, name: str, track: Track, radius: float, colour: Colo
         heading = np.array([np.cos(track.yaw[index]), np.sin(track.yaw[index])])
         tip = track.xy[index] + radius * heading
         axes.plot(*zip(track.xy[index], tip, strict=True), color=line_colour, lw=1.6, zorder=7)
-    text = axes.annotate(
-        name, track.xy[0] - (0, radius + 0.06), ha="center", va="top", fontsize=8, color=EDGE, zorder=8
-    )
+    _draw_name(axes, name, track.xy[0] - (0, radius + 0.06))
+
+
+def _draw_name(axes: Axes, name: str, place: Any) -> None:
+    """Centred below ``place``, x and y [m]."""
+    text = axes.annotate(name, place, ha="center", va="top", fontsize=8, color=EDGE, zorder=8)
     text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 

@@ -71,8 +71,8 @@ class DiffDriveBase(Base):
         """A chassis on two driven wheels and two casters."""
         wheels, solid = wheels_of(robot_type), body_of(robot_type)
         add_chassis(body, robot, robot_type, (1 - 2 * CASTER_SHARE - 2 * WHEEL_SHARE) * wheels.mass)
-        for sign in (1, -1):
-            add_caster(spec, body, sign * solid.caster_reach, 0, solid.caster, CASTER_SHARE * wheels.mass)
+        for x, y in solid.casters:
+            add_caster(spec, body, x, y, solid.caster, CASTER_SHARE * wheels.mass)
         for side, sign in zip(SIDES, (1, -1), strict=True):
             _add_wheel(spec, body, wheel_name(robot, side), sign, solid.radius, wheels)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,8 +19,6 @@ MOTORS = ("forward", "left", "turn")
 """In the order of commands."""
 GEARS = ([1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1])
 """Of each motor, in the robot's frame: force along x, y, z, torque about them."""
-CASTERS = 3
-"""Three stand firmly: on four, the body rocks."""
 
 
 class HolonomicBase(Base):
@@ -34,11 +31,9 @@ class HolonomicBase(Base):
     def add(spec: mujoco.MjSpec, body: mujoco.MjsBody, robot: Robot, robot_type: RobotType) -> None:
         """A chassis on three casters."""
         solid = body_of(robot_type)
-        mass, radius, reach = solid.mass, solid.radius, solid.caster_reach
-        height = add_chassis(body, robot, robot_type, (1 - CASTER_SHARE * CASTERS) * mass)
-        for corner in range(CASTERS):
-            angle = (corner + 0.5) * math.tau / CASTERS
-            x, y = reach * math.cos(angle), reach * math.sin(angle)
+        mass, radius = solid.mass, solid.radius
+        height = add_chassis(body, robot, robot_type, (1 - CASTER_SHARE * len(solid.casters)) * mass)
+        for x, y in solid.casters:
             add_caster(spec, body, x, y, solid.caster, CASTER_SHARE * mass)
         # Where the mass is, so that pushing does not tilt the robot.
         site = body.add_site(name=f"{robot.name}:drive", pos=[0, 0, height])

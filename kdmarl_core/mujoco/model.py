@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Kinematics, Robot, RobotType, Swarm, World
 from kdmarl_core.contract.kinematics import Holonomic
-from kdmarl_core.contract.solids import WALL_HEIGHT, boxes
+from kdmarl_core.contract.solids import TIMESTEP, WALL_HEIGHT, boxes
 from kdmarl_core.mujoco.base import CASTER, Base
 from kdmarl_core.mujoco.diff_drive import WHEEL, DiffDriveBase
 from kdmarl_core.mujoco.holonomic import HolonomicBase
@@ -14,8 +14,6 @@ try:
 except ModuleNotFoundError:  # MujocoWorld says so in one sentence
     mujoco = None
 
-TIMESTEP = 0.005
-"""Physics step [s]."""
 SEEN_GROUP = 0
 """Geom group of what a lidar sees: chassis, pillars and walls; wheels, casters and floor are in ``HIDDEN_GROUP``."""
 HIDDEN_GROUP = 3

@@ -10,9 +10,9 @@ import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Robot, RobotType, Swarm
 from kdmarl_core.contract.sensors import Sensor
-from kdmarl_core.contract.solids import scan_height
+from kdmarl_core.contract.solids import TIMESTEP, scan_height
 from kdmarl_core.mujoco.base import Base
-from kdmarl_core.mujoco.model import BASES, FLOOR, SEEN_GROUP, TIMESTEP, model_spec
+from kdmarl_core.mujoco.model import BASES, FLOOR, SEEN_GROUP, model_spec
 
 try:
     import mujoco

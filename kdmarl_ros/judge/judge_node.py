@@ -21,10 +21,10 @@ from rclpy.subscription import Subscription
 from rich.console import Console
 from rich.table import Table
 
-from kdmarl_core.contract import KdmarlError, Robot, figures, load_swarm
+from kdmarl_core.contract import KdmarlError, Robot, figures
 from kdmarl_core.contract.figures import Figure
 from kdmarl_core.judge.judgement import Judgement, Totals, Track, judge
-from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
+from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.node.qos import type_name
 
@@ -75,8 +75,7 @@ class JudgeNode(Node):
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")
         if save_tracks is None:
             raise KdmarlError(f"matplotlib cannot be used ({NO_FIGURE}); pip install 'kdmarl_ros[sim]'")
-        swarm = load_swarm(path, allow_outside=True)  # its policies are not run here; the plan was checked
-        self._swarm = swarm.only(names) if names else swarm
+        self._swarm = planned_swarm(path, names)
         self._output = Path(output)
         _prepare(self._output)
         self._rows: dict[str, list[tuple[float, float, float, float]]] = {

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSPolicyKind
 
-from kdmarl_core.contract import KdmarlError
+from kdmarl_core.contract import KdmarlError, Swarm, load_swarm
 from kdmarl_core.errors import did_you_mean
 from kdmarl_ros.node.qos import OVERRIDABLE
 
@@ -61,6 +61,18 @@ def read_names(node: Node, name: str, description: str) -> list[str]:
     """Declare a read-only list of names and return it, without empty names; no value means an empty list."""
     value = read_parameter(node, name, Parameter.Type.STRING_ARRAY, description)
     return [item for item in value or [] if item]
+
+
+def planned_swarm(path: str, names: list[str]) -> Swarm:
+    """The swarm file of a node's parameter ``swarm``, with the robots of its parameter ``robots``, or all.
+
+    Raises:
+        KdmarlError: the parameter is not set, or the swarm file does not fit.
+    """
+    if not path:
+        raise KdmarlError("parameter 'swarm' is not set; give the path of a swarm file")
+    swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
+    return swarm.only(names) if names else swarm
 
 
 def refuse_unknown(node: Node, subscriptions: Iterable[str] = (), publishers: Iterable[str] = ()) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
@@ -48,6 +49,17 @@ def run(work: Callable[[], int], args: list[str] | None = None) -> int:
         return 0
     finally:
         rclpy.try_shutdown()
+
+
+def serve(make: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Run the node that ``make`` makes until SIGINT or SIGTERM; exit code 2 when it cannot start."""
+
+    def work() -> int:
+        with spinning(make()):
+            while True:
+                time.sleep(1)
+
+    return run(work, args)
 
 
 def leave(exit_code: int) -> NoReturn:

@@ -108,11 +108,7 @@ def _of_folder(path: Path) -> Iterator[Recorded]:
     try:
         with rosbag2.Reader(path) as reader:
             for connection, time, data in reader.messages():
-                if connection.ext.serialization_format != "cdr":
-                    raise KdmarlError(
-                        f"{path}: {connection.topic} is encoded as '{connection.ext.serialization_format}', not cdr; "
-                        "record it from ROS 2"
-                    )
+                _require_cdr(path, connection.topic, connection.ext.serialization_format)
                 yield Recorded(connection.topic, connection.msgtype, bytes(data), time)
     except (rosbag2.ReaderError, sqlite, OSError) as error:
         raise KdmarlError(
@@ -126,11 +122,7 @@ def _of_file(path: Path) -> Iterator[Recorded]:
     try:
         with path.open("rb") as file:
             for schema, channel, message in reader.make_reader(file).iter_messages():
-                if schema is None or channel.message_encoding != "cdr":
-                    raise KdmarlError(
-                        f"{path}: {channel.topic} is encoded as '{channel.message_encoding}', not cdr; record it from "
-                        "ROS 2"
-                    )
+                _require_cdr(path, channel.topic, channel.message_encoding + ("" if schema else " without a schema"))
                 yield Recorded(channel.topic, schema.name, message.data, message.log_time)
     except OSError as error:
         raise KdmarlError(f"{path} cannot be read: {error.strerror}; give an MCAP file") from None
@@ -138,3 +130,13 @@ def _of_file(path: Path) -> Iterator[Recorded]:
         raise KdmarlError(
             f"{path} is not a complete MCAP file ({error}); give one, or repair it with 'mcap recover'"
         ) from None
+
+
+def _require_cdr(path: Path, topic: str, encoding: str) -> None:
+    """See that messages are ROS 2's.
+
+    Raises:
+        KdmarlError: they are not.
+    """
+    if encoding != "cdr":
+        raise KdmarlError(f"{path}: {topic} is encoded as '{encoding}', not cdr; record it from ROS 2")

@@ -12,8 +12,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from kdmarl_core.contract import KdmarlError, load_swarm
-from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
+from kdmarl_core.contract import KdmarlError
+from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.node.qos import type_name
 from kdmarl_ros.record.bag import BagWriter, library, writing
@@ -44,8 +44,7 @@ class RecorderNode(Node):
             if not value:
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")
         library("mcap.writer")
-        swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
-        self._wanted = wanted(swarm.only(names) if names else swarm)
+        self._wanted = wanted(planned_swarm(path, names))
         self.output = Path(output)
         self.messages = 0
         self.trouble = ""

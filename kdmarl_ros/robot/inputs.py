@@ -10,7 +10,7 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 
-from kdmarl_core.contract import KdmarlError, Readings, Swarm, Term
+from kdmarl_core.contract import KdmarlError, Readings, Swarm, Term, load_robot_types
 from kdmarl_core.contract.planar import Planar
 from kdmarl_core.contract.readings import NO_MORE, OWN_FIELD
 from kdmarl_core.contract.sensors import Sensors, SensorTerm, kind_of
@@ -39,6 +39,14 @@ def topics_with(sensors: Sensors) -> tuple[str, ...]:
     """All that any policy may need of a robot with ``sensors``."""
     own = (topic for name in sensors.carried for topic in topics_of(name))
     return tuple(dict.fromkeys((*TOPICS, *own)))
+
+
+def known_topics(robot_types: str, robot_type: str) -> tuple[str, ...]:
+    """The same for a type in a file of robot types; of a robot with one sensor of each kind if that cannot be read."""
+    try:
+        return topics_with(load_robot_types(robot_types)[robot_type].sensors)
+    except (KdmarlError, KeyError):  # configuring the node tells
+        return TOPICS
 
 
 def check_remappings(swarm: Swarm) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import NoReturn
 
 from geometry_msgs.msg import PoseArray
@@ -12,7 +11,7 @@ from rclpy.node import Node
 from kdmarl_core.contract import KdmarlError
 from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.poses import to_pose
-from kdmarl_ros.node.process import leave, run, spinning
+from kdmarl_ros.node.process import leave, serve
 from kdmarl_ros.node.qos import SENSOR_QOS
 from kdmarl_ros.robot.localisation import SOURCES
 from kdmarl_ros.robot.peers import ByFrames, ByTopics, Peers
@@ -78,14 +77,8 @@ class NeighborsNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM; exit code 2 when it cannot start."""
-
-    def work() -> int:
-        with spinning(NeighborsNode()):
-            while True:
-                time.sleep(1)
-
-    return run(work, args)
+    """See :func:`~kdmarl_ros.node.process.serve`."""
+    return serve(NeighborsNode, args)
 
 
 def command() -> NoReturn:

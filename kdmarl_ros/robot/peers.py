@@ -118,7 +118,7 @@ class ByFrames(_Team):
         self._transforms = Transforms(node)
 
     def __call__(self) -> tuple[str, list[Planar]] | None:
-        """See :class:`Peers`; that none of the others is seen is no fault."""
+        """See :class:`Peers`; the list is empty where none of the others is seen."""
         if self._transforms.find(self._base_frame, self._base_frame)[0] is None:
             self._warn(malformed(f"tf does not know '{self._base_frame}', this robot's base_frame"))
             return None

@@ -28,7 +28,7 @@ from kdmarl_ros.robot.commands import AUTO, Commands
 from kdmarl_ros.robot.control_loop import ControlLoop
 from kdmarl_ros.robot.diagnostics import ERROR, WARN, Diagnostics
 from kdmarl_ros.robot.first_orders import first_orders
-from kdmarl_ros.robot.inputs import TOPICS, Inputs, required_topics, topics_with
+from kdmarl_ros.robot.inputs import Inputs, known_topics, required_topics
 from kdmarl_ros.robot.localisation import SOURCES, Localisation, localisation
 from kdmarl_ros.swarm.plan import ROBOT_NODE
 
@@ -99,7 +99,7 @@ class PolicyNode(LifecycleNode):
         self._transforms: Transforms | None = None
         """access to tf, once it is needed"""
         autostart = read_parameter(self, "autostart", False, "configure and activate at start")
-        refuse_unknown(self, self._known_topics(), ["cmd_vel"])
+        refuse_unknown(self, known_topics(self._robot_types, self._robot_type), ["cmd_vel"])
 
         self._diagnostics = Diagnostics(self)
         self._commands = Commands(self, stamped, self._diagnostics.renew)
@@ -271,13 +271,6 @@ class PolicyNode(LifecycleNode):
             )
         spacing = SENSOR_SPACING if self._on_sensor else 1.0
         return Controller(Policy.load(path), self._robot_type, types[self._robot_type], self._scan_guard, spacing)
-
-    def _known_topics(self) -> tuple[str, ...]:
-        """That this robot may subscribe to."""
-        try:
-            return topics_with(load_robot_types(self._robot_types)[self._robot_type].sensors)
-        except (KdmarlError, KeyError):  # configuring tells
-            return TOPICS
 
     def _validate_policy(self, parameters: list[Parameter]) -> SetParametersResult:
         """Load a new policy beside the one that drives; refuse the parameter if it cannot be used."""

@@ -17,12 +17,12 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import LaserScan, Range
 
-from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
+from kdmarl_core.contract import Robot, Swarm
 from kdmarl_core.contract.planar import Planar, yaw_of_rotation
 from kdmarl_core.gazebo.topics import range_topics
-from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
+from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.poses import to_pose
-from kdmarl_ros.node.process import leave, run, spinning
+from kdmarl_ros.node.process import leave, serve
 from kdmarl_ros.node.qos import SENSOR_QOS
 
 TIMEOUT = 1.0
@@ -42,10 +42,7 @@ class GazeboNode(Node):
         path = read_parameter(self, "swarm", Parameter.Type.STRING, "swarm file (YAML)")
         names = read_names(self, "robots", "names of the robots; empty for all")
         refuse_unknown(self)
-        if not path:
-            raise KdmarlError("parameter 'swarm' is not set; give the path of a swarm file")
-        swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
-        swarm = swarm.only(names) if names else swarm
+        swarm = planned_swarm(path, names)
         self._robots = [robot.name for robot in swarm.robots]
         self._heard: dict[str, tuple[float, Planar]] = {}
         """robot → arrival [s], and where it was"""
@@ -92,14 +89,8 @@ def nearest(scan: LaserScan) -> float:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM; exit code 2 when it cannot start."""
-
-    def work() -> int:
-        with spinning(GazeboNode()):
-            while True:
-                time.sleep(1)
-
-    return run(work, args)
+    """See :func:`~kdmarl_ros.node.process.serve`."""
+    return serve(GazeboNode, args)
 
 
 def command() -> NoReturn:

@@ -16,9 +16,8 @@ from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from kdmarl_core.contract import KdmarlError, load_swarm
 from kdmarl_core.mujoco.world import MujocoWorld
-from kdmarl_ros.node.parameters import read_names, read_parameter, refuse_unknown
+from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.sim.drifting_odometry import DriftingOdometry
 from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, cycles_of, message_period
@@ -66,11 +65,7 @@ class SimulatorNode(Node):
         )
         seed = read_parameter(self, "seed", 0, "seed of the sensor noise", (0, 2**31 - 1))
         refuse_unknown(self)
-        if not path:
-            raise KdmarlError("parameter 'swarm' is not set; give the path of a swarm file")
-        swarm = load_swarm(path, allow_outside=True)  # runs none of its files; the plan was checked
-        if names:
-            swarm = swarm.only(names)
+        swarm = planned_swarm(path, names)
         self._world = MujocoWorld(swarm, seed)
         self._cycles = {robot.name: cycles_of(swarm, robot) for robot in swarm.robots}
         sensors = [sensor for robot in swarm.robots for sensor in swarm.robot_type(robot).sensors.carried.values()]

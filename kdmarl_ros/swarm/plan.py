@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
 from kdmarl_core.runtime import Controller, Policy
+from kdmarl_ros.swarm.arguments import check_numbers
 from kdmarl_ros.swarm.options import Processes, Simulator
-
-T = TypeVar("T")
 
 PACKAGE = "kdmarl_ros"
 JUDGE = "judge"
@@ -148,30 +148,6 @@ def make_plan(
     return plan
 
 
-def number(name: str, text: str, type_: Callable[[str], T]) -> T:
-    """The value of a launch argument.
-
-    Raises:
-        KdmarlError: it is not a number.
-    """
-    try:
-        return type_(text)
-    except ValueError:
-        raise KdmarlError(f"{name} is '{text}'; give a number") from None
-
-
-def check_numbers(real_time_factor: float, seed: int) -> None:
-    """See that a simulator's numbers make sense.
-
-    Raises:
-        KdmarlError: one does not.
-    """
-    if not 0 <= real_time_factor <= 100:
-        raise KdmarlError(f"real_time_factor is {real_time_factor:g}; give 0 (as fast as possible) to 100")
-    if not 0 <= seed < 2**31:
-        raise KdmarlError(f"seed is {seed}; give 0 to {2**31 - 1}")
-
-
 def _check_simulation(swarm: Swarm, simulator: Simulator, real_time_factor: float, lockstep: bool, seed: int) -> None:
     """What is asked of a simulator fits it and the swarm."""
     check_numbers(real_time_factor, seed)
@@ -223,9 +199,7 @@ def remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
     Topics of tf are those of all nodes: a rule for them may name one in the namespace of whichever node obeys it.
     """
     return [
-        (topic, other)
-        if topic in TF
-        else (f"/{robot.name}/{topic}", other if other.startswith("/") else f"/{robot.name}/{other}")
+        (topic, other) if topic in TF else (robot.full_name(topic), robot.full_name(other))
         for robot in robots
         for topic, other in swarm.parameters(robot).remappings.items()
         if topic not in TF or swarm.parameters(robot).pose_source == "tf"
@@ -239,16 +213,14 @@ def _check_one_tf(swarm: Swarm) -> None:
         KdmarlError: two differ.
     """
     by_tf = [robot for robot in swarm.robots if swarm.parameters(robot).pose_source == "tf"]
-    for topic in TF if by_tf else ():
-        first = by_tf[0]
-        wanted = swarm.parameters(first).remappings.get(topic)
-        for robot in by_tf:
-            if (other := swarm.parameters(robot).remappings.get(topic)) != wanted:
-                raise KdmarlError(
-                    f"{swarm.path}: robots '{first.name}' and '{robot.name}' have {wanted or topic} and "
-                    f"{other or topic} for {topic}, which one process for all robots cannot have; give all the same, "
-                    "or each robot a process of its own"
-                )
+    for other, topic in product(by_tf[1:], TF):
+        one = by_tf[0]
+        first, second = (swarm.parameters(robot).remappings.get(topic, topic) for robot in (one, other))
+        if first != second:
+            raise KdmarlError(
+                f"{swarm.path}: robots '{one.name}' and '{other.name}' have {first} and {second} for {topic}, which "
+                "one process for all robots cannot have; give all the same, or each robot a process of its own"
+            )
 
 
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:

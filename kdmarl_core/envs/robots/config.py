@@ -166,7 +166,8 @@ class RobotsConfig(TaskConfig, frozen=True, forbid_unknown_fields=True, kw_only=
             for name, robot in team.items()
         }
         if team:
-            facts |= {"max_steps": self.steps(pace(team.values()))}
-            if (pace(team.values()), self.control_period) != (1.0, USUAL_PERIOD):
-                facts["pace"] = pace(team.values())
+            share = pace(team.values())
+            facts["max_steps"] = self.steps(share)
+            if (share, self.control_period) != (1.0, USUAL_PERIOD):
+                facts["pace"] = share
         return facts

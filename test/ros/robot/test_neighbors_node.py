@@ -23,7 +23,7 @@ DRIFT = Planar(0.5, -1.0, 0.3)
 
 
 class Others(Client):
-    """Publishes where robots are, and hears what r1 is told.
+    """Publishes where robots are, and receives the neighbors of r1.
 
     With ``drifting`` odometry, localisations say where a robot is when that changes, as AMCL does.
     """
