@@ -6,8 +6,9 @@ from kdmarl_core.contract.names import check_name
 from kdmarl_core.contract.readings import Readings, Scan
 from kdmarl_core.contract.robots import RobotType, load_robot_types
 from kdmarl_core.contract.spaces import ActionSpace, Box, Continuous, Discrete
-from kdmarl_core.contract.swarm import Robot, Swarm, World, load_swarm
+from kdmarl_core.contract.swarm import Robot, Swarm, load_swarm
 from kdmarl_core.contract.terms import Term, action_mask, history_length, observation_size, observe
+from kdmarl_core.contract.worlds import World
 from kdmarl_core.errors import KdmarlError
 
 __all__ = [

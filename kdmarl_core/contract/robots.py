@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from kdmarl_core.contract.bounds import Positive
+from kdmarl_core.contract.bounds import Number, Positive
 from kdmarl_core.contract.files import convert, read_yaml
 from kdmarl_core.contract.kinematics import AnyKinematics
 from kdmarl_core.contract.sensors import Sensors
@@ -29,6 +29,24 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """[s]"""
 
 
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model for Gazebo, in place of the one that is generated for a robot type.
+
+    ``{robot}`` in arguments and topics stands for the robot's name.
+    """
+
+    file: Annotated[str, msgspec.Meta(min_length=1)]
+    """SDF, URDF or xacro, relative to the file of robot types"""
+    name: str | None = None
+    """which model of an SDF file with several"""
+    arguments: dict[str, str] = {}
+    """of xacro"""
+    topics: dict[str, str | None] = {}
+    """our topic, such as ``scan`` → the model's in Gazebo; None where the model itself is on that topic in ROS 2"""
+    z: Number = 0.0
+    """height at which its origin starts [m]"""
+
+
 class RobotType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A body with its limits and sensors."""
 
@@ -39,6 +57,13 @@ class RobotType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     action: AnyKinematics
     sensors: Sensors
     budget: Budget = Budget()
+    model: str | Model | msgspec.UnsetType = msgspec.UNSET
+    """for Gazebo; a string is the model's file"""
+
+    @property
+    def own_model(self) -> Model | None:
+        """:attr:`model` with all its settings; None where it is generated."""
+        return Model(file=self.model) if isinstance(self.model, str) else self.model or None
 
     def __post_init__(self) -> None:
         for name, lidar in self.sensors.of_kind("lidar").items():

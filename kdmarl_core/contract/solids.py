@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from kdmarl_core.contract.kinematics import DiffDrive
 from kdmarl_core.contract.robots import RobotType
-from kdmarl_core.contract.swarm import Swarm, World
+from kdmarl_core.contract.swarm import Swarm
+from kdmarl_core.contract.worlds import World
 
 TIMESTEP = 0.005
 """Physics step [s]."""

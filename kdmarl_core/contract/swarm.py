@@ -9,11 +9,12 @@ from typing import Annotated
 
 import msgspec
 
-from kdmarl_core.contract.bounds import Number, Positive
+from kdmarl_core.contract.bounds import Positive
 from kdmarl_core.contract.files import load_yaml, resolve
 from kdmarl_core.contract.names import check_name, is_namespace
 from kdmarl_core.contract.node_parameters import Defaults, NodeParameters
 from kdmarl_core.contract.robots import RobotType, load_robot_types
+from kdmarl_core.contract.worlds import GazeboWorld, World, WorldFile, world_clearance
 from kdmarl_core.errors import KdmarlError, did_you_mean, naming
 
 SCHEMA_VERSION = 1
@@ -41,17 +42,6 @@ class Robot(_Part, frozen=True, kw_only=True):
         return topic if topic.startswith("/") else f"/{self.name}/{topic}"
 
 
-class World(_Part, frozen=True, kw_only=True):
-    """A rectangular arena around the origin, walled in, with obstacles."""
-
-    size: tuple[Positive, Positive]
-    """along x and y [m]"""
-    discs: list[tuple[Number, Number, Positive]] = []
-    """x, y, radius of pillars [m]"""
-    walls: list[tuple[Number, Number, Number, Number]] = []
-    """x1, y1, x2, y2 of wall segments inside the arena [m]"""
-
-
 class Bars(_Part, frozen=True, kw_only=True):
     """What a judged run must reach to pass."""
 
@@ -77,7 +67,7 @@ class SwarmFile(_Part, frozen=True, kw_only=True):
     """x, y of the places that the robots share out among themselves, instead of goals, in the swarm's frame [m]"""
     landmarks: Annotated[list[tuple[float, float]], msgspec.Meta(max_length=256)] = []
     """x, y of places that every robot observes in addition to its goal, such as a door, in the swarm's frame [m]"""
-    world: World | None = None
+    world: WorldFile | None = None
     """for simulators; None where the world is real"""
     goal_tolerance: Positive = 0.3
     """distance at which a robot counts as at its goal, or at a target [m]"""
@@ -101,6 +91,10 @@ class Swarm(_Part, frozen=True, kw_only=True):
     targets: list[tuple[float, float]] = []
     landmarks: list[tuple[float, float]] = []
     world: World | None
+    """None where it is real, or Gazebo's own"""
+    gazebo: GazeboWorld | None = None
+    models: dict[str, Path] = {}
+    """robot type → its own model for Gazebo"""
     goal_tolerance: float
     defaults: Defaults
     type_parameters: dict[str, NodeParameters] = {}
@@ -155,18 +149,25 @@ def load_swarm(path: Path | str, allow_outside: bool = False) -> Swarm:
             f"{path}: schema_version is {file.schema_version}, this version of kdmarl reads {SCHEMA_VERSION}"
         )
     types_file = _named(path, "robot_types", file.robot_types, allow_outside)
+    robot_types = load_robot_types(types_file)
     swarm = Swarm(
         path=path,
         name=file.name,
         task=file.task,
         robot_types_file=types_file,
-        robot_types=load_robot_types(types_file),
+        robot_types=robot_types,
         policies={name: _named(path, "policies", policy, allow_outside) for name, policy in file.policies.items()},
         frame=file.frame,
         robots=file.robots,
         targets=file.targets,
         landmarks=file.landmarks,
-        world=file.world,
+        world=file.world.arena if file.world else None,
+        gazebo=_gazebo_world(path, file.world, allow_outside),
+        models={
+            name: _named(types_file, f"{name}: model", known.own_model.file, allow_outside)
+            for name, known in robot_types.items()
+            if known.own_model
+        },
         goal_tolerance=file.goal_tolerance,
         defaults=file.defaults,
         type_parameters=file.type_parameters,
@@ -178,8 +179,14 @@ def load_swarm(path: Path | str, allow_outside: bool = False) -> Swarm:
         if not policy.is_file():
             raise KdmarlError(f"{path}: policies: {policy}: no such file; check the path")
     _check_goals(swarm)
-    _check_places(swarm)
+    check_places(swarm)
     return swarm
+
+
+def _gazebo_world(path: Path, world: WorldFile | None, allow_outside: bool) -> GazeboWorld | None:
+    if world is None or world.size:
+        return None
+    return GazeboWorld(world.sdf and _named(path, "world: sdf", world.sdf, allow_outside), world.running)
 
 
 def project(path: Path) -> Path:
@@ -253,8 +260,12 @@ def _check_goals(swarm: Swarm) -> None:
         raise KdmarlError(f"{swarm.path}: has landmarks although it has targets; take out one of both")
 
 
-def _check_places(swarm: Swarm) -> None:
-    """Starts, goals, targets and landmarks lie inside the arena, clear of obstacles and of each other."""
+def check_places(swarm: Swarm) -> None:
+    """See that starts, goals, targets and landmarks lie inside the arena, clear of obstacles and of each other.
+
+    Raises:
+        KdmarlError: one does not.
+    """
     radius = {robot.name: swarm.robot_type(robot).radius for robot in swarm.robots}
     starts = [(f"robot '{robot.name}'", robot.pose, radius[robot.name]) for robot in swarm.robots]
     goals = [(f"robot '{robot.name}'", robot.goal, radius[robot.name]) for robot in swarm.robots if robot.goal]
@@ -277,20 +288,3 @@ def _check_apart(swarm: Swarm, what: str, places: Sequence[tuple[str, tuple[floa
         for other, there, size in places[:index]:
             if math.dist(place[:2], there[:2]) < radius + size:
                 raise KdmarlError(f"{where} overlaps that of {other}; move one of them")
-
-
-def world_clearance(world: World, x: float, y: float) -> float:
-    """Distance from a point to the nearest wall or pillar [m]; negative inside a pillar or outside the arena."""
-    width, depth = world.size
-    nearest = min(width / 2 - abs(x), depth / 2 - abs(y))
-    for centre_x, centre_y, radius in world.discs:
-        nearest = min(nearest, math.hypot(x - centre_x, y - centre_y) - radius)
-    for x1, y1, x2, y2 in world.walls:
-        nearest = min(nearest, _segment_distance(x, y, x1, y1, x2, y2))
-    return nearest
-
-
-def _segment_distance(x: float, y: float, x1: float, y1: float, x2: float, y2: float) -> float:
-    length = (x2 - x1) ** 2 + (y2 - y1) ** 2
-    along = 0.0 if length == 0 else max(0.0, min(1.0, ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length))
-    return math.hypot(x - x1 - along * (x2 - x1), y - y1 - along * (y2 - y1))

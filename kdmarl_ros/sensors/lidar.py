@@ -21,7 +21,7 @@ MAX_BEAMS = 10_000
 class Topics(SensorTopics):
     """One topic of scans."""
 
-    topics = ("scan",)
+    topics = LidarSensor.topics
     kind = LaserScan
 
     def read(self) -> Scan:

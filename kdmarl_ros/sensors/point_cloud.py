@@ -24,7 +24,7 @@ OPTICAL = "optical"
 class Topics(SensorTopics):
     """One topic of clouds."""
 
-    topics = ("points",)
+    topics = PointCloudSensor.topics
     kind = PointCloud2
 
     def read(self) -> Scan:

@@ -16,7 +16,7 @@ from kdmarl_ros.sensors.base import MAX_INVALID, SensorTopics, malformed, requir
 class Topics(SensorTopics):
     """One topic for each sensor, in the order of the robot type's bearings."""
 
-    topics = tuple(f"range_{index}" for index in range(64))
+    topics = RangeSensorRing.topics
     kind = Range
 
     @classmethod

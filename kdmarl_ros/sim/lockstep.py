@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm
 from kdmarl_core.contract.sensors import SensorTerm
-from kdmarl_core.contract.sensors.base import Sensor
+from kdmarl_core.contract.sensors.base import MESSAGE_RATE, Sensor
 from kdmarl_core.runtime.controller import SENSOR_SOONEST, SENSOR_SPACING
 from kdmarl_core.runtime.policy import read_manifest
 
-MESSAGE_PERIOD = 100_000_000
+MESSAGE_PERIOD = round(1e9 / MESSAGE_RATE)
 """From message to message of odometry, and of a sensor without a rate [ns]."""
 
 
 def message_period(sensor: Sensor) -> int:
     """From message to message [ns]."""
-    return round(1e9 / sensor.rate) if sensor.rate else MESSAGE_PERIOD
+    return round(1e9 / sensor.message_rate)
 
 
 class Cycles(NamedTuple):

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError, load_swarm
-from kdmarl_core.contract.swarm import World, project, world_clearance
+from kdmarl_core.contract.swarm import project
+from kdmarl_core.contract.worlds import World, world_clearance
 from support import ROBOT_TYPES, write_policy
 
 

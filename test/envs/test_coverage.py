@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from kdmarl_core.contract.swarm import World, world_clearance
+from kdmarl_core.contract.worlds import World, world_clearance
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.robots.coverage import Coverage, CoverageConfig
 from kdmarl_core.judge.definitions import share_out

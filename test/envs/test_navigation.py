@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError, load_swarm
-from kdmarl_core.contract.swarm import World, world_clearance
+from kdmarl_core.contract.worlds import World, world_clearance
 from kdmarl_core.envs.base import EXPERT, STUDENT
 from kdmarl_core.envs.robots.config import Randomization
 from kdmarl_core.envs.robots.navigation import Navigation, NavigationConfig

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from kdmarl_core.contract import KdmarlError, load_swarm
-from kdmarl_core.contract.swarm import World, world_clearance
+from kdmarl_core.contract.worlds import World, world_clearance
 from kdmarl_core.envs.robots.passage import Passage, PassageConfig
 from support import REPOSITORY
 

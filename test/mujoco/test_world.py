@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from kdmarl_core.contract import KdmarlError, World, load_robot_types, load_swarm
 from kdmarl_core.contract.sensors.base import Mounting
-from kdmarl_core.contract.swarm import world_clearance
+from kdmarl_core.contract.worlds import world_clearance
 from kdmarl_core.mujoco.world import MujocoWorld
 from sim_support import CROSSING, make_swarm, robot, write_swarm
 from support import REPOSITORY

@@ -20,6 +20,9 @@ Opening = Annotated[float, msgspec.Meta(gt=0, le=2 * math.pi + 1e-6)]
 Angle = Annotated[float, msgspec.Meta(ge=-2 * math.pi, le=2 * math.pi)]
 """[rad]"""
 
+MESSAGE_RATE = 10.0
+"""Of the messages of a simulated sensor without a rate [Hz]."""
+
 Reader = Callable[[np.ndarray], Any]
 """Makes a sensor's reading of distances along rays, (..., rays) [m]."""
 
@@ -98,6 +101,9 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     that what was trained without them is still the same.
     """
 
+    topics: ClassVar[tuple[str, ...]]
+    """of its messages in ROS 2, without its label; as many as a robot can have"""
+
     range: Positive
     """[m]"""
     min_range: NonNegative = 0.05
@@ -114,6 +120,11 @@ class Sensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def place(self) -> Mounting:
         """Its mounting, given or not."""
         return self.mounting or CENTRE
+
+    @property
+    def message_rate(self) -> float:
+        """How often its messages come in simulators with physics [Hz]."""
+        return self.rate or MESSAGE_RATE
 
     # In the training simulator
 

@@ -44,6 +44,8 @@ Span = tuple[Angle, Angle]
 class LidarSensor(Sensor, frozen=True, kw_only=True):
     """A planar lidar; beam i points at ``-fov/2 + i·fov/beams`` from its own front."""
 
+    topics = ("scan",)
+
     beams: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     fov: Opening = 2 * math.pi
     """[rad]"""

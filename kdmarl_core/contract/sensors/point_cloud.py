@@ -35,6 +35,8 @@ class PointCloudSensor(Sensor, frozen=True, kw_only=True):
     Column 0 starts at ``-fov/2`` from its front and they follow counter-clockwise.
     """
 
+    topics = ("points",)
+
     columns: Annotated[int, msgspec.Meta(ge=1, le=1024)]
     fov: Opening
     """[rad]"""

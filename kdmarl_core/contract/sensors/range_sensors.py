@@ -31,6 +31,8 @@ RAYS_IN_A_CONE = 9
 class RangeSensorRing(Sensor, frozen=True, kw_only=True):
     """Single range sensors around one place, each seeing the nearest thing in a cone."""
 
+    topics = tuple(f"range_{index}" for index in range(64))
+
     bearings: Annotated[list[Number], msgspec.Meta(min_length=1, max_length=64)]
     """direction of each sensor [rad]"""
     fov: Annotated[float, msgspec.Meta(gt=0, le=math.pi)] = 0.35
