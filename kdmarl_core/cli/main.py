@@ -164,7 +164,7 @@ def worlds(
         bool, typer.Option("--allow-outside", help="As for kdmarl-swarm: allow files outside the project's folder.")
     ] = False,
 ) -> None:
-    """Write a swarm's Gazebo world (SDF), its bridge file and a preview picture, without starting Gazebo."""
+    """Write a swarm's Gazebo world and robots (SDF), the bridge file and a preview picture; Gazebo is not started."""
     from kdmarl_core.cli import worlds as module
 
     module.worlds(swarm, output, gz_version, lidars, allow_outside)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from kdmarl_core.contract import KdmarlError, load_swarm
-from kdmarl_core.gazebo.files import BRIDGE, WORLD, write
+from kdmarl_core.gazebo.files import BRIDGE, MODELS, SPAWN, write
+from kdmarl_core.gazebo.obstacles import obstacles_of
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, release_of
 from kdmarl_core.judge.tracks_figure import save_start
 
@@ -14,7 +17,7 @@ PICTURE = "preview.png"
 
 
 def worlds(swarm_path: Path, output: Path, release: str, lidars: str, allow_outside: bool) -> None:
-    """Write world, bridge file and picture, and say how to use them.
+    """Write world, models, bridge file and picture, and say how to use them.
 
     Args:
         swarm_path: swarm file.
@@ -32,8 +35,10 @@ def worlds(swarm_path: Path, output: Path, release: str, lidars: str, allow_outs
     if lidars not in [each.value for each in Lidars]:
         raise KdmarlError(f"--lidars is '{lidars}'; give {' or '.join(each.value for each in Lidars)}")
     swarm = load_swarm(swarm_path, allow_outside)
-    write(swarm, output, RELEASES[name], Lidars(lidars))
-    save_start(output / PICTURE, swarm)
-    print(f"{output / WORLD}: {len(swarm.robots)} robots, for Gazebo {name.capitalize()}")
+    files = write(swarm, output, RELEASES[name], Lidars(lidars))
+    save_start(output / PICTURE, replace(swarm, world=obstacles_of(swarm).world))
+    world = files.world or f"a world '{files.world_name}' that runs"
+    print(f"{world}: the world, for Gazebo {name.capitalize()}; {files.obstacles}")
+    print(f"{output / MODELS}: {len(swarm.robots)} robots, which {output / SPAWN} puts into the world")
     print(f"{output / BRIDGE}: their topics, for ros_gz_bridge")
     print(f"{output / PICTURE}: the start, seen from above")

@@ -12,6 +12,9 @@ Stamped = bool | Literal["auto"]
 Trigger = Literal["timer", "sensor"]
 PoseSource = Literal["odom", "pose", "tf"]
 
+TRUTH = "ground_truth"
+"""Topic on which simulators say where a robot is whose odometry does not."""
+
 
 class NodeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Parameters of a robot type or of one robot; for those left out, the :class:`Defaults` of all robots hold."""
@@ -34,7 +37,7 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     stamped_commands: Stamped = "auto"
     """publish TwistStamped instead of Twist; auto: as is subscribed to"""
     scan_guard: bool | None = None
-    """stop short of what the robot's own sensors see; None: unless our own simulator runs the robots"""
+    """stop short of what the robot's own sensors see; None: unless they drive in a simulated arena of the swarm file"""
     trigger: Trigger = "timer"
     """what starts a control cycle: the clock, or a sensor's new message"""
     pose_source: PoseSource = "odom"

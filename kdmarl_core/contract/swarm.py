@@ -186,7 +186,8 @@ def load_swarm(path: Path | str, allow_outside: bool = False) -> Swarm:
 def _gazebo_world(path: Path, world: WorldFile | None, allow_outside: bool) -> GazeboWorld | None:
     if world is None or world.size:
         return None
-    return GazeboWorld(world.sdf and _named(path, "world: sdf", world.sdf, allow_outside), world.running)
+    sdf = _named(path, "world: sdf", world.sdf, allow_outside) if world.sdf else None
+    return GazeboWorld(sdf, world.running)
 
 
 def project(path: Path) -> Path:

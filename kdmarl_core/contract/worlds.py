@@ -37,8 +37,8 @@ class WorldFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         given = [name for name in ("size", "sdf", "running") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(
-                f"has {' and '.join(given) or 'none of size, sdf and running'}; give one of them: size for an arena, sdf "
-                "for the file of a Gazebo world, running for the name of a world that Gazebo runs already"
+                f"has {' and '.join(given) or 'none of size, sdf and running'}; give one of them: size for an arena, "
+                "sdf for the file of a Gazebo world, running for the name of a world that Gazebo runs already"
             )
         if self.size is None and (self.discs or self.walls):
             raise ValueError(f"has discs or walls and {given[0]}; put them into that world, or give a size instead")

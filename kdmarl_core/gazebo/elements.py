@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 FLOOR, CHASSIS = 0x01, 0x02
@@ -13,6 +14,12 @@ def element(parent: Element, tag: str, value: str | float) -> Element:
     made = SubElement(parent, tag)
     made.text = value if isinstance(value, str) else f"{value:.9g}"
     return made
+
+
+def text_of(root: Element) -> str:
+    """A whole file."""
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def place(x: float = 0.0, y: float = 0.0, z: float = 0.0, roll: float = 0.0, yaw: float = 0.0) -> str:

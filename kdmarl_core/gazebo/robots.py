@@ -7,22 +7,18 @@ from xml.etree.ElementTree import Element, SubElement
 
 from kdmarl_core.contract import DiffDrive, KdmarlError, Robot, RobotType, Swarm
 from kdmarl_core.contract.kinematics import Holonomic
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.sensors import LidarSensor, ending_of
 from kdmarl_core.contract.sensors.range_sensors import RAYS_IN_A_CONE
 from kdmarl_core.contract.solids import WHEEL_SHARE, Body, body_of, scan_height
 from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, ball, cylinder, element, inertia, place, solid
-from kdmarl_core.gazebo.topics import lidar_topics, range_topics
+from kdmarl_core.gazebo.topics import localised, range_topics, scan_topics
 from kdmarl_core.gazebo.versions import Lidars, Release
 
-MESSAGE_RATE = 10.0
-"""Of odometry, and of a sensor without a rate [Hz]."""
+ODOMETRY_RATE = 20.0
+"""[Hz]"""
 STRENGTH = 1e16
 """Limit of a wheel's joint, which is never reached [rad]."""
-
-
-def model_name(robot: Robot) -> str:
-    """Of a robot's model: without slashes, and unlike all others in a world."""
-    return "robot:" + robot.name.replace("/", ":")
 
 
 def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) -> Element:
@@ -39,9 +35,7 @@ def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) ->
     """
     robot_type = swarm.robot_type(robot)
     body = body_of(robot_type)
-    x, y, yaw = robot.pose
-    model = Element("model", name=model_name(robot))
-    element(model, "pose", f"{x:.6f} {y:.6f} 0 0 0 {yaw:.6f}")
+    model = Element("model", name=robot.name)
     link = SubElement(model, "link", name="base_link")
     _add_chassis(link, robot_type, body)
     _add_sensors(swarm, robot, link, release, lidars)
@@ -49,8 +43,12 @@ def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) ->
         case DiffDrive():
             _add_wheels(model, body)
             drive = _wheel_drive(robot_type.action, body, release)
+            if localised(swarm, robot):
+                _add_wheel_odometry(swarm, robot, drive)
         case Holonomic():
             drive = Element("plugin", release.system("velocity-control"))
+            if localised(swarm, robot):  # has no odometry of its own
+                model.append(_odometry(swarm, robot, release, "odom", f"{swarm.frame_prefix(robot)}odom"))
         case _:
             raise KdmarlError(
                 f"{swarm.robot_types_file}: {robot.type}: Gazebo worlds are made for diff_drive and holonomic robots; "
@@ -58,7 +56,7 @@ def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) ->
             )
     element(drive, "topic", f"/{robot.name}/cmd_vel")
     model.append(drive)
-    _add_odometry(swarm, robot, model, release)
+    model.append(true_odometry(swarm, robot, release))
     return model
 
 
@@ -115,15 +113,30 @@ def _wheel_drive(action: DiffDrive, body: Body, release: Release) -> Element:
     return drive
 
 
-def _add_odometry(swarm: Swarm, robot: Robot, model: Element, release: Release) -> None:
-    """Where the robot is, in the frame of the swarm; nothing goes into tf."""
-    plugin = SubElement(model, "plugin", release.system("odometry-publisher"))
-    element(plugin, "odom_frame", swarm.frame)
+def _add_wheel_odometry(swarm: Swarm, robot: Robot, drive: Element) -> None:
+    """What the wheels measure, from where the robot started."""
+    element(drive, "odom_topic", f"/{robot.name}/odom")
+    element(drive, "tf_topic", f"/{robot.name}/odom_tf")
+    element(drive, "frame_id", f"{swarm.frame_prefix(robot)}odom")
+    element(drive, "child_frame_id", f"{swarm.frame_prefix(robot)}base_link")
+    element(drive, "odom_publish_frequency", ODOMETRY_RATE)
+
+
+def true_odometry(swarm: Swarm, robot: Robot, release: Release) -> Element:
+    """The system that says where a robot is, in the frame of the swarm."""
+    return _odometry(swarm, robot, release, TRUTH if localised(swarm, robot) else "odom", swarm.frame)
+
+
+def _odometry(swarm: Swarm, robot: Robot, release: Release, topic: str, frame: str) -> Element:
+    """Where a robot is in the world, said in ``frame``; nothing goes into tf."""
+    plugin = Element("plugin", release.system("odometry-publisher"))
+    element(plugin, "odom_frame", frame)
     element(plugin, "robot_base_frame", f"{swarm.frame_prefix(robot)}base_link")
-    element(plugin, "odom_topic", f"/{robot.name}/odom")
-    element(plugin, "tf_topic", f"/{robot.name}/gazebo_tf")
-    element(plugin, "odom_publish_frequency", 2 * MESSAGE_RATE)
+    element(plugin, "odom_topic", f"/{robot.name}/{topic}")
+    element(plugin, "tf_topic", f"/{robot.name}/{topic}_tf")
+    element(plugin, "odom_publish_frequency", ODOMETRY_RATE)
     element(plugin, "dimensions", 2)
+    return plugin
 
 
 def _add_sensors(swarm: Swarm, robot: Robot, link: Element, release: Release, lidars: Lidars) -> None:
@@ -134,10 +147,10 @@ def _add_sensors(swarm: Swarm, robot: Robot, link: Element, release: Release, li
             f"{swarm.robot_types_file}: {robot.type}: generated Gazebo worlds have lidars and range sensors, no point "
             "clouds; simulate this robot in MuJoCo, or give it a model of your own"
         )
-    for name, topic in lidar_topics(swarm, robot).items():
+    for name, topic in scan_topics(swarm, robot).items():
         sensor: LidarSensor = sensors.carried[name]
         seat = sensor.place
-        made = _lidar(link, topic, f"/{robot.name}/{topic}", sensor.rate or MESSAGE_RATE, lidars)
+        made = _lidar(link, topic, f"/{robot.name}/{topic}", sensor.message_rate, lidars)
         element(made, "pose", place(seat.x, seat.y, height, roll=math.pi if seat.upside_down else 0.0, yaw=seat.yaw))
         element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}base_scan{ending_of(name)}")
         last = sensor.angle_min + sensor.fov * (sensor.beams - 1) / sensor.beams
@@ -147,7 +160,7 @@ def _add_sensors(swarm: Swarm, robot: Robot, link: Element, release: Release, li
         return
     looks = zip(range_topics(swarm, robot), ring.places.tolist(), ring.directions.tolist(), strict=True)
     for topic, (x, y), yaw in looks:
-        made = _lidar(link, topic, f"/{robot.name}/{topic}/scan", ring.rate or MESSAGE_RATE, lidars)
+        made = _lidar(link, topic, f"/{robot.name}/{topic}/scan", ring.message_rate, lidars)
         element(made, "pose", place(x, y, height, yaw=yaw))
         element(made, f"{release.tag}_frame_id", f"{swarm.frame_prefix(robot)}{topic}")
         _rays(made, RAYS_IN_A_CONE, -ring.fov / 2, ring.fov / 2, ring.min_range, ring.range, ring.noise)

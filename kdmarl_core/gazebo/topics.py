@@ -2,64 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import yaml
 
 from kdmarl_core.contract import Robot, Swarm
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.sensors import ending_of, kind_of
 from kdmarl_core.gazebo.versions import Release
 
 TO_ROS, TO_GAZEBO = "GZ_TO_ROS", "ROS_TO_GZ"
 
 
-class Bridged(NamedTuple):
-    """One topic on both sides, under one name."""
+class Topic(NamedTuple):
+    """One topic of a robot."""
 
-    ros: str
-    """its name in ROS"""
-    gazebo: str
-    """its name in Gazebo"""
+    name: str
+    """what a robot type's model calls it"""
+    path: str
+    """its name in the robot's namespace, on both sides unless it is remapped or of a model of its own"""
     ros_type: str
     message: str
     """its type in Gazebo, without what the name of a message begins with"""
+    direction: str = TO_ROS
+
+
+class Bridged(NamedTuple):
+    """One topic on both sides, with full names."""
+
+    ros: str
+    gazebo: str
+    ros_type: str
+    message: str
     direction: str
 
 
 CLOCK = Bridged("/clock", "/clock", "rosgraph_msgs/msg/Clock", "Clock", TO_ROS)
+ODOMETRY, SCAN = ("nav_msgs/msg/Odometry", "Odometry"), ("sensor_msgs/msg/LaserScan", "LaserScan")
 
 
-def lidar_topics(swarm: Swarm, robot: Robot) -> dict[str, str]:
+def localised(swarm: Swarm, robot: Robot) -> bool:
+    """Whether a localisation tells a robot where it is; else its odometry is where it is."""
+    return swarm.parameters(robot).pose_source != "odom"
+
+
+def scan_topics(swarm: Swarm, robot: Robot) -> dict[str, str]:
     """Name of a sensor → its topic in the robot's namespace, of those that Gazebo measures by one lidar."""
     carried = swarm.robot_type(robot).sensors.carried
-    return {name: f"scan{ending_of(name)}" for name in carried if kind_of(name) == "lidar"}
+    return {name: sensor.topics[0] + ending_of(name) for name, sensor in carried.items() if kind_of(name) == "lidar"}
 
 
-def range_topics(swarm: Swarm, robot: Robot) -> list[str]:
+def range_topics(swarm: Swarm, robot: Robot) -> tuple[str, ...]:
     """Topics of single range sensors; each is a small lidar in Gazebo, whose scans are on ``<topic>/scan``."""
     ring = swarm.robot_type(robot).sensors.range_sensors
-    return [f"range_{index}" for index in range(len(ring.bearings))] if ring else []
+    return ring.topics[: len(ring.bearings)] if ring else ()
 
 
-def bridged(swarm: Swarm) -> list[Bridged]:
-    """All topics of a swarm: the clock once, then each robot's."""
-    found = [CLOCK]
+def topics_of(swarm: Swarm, robot: Robot) -> list[Topic]:
+    """What is carried of a robot."""
+    given, sensors = swarm.parameters(robot), swarm.robot_type(robot).sensors
+    stamped = "TwistStamped" if given.stamped_commands is True else "Twist"
+    clouds = sensors.of_kind("point_cloud").items()
+    found = [
+        Topic("odom", "odom", *ODOMETRY),
+        *(Topic(name, name, *SCAN) for name in scan_topics(swarm, robot).values()),
+        *(Topic(name, f"{name}/scan", *SCAN) for name in range_topics(swarm, robot)),
+        *(Topic(one.topics[0], one.topics[0], "sensor_msgs/msg/PointCloud2", "PointCloudPacked") for _, one in clouds),
+        Topic("cmd_vel", "cmd_vel", f"geometry_msgs/msg/{stamped}", "Twist", TO_GAZEBO),
+    ]
+    return [*found, Topic(TRUTH, TRUTH, *ODOMETRY)] if localised(swarm, robot) else found
+
+
+def bridged(swarm: Swarm, models: dict[str, dict[str, str | None]], clock: bool = True) -> list[Bridged]:
+    """All topics of a swarm: the clock once, then each robot's.
+
+    Args:
+        swarm: whose.
+        models: robot with a model of its own → our topic → Gazebo's, None for those that are not carried.
+        clock: whether ``/clock`` is carried.
+    """
+    found = [CLOCK] if clock else []
     for robot in swarm.robots:
-        given = swarm.parameters(robot)
-        stamped = "TwistStamped" if given.stamped_commands is True else "Twist"
-        scans = [*lidar_topics(swarm, robot).values(), *(f"{topic}/scan" for topic in range_topics(swarm, robot))]
-        wanted = [
-            ("odom", "nav_msgs/msg/Odometry", "Odometry", TO_ROS),
-            *((topic, "sensor_msgs/msg/LaserScan", "LaserScan", TO_ROS) for topic in scans),
-            ("cmd_vel", f"geometry_msgs/msg/{stamped}", "Twist", TO_GAZEBO),
-        ]
-        for topic, ros_type, message, direction in wanted:
-            name = robot.full_name(given.remappings.get(topic, topic))
-            found.append(Bridged(name, robot.full_name(topic), ros_type, message, direction))
+        remappings = swarm.parameters(robot).remappings
+        for topic in topics_of(swarm, robot):
+            gazebo = models[robot.name][topic.name] if robot.name in models else robot.full_name(topic.path)
+            if gazebo is not None:
+                ros = robot.full_name(remappings.get(topic.path, topic.path))
+                found.append(Bridged(ros, gazebo, topic.ros_type, topic.message, topic.direction))
     return found
 
 
-def bridge_file(swarm: Swarm, release: Release) -> str:
+def bridge_file(topics: Iterable[Bridged], release: Release) -> str:
     """The file that ``ros_gz_bridge`` takes as its parameter ``config_file``, in YAML."""
     entries = [
         {
@@ -70,6 +104,6 @@ def bridge_file(swarm: Swarm, release: Release) -> str:
             "direction": topic.direction,
             "lazy": False,  # robots wait for all of them
         }
-        for topic in bridged(swarm)
+        for topic in topics
     ]
     return yaml.safe_dump(entries, sort_keys=False)

@@ -18,6 +18,10 @@ class Lidars(str, Enum):
     """by the physics engine, without graphics: releases after Jetty, or a system of that name from elsewhere"""
 
 
+FIRST_GZ = 7
+"""Release whose command is ``gz``; of those before it is ``ign``."""
+
+
 class Release(NamedTuple):
     """One release."""
 
@@ -38,6 +42,12 @@ class Release(NamedTuple):
         """File and class of a system, such as ``diff-drive``, as a plugin's attributes."""
         words = "".join(word.capitalize() for word in name.split("-"))
         return {"filename": f"{self.files}-{name}-system", "name": f"{self.systems}::{words}"}
+
+    def begin(self, world: str) -> list[str]:
+        """The command that lets the time of a paused world begin."""
+        tool = "ign" if self.major < FIRST_GZ else "gz"
+        kinds = ["--reqtype", self.message("WorldControl"), "--reptype", self.message("Boolean")]
+        return [tool, "service", "-s", f"/world/{world}/control", *kinds, "--timeout", "5000", "--req", "pause: false"]
 
     def message(self, name: str) -> str:
         """A message's type, such as ``gz.msgs.Twist`` for ``Twist``."""

@@ -1,64 +1,100 @@
-"""A swarm file as an SDF world."""
+"""The arena of a swarm file as an SDF world, and what somebody's own world has to have."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from kdmarl_core.contract import KdmarlError, Swarm
+from kdmarl_core.contract import KdmarlError, Swarm, World
 from kdmarl_core.contract.solids import TIMESTEP, WALL_HEIGHT, boxes
-from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, box, cylinder, element, place, solid
-from kdmarl_core.gazebo.robots import robot_model
+from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, box, cylinder, element, place, solid, text_of
+from kdmarl_core.gazebo.sdf import read_world
 from kdmarl_core.gazebo.versions import SDF, Lidars, Release
 
 FLOOR_MARGIN = 2.0
 """How far the floor reaches beyond the arena [m]."""
 GREY = "0.6 0.6 0.6 1"
+STANDARD = ("physics", "user-commands", "scene-broadcaster")
+"""Systems that a world without any gets from Gazebo; robots need the first two."""
+SERVER_CONFIG = {"GZ_SIM_SERVER_CONFIG_PATH", "IGN_GAZEBO_SERVER_CONFIG_PATH"}
+"""Environment variables that name a file with other systems than those."""
 
 
-def world_file(swarm: Swarm, release: Release, lidars: Lidars, factor: float) -> str:
-    """The world with all robots, as SDF text.
+def world_file(name: str, arena: World, release: Release, lidars: Lidars, factor: float) -> str:
+    """The world without robots, as SDF text.
 
     Args:
-        swarm: what is in it.
+        name: of the swarm.
+        arena: what is in it.
         release: of Gazebo.
         lidars: how distances are measured.
         factor: simulated over real time; 0 is as fast as possible.
-
-    Raises:
-        KdmarlError: the swarm file has no world, or a robot has what Gazebo worlds cannot have.
     """
-    if swarm.world is None:
-        raise KdmarlError(f"{swarm.path}: has no 'world', so there is nothing to simulate; add one with its size")
     root = Element("sdf", version=SDF)
-    world = SubElement(root, "world", name=world_name(swarm))
+    world = SubElement(root, "world", name=world_name(name))
     _add_physics(world, factor, lidars)
-    for name in ("physics", "user-commands", "scene-broadcaster"):
-        SubElement(world, "plugin", release.system(name))
-    if lidars is Lidars.PHYSICS:
-        SubElement(world, "plugin", release.system("cpu-lidar"))
-    else:
-        sensors = SubElement(world, "plugin", release.system("sensors"))
+    for system in STANDARD:
+        SubElement(world, "plugin", release.system(system))
+    sensors = SubElement(world, "plugin", release.system(sensing(lidars)))
+    if lidars is Lidars.RENDERING:
         element(sensors, "render_engine", "ogre2")
     _add_light(world)
-    _add_floor(world, swarm.world.size)
-    for wall in boxes(swarm.world):
+    _add_floor(world, arena.size)
+    for wall in boxes(arena):
         where = place(wall.x, wall.y, WALL_HEIGHT / 2, yaw=wall.yaw)
         shape = partial(box, 2 * wall.half_length, 2 * wall.half_width, WALL_HEIGHT)
         _add_static(world, f"wall:{wall.name}", where, shape)
-    for index, (x, y, radius) in enumerate(swarm.world.discs):
+    for index, (x, y, radius) in enumerate(arena.discs):
         _add_static(world, f"pillar:{index}", place(x, y, WALL_HEIGHT / 2), partial(cylinder, radius, WALL_HEIGHT))
+    return text_of(root)
+
+
+def world_name(name: str) -> str:
+    """A swarm's name as the name of a world."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name) or "swarm"
+
+
+def sensing(lidars: Lidars) -> str:
+    """The system that measures distances."""
+    return "cpu-lidar" if lidars is Lidars.PHYSICS else "sensors"
+
+
+def check_own_world(swarm: Swarm, path: Path, release: Release, lidars: Lidars) -> str:
+    """See that the SDF file at ``path`` has what robots need; returns the name of its world.
+
+    Raises:
+        KdmarlError: it has not.
+    """
+    world = read_world(path)
+    name = world.get("name")
+    if not name:
+        raise KdmarlError(f"{path}: its <world> has no name; give it one")
+    taken = {each.get("name") for each in world.findall("model")} | {each.findtext("name") for each in world}
     for robot in swarm.robots:
-        world.append(robot_model(swarm, robot, release, lidars))
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+        if robot.name in taken:
+            raise KdmarlError(
+                f"{path}: has a model '{robot.name}', and so has {swarm.path} a robot; rename one of both"
+            )
+    if SERVER_CONFIG & os.environ.keys():  # whose systems every world has
+        return name
+    found = [system_name(each.get("filename", "")) for each in world.findall("plugin")]
+    for needed in (*(STANDARD[:2] if found else ()), sensing(lidars)):
+        if needed not in found:
+            line = ElementTree.tostring(Element("plugin", release.system(needed)), encoding="unicode")
+            rest = "" if found else f", and {', '.join(STANDARD)}, which come by themselves only where it has none"
+            raise KdmarlError(f"{path}: its world lacks the system '{needed}'; add {line} to it{rest}")
+    return name
 
 
-def world_name(swarm: Swarm) -> str:
-    """The swarm's name as SDF takes it."""
-    return "".join(letter if letter.isalnum() else "_" for letter in swarm.name) or "swarm"
+def system_name(file: str) -> str:
+    """Of the file of a system, such as ``diff-drive`` of ``libgz-sim8-diff-drive-system.so``."""
+    found = re.fullmatch(r"(?:lib)?(?:gz-sim|ignition-gazebo)\d*-(.*)-system(?:\.so)?", file.rpartition("/")[2])
+    return found[1] if found else file
 
 
 def _add_physics(world: Element, factor: float, lidars: Lidars) -> None:
@@ -70,12 +106,12 @@ def _add_physics(world: Element, factor: float, lidars: Lidars) -> None:
 
 
 def _add_light(world: Element) -> None:
-    light = SubElement(world, "light", name="sun", type="directional")
+    light = SubElement(world, "light", name="arena:sun", type="directional")
     element(light, "direction", "-0.4 0.2 -0.9")
 
 
 def _add_floor(world: Element, size: tuple[float, float]) -> None:
-    model = SubElement(world, "model", name="floor")
+    model = SubElement(world, "model", name="arena:floor")
     element(model, "static", 1)
     link = SubElement(model, "link", name="link")
     for kind in ("collision", "visual"):

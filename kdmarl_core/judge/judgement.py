@@ -112,6 +112,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     swarm_file: str
     duration: float
     """[s]"""
+    obstacles: str = ""
+    """where those that collisions were judged by are from, or that they are not known"""
     bars: Bars
     passed: bool
     missed: list[str]
@@ -120,8 +122,16 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     robots: list[RobotResult]
 
 
-def judge(swarm: Swarm, tracks: dict[str, Track], start: float, end: float) -> Judgement:
-    """Judge the run from ``start`` to ``end`` [s, the tracks' time]; ``tracks`` holds one for every robot."""
+def judge(swarm: Swarm, tracks: dict[str, Track], start: float, end: float, obstacles: str = "") -> Judgement:
+    """Judge the run from ``start`` to ``end`` [s, the tracks' time].
+
+    Args:
+        swarm: with the world that it drives in, if that is known.
+        tracks: one for every robot.
+        start: [s].
+        end: [s].
+        obstacles: where those of the world are from, in words.
+    """
     sampled = resample(tracks, start, end)
     arrivals = _at_targets(swarm, sampled) if swarm.targets else _at_goals(swarm, sampled)
     robots = _robot_results(swarm, sampled, arrivals)
@@ -135,6 +145,7 @@ def judge(swarm: Swarm, tracks: dict[str, Track], start: float, end: float) -> J
         swarm=swarm.name,
         swarm_file=str(swarm.path),
         duration=round(end - start, 3),
+        obstacles=obstacles,
         bars=swarm.bars,
         passed=not missed,
         missed=missed,

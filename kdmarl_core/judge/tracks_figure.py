@@ -79,12 +79,14 @@ def save_start(path: Path, swarm: Swarm) -> None:
 
 
 def _draw_world(axes: Axes, world: World) -> None:
-    width, depth = world.size
-    axes.add_patch(Rectangle((-width / 2, -depth / 2), width, depth, fill=False, ec=EDGE, lw=3, zorder=1))
     for x, y, radius in world.discs:
         axes.add_patch(Circle((x, y), radius, fc=OBSTACLE, ec=EDGE, lw=1, zorder=2))
     for x1, y1, x2, y2 in world.walls:
         axes.plot([x1, x2], [y1, y2], color=EDGE, lw=3, solid_capstyle="round", zorder=2)
+    width, depth = world.size
+    if not np.isfinite(width):  # without sides
+        return
+    axes.add_patch(Rectangle((-width / 2, -depth / 2), width, depth, fill=False, ec=EDGE, lw=3, zorder=1))
     margin = 0.03 * max(width, depth)
     axes.set_xlim(-width / 2 - margin, width / 2 + margin)
     axes.set_ylim(-depth / 2 - margin, depth / 2 + margin)

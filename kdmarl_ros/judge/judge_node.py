@@ -13,6 +13,7 @@ from typing import NoReturn
 import msgspec
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
+from msgspec.structs import replace
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from kdmarl_core.contract import KdmarlError, Robot, figures
 from kdmarl_core.contract.figures import Figure
+from kdmarl_core.gazebo.obstacles import obstacles_of
 from kdmarl_core.judge.judgement import Judgement, Totals, Track, judge
 from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import leave, run, spinning
@@ -35,7 +37,9 @@ except ImportError as error:  # JudgeNode reports it in one sentence
     NO_FIGURE = str(error).partition("\n")[0]
 
 ODOMETRY_TIMEOUT = 30.0
-"""Longest wait for odometry, at the start and later [s, steady clock]."""
+"""Longest wait for odometry [s, steady clock]."""
+ROBOT_TIMEOUT = 1.0
+"""Added to that at the start for each robot, as simulators put one after another into their world [s]."""
 COMMAND_TIMEOUT = 60.0
 """Longest wait for the first command once all robots publish odometry [s, steady clock]."""
 STRAY = 30.0
@@ -75,7 +79,9 @@ class JudgeNode(Node):
                 raise KdmarlError(f"parameter '{name}' is not set; give a path")
         if save_tracks is None:
             raise KdmarlError(f"matplotlib cannot be used ({NO_FIGURE}); pip install 'kdmarl_ros[sim]'")
-        self._swarm = planned_swarm(path, names)
+        swarm = planned_swarm(path, names)
+        obstacles = obstacles_of(swarm)
+        self._swarm, self._obstacles = replace(swarm, world=obstacles.world), obstacles.said
         self._output = Path(output)
         _prepare(self._output)
         self._rows: dict[str, list[tuple[float, float, float, float]]] = {
@@ -148,7 +154,7 @@ class JudgeNode(Node):
             self._wait_for_odometry()
             self._wait(lambda: self._commanded, COMMAND_TIMEOUT, "no robot was given a command to move")
             start = self._first_motion()
-            _say(f"judging {len(self._swarm.robots)} robots")
+            _say(f"judging {len(self._swarm.robots)} robots; {self._obstacles}")
             self._watch_from(start)
         except KeyboardInterrupt:
             if start is None or self._now <= start:
@@ -165,12 +171,13 @@ class JudgeNode(Node):
         return min(*moved, self._now)
 
     def _wait_for_odometry(self) -> None:
-        deadline = time.monotonic() + ODOMETRY_TIMEOUT
+        patience = ODOMETRY_TIMEOUT + len(self._rows) * ROBOT_TIMEOUT
+        deadline = time.monotonic() + patience
         while silent := [name for name, rows in self._rows.items() if not rows]:
             if time.monotonic() > deadline:
                 topics = ", ".join(f"/{name}/odom" for name in silent)
                 raise KdmarlError(
-                    f"nothing was received on {topics} within {ODOMETRY_TIMEOUT:.0f} s; check that the robots or the "
+                    f"nothing was received on {topics} within {patience:.0f} s; check that the robots or the "
                     "simulator run in this ROS domain"
                 )
             self._pause()
@@ -209,7 +216,7 @@ class JudgeNode(Node):
 
     def _finish(self, start: float, end: float) -> int:
         tracks = self._tracks()
-        result = judge(self._swarm, tracks, start, end)
+        result = judge(self._swarm, tracks, start, end, self._obstacles)
         summary, picture = self._output / "summary.json", self._output / "tracks.png"
         _write(summary, lambda path: path.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n"))
         _write(picture, lambda path: save_tracks(path, self._swarm, result, tracks, start, end))

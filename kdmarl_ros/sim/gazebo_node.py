@@ -1,4 +1,4 @@
-"""Publishes what the nodes of robots in Gazebo need and Gazebo does not: ranges of single sensors, and neighbours.
+"""Publishes what robots in Gazebo need and Gazebo does not: ranges of single sensors, neighbours, a localisation.
 
 A single range sensor is a small lidar in Gazebo, across the sensor's cone.
 """
@@ -10,7 +10,7 @@ from functools import partial
 from typing import NoReturn
 
 import numpy as np
-from geometry_msgs.msg import PoseArray
+from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -18,12 +18,14 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Robot, Swarm
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.planar import Planar, yaw_of_rotation
-from kdmarl_core.gazebo.topics import range_topics
+from kdmarl_core.gazebo.topics import localised, range_topics
 from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.poses import to_pose
 from kdmarl_ros.node.process import leave, serve
-from kdmarl_ros.node.qos import SENSOR_QOS
+from kdmarl_ros.node.qos import LATCHED_QOS, SENSOR_QOS
+from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 
 TIMEOUT = 1.0
 """Age of odometry after which nobody knows where the others are [s]."""
@@ -41,6 +43,7 @@ class GazeboNode(Node):
         super().__init__("gazebo")
         path = read_parameter(self, "swarm", Parameter.Type.STRING, "swarm file (YAML)")
         names = read_names(self, "robots", "names of the robots; empty for all")
+        seed = read_parameter(self, "seed", 0, "seed of the localisation's noise", (0, 2**31 - 1))
         refuse_unknown(self)
         swarm = planned_swarm(path, names)
         self._robots = [robot.name for robot in swarm.robots]
@@ -48,10 +51,16 @@ class GazeboNode(Node):
         """robot → arrival [s], and where it was"""
         for robot in swarm.robots:
             self._serve_ranges(swarm, robot)
+            true_odometry = f"/{robot.name}/{TRUTH if localised(swarm, robot) else 'odom'}"
             neighbors = self.create_publisher(PoseArray, f"/{robot.name}/neighbors", SENSOR_QOS)
             self.create_subscription(
-                Odometry, f"/{robot.name}/odom", partial(self._tell_neighbors, robot.name, neighbors), SENSOR_QOS
+                Odometry, true_odometry, partial(self._tell_neighbors, robot.name, neighbors), SENSOR_QOS
             )
+        for index, robot in enumerate(swarm.robots):
+            if swarm.world and swarm.parameters(robot).pose_source == "pose":  # other worlds have their own
+                random = np.random.default_rng([seed, index])
+                localisation = _Localisation(self, robot.name, swarm.frame, DriftingOdometry(random))
+                self.create_subscription(Odometry, f"/{robot.name}/{TRUTH}", localisation.hear, SENSOR_QOS)
 
     def _serve_ranges(self, swarm: Swarm, robot: Robot) -> None:
         ring = swarm.robot_type(robot).sensors.range_sensors
@@ -63,8 +72,7 @@ class GazeboNode(Node):
 
     def _tell_neighbors(self, name: str, publisher: Publisher, odometry: Odometry) -> None:
         """Where the others are in a robot's frame, by the newest odometry of all; nothing while one is not heard."""
-        now, at, turn = time.monotonic(), odometry.pose.pose.position, odometry.pose.pose.orientation
-        own = Planar(at.x, at.y, yaw_of_rotation(turn.w, turn.x, turn.y, turn.z))
+        now, own = time.monotonic(), _place(odometry)
         self._heard[name] = now, own
         fresh = [pose for arrived, pose in self._heard.values() if now - arrived <= TIMEOUT]
         if publisher.get_subscription_count() and len(fresh) == len(self._robots):
@@ -72,6 +80,31 @@ class GazeboNode(Node):
             message.header.stamp, message.header.frame_id = odometry.header.stamp, odometry.child_frame_id
             message.poses = [to_pose(own.inverse @ pose) for other, (_, pose) in self._heard.items() if other != name]
             publisher.publish(message)
+
+
+class _Localisation:
+    """Publishes poses as a localisation does, from where the robot is."""
+
+    def __init__(self, node: Node, robot: str, frame: str, errors: DriftingOdometry) -> None:
+        self._errors, self._frame, self._next = errors, frame, 0
+        self._publisher = node.create_publisher(PoseWithCovarianceStamped, f"/{robot}/pose", LATCHED_QOS)
+
+    def hear(self, odometry: Odometry) -> None:
+        """Take where the robot is."""
+        stamp = odometry.header.stamp
+        now = stamp.sec * 1_000_000_000 + stamp.nanosec
+        if self._next - POSE_PERIOD <= now < self._next:
+            return
+        self._next = now + POSE_PERIOD
+        message = PoseWithCovarianceStamped()
+        message.header.stamp, message.header.frame_id = stamp, self._frame
+        message.pose.pose = to_pose(self._errors.localise(_place(odometry)))
+        self._publisher.publish(message)
+
+
+def _place(odometry: Odometry) -> Planar:
+    at, turn = odometry.pose.pose.position, odometry.pose.pose.orientation
+    return Planar(at.x, at.y, yaw_of_rotation(turn.w, turn.x, turn.y, turn.z))
 
 
 def _tell_range(publisher: Publisher, fov: float, scan: LaserScan) -> None:

@@ -16,17 +16,18 @@ from geometry_msgs.msg import (
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 
 from kdmarl_core.contract import Robot, RobotType
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.planar import Planar
 from kdmarl_core.contract.sensors import Sensor, ending_of, kind_of
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.node.poses import to_pose
+from kdmarl_ros.node.qos import LATCHED_QOS
 from kdmarl_ros.sensors import SENSOR_TOPICS, topics_of
 from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, message_period
-from kdmarl_ros.swarm.plan import TRUTH
 
 CommandCallback = Callable[[str, tuple[float, ...]], None]
 
@@ -117,8 +118,7 @@ class _Localisation:
         self._frame = frame
         self._pose = PoseWithCovarianceStamped()
         self._pose.header.frame_id = frame
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._pose_publisher = node.create_publisher(PoseWithCovarianceStamped, f"{robot}/pose", latched)
+        self._pose_publisher = node.create_publisher(PoseWithCovarianceStamped, f"{robot}/pose", LATCHED_QOS)
         self._truth_publisher = _publisher(node, robot, Odometry, TRUTH)
 
     def publish(self, odometry: Odometry, with_pose: bool) -> None:

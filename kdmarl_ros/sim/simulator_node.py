@@ -16,6 +16,7 @@ from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.mujoco.world import MujocoWorld
 from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.process import leave, run, spinning
@@ -24,7 +25,7 @@ from kdmarl_ros.sim.lockstep import MESSAGE_PERIOD, cycles_of, message_period
 from kdmarl_ros.sim.markers import SwarmMarkers
 from kdmarl_ros.sim.pace import Pace
 from kdmarl_ros.sim.simulated_robot import SimulatedRobot
-from kdmarl_ros.swarm.plan import TRUTH, drifts
+from kdmarl_ros.swarm.plan import drifts
 
 TICKS = (20_000_000, 10_000_000, 5_000_000)
 """Simulated time between two ``/clock`` messages [ns]: the longest of them that fits ``PER_PERIOD`` times into each

@@ -23,7 +23,7 @@ class Simulator(str, Enum):
 
     @property
     def is_generated(self) -> bool:
-        """Whether its world is made from the swarm file."""
+        """Whether we start it, with the swarm file's world."""
         return self in (Simulator.MUJOCO, Simulator.GAZEBO)
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm, load_swarm
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.runtime import Controller, Policy
 from kdmarl_ros.swarm.arguments import check_numbers
 from kdmarl_ros.swarm.options import Processes, Simulator
@@ -24,8 +25,6 @@ RECORDER = "recorder"
 GAZEBO = "gazebo"
 ROBOT_NODE = "policy"
 """Name of a robot's node, in the namespace of the robot."""
-TRUTH = "ground_truth"
-"""Topic on which our simulator says where a robot is whose odometry drifts."""
 TF = ("/tf", "/tf_static")
 """Topics of tf."""
 MODULES = {
@@ -140,7 +139,8 @@ def make_plan(
     if simulator.is_ours:
         plan.insert(0, _simulator(swarm, real_time_factor, lockstep, seed, JUDGE if judged else ""))
     if simulator is Simulator.GAZEBO:
-        plan.insert(0, _of_all(swarm, GAZEBO, True, remappings(swarm, swarm.robots), {"use_sim_time": True}))
+        parameters = {"seed": seed, "use_sim_time": True}
+        plan.insert(0, _of_all(swarm, GAZEBO, True, remappings(swarm, swarm.robots), parameters))
     if record:
         plan.insert(0, _recorder(swarm, simulator, Path(record)))
     if judged:
@@ -161,23 +161,20 @@ def _check_simulation(swarm: Swarm, simulator: Simulator, real_time_factor: floa
             f"real_time_factor is {real_time_factor:g}, sim is '{simulator.value}', which has its own; set sim to "
             "'mujoco' or 'gazebo', or leave real_time_factor out"
         )
-    if simulator is Simulator.GAZEBO:
-        _check_odometry(swarm)
-    if simulator.is_generated and swarm.world is None:
+    if real_time_factor != 1.0 and swarm.gazebo:
+        raise KdmarlError(
+            f"real_time_factor is {real_time_factor:g}, and the world of {swarm.path} has its own; leave it out"
+        )
+    if simulator is Simulator.MUJOCO and swarm.gazebo:
+        raise KdmarlError(
+            f"{swarm.path}: its world is one of Gazebo, and sim is 'mujoco'; set sim to 'gazebo', or give the world a "
+            "size"
+        )
+    if simulator.is_generated and swarm.world is None and swarm.gazebo is None:
         raise KdmarlError(
             f"{swarm.path}: has no world to simulate; add 'world', or set sim to 'none' for real robots, 'external' "
             "for another simulator"
         )
-
-
-def _check_odometry(swarm: Swarm) -> None:
-    """Robots go by their odometry, as worlds that are generated for Gazebo have no localisation."""
-    for robot in swarm.robots:
-        if (source := swarm.parameters(robot).pose_source) != "odom":
-            raise KdmarlError(
-                f"{swarm.path}: robot '{robot.name}': pose_source is '{source}', and generated Gazebo worlds have no "
-                "localisation; leave it out, or start your own Gazebo and localisation, with sim 'external'"
-            )
 
 
 def _check_record(path: Path) -> None:
@@ -188,9 +185,10 @@ def _check_record(path: Path) -> None:
         raise KdmarlError("recording needs mcap, which is not installed; pip install 'kdmarl_ros[record]'")
 
 
-def drifts(swarm: Swarm, robot: Robot) -> bool:
+def drifts(swarm: Swarm, robot: Robot, simulator: Simulator = Simulator.MUJOCO) -> bool:
     """Whether the simulated odometry of a robot drifts, so that ``TRUTH`` says where it is."""
-    return swarm.parameters(robot).pose_source == "pose"
+    source = swarm.parameters(robot).pose_source
+    return source == "pose" if simulator is Simulator.MUJOCO else source != "odom"
 
 
 def remappings(swarm: Swarm, robots: Sequence[Robot]) -> list[tuple[str, str]]:
@@ -225,6 +223,7 @@ def _check_one_tf(swarm: Swarm) -> None:
 
 def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
     given = swarm.parameters(robot)
+    guarded = not (simulator.is_generated and swarm.world) if given.scan_guard is None else given.scan_guard
     return Process(
         name=robot.name if robot.name not in (JUDGE, SIMULATOR, RECORDER, GAZEBO) else f"/{robot.name}/{ROBOT_NODE}",
         executable="policy_node",
@@ -238,7 +237,7 @@ def _robot(swarm: Swarm, robot: Robot, simulator: Simulator) -> Process:
             "goal_frame": swarm.frame,
             "sensor_timeout": float(given.sensor_timeout),
             "stamped_commands": given.stamped_commands,
-            "scan_guard": not simulator.is_generated if given.scan_guard is None else given.scan_guard,
+            "scan_guard": guarded,
             "trigger": given.trigger,
             "pose_source": given.pose_source,
             "autostart": given.autostart,
@@ -318,5 +317,5 @@ def _recorder(swarm: Swarm, simulator: Simulator, output: Path) -> Process:
 
 def _judged(swarm: Swarm, simulator: Simulator) -> list[tuple[str, str]]:
     """What the judge takes for odometry where that drifts; the first that fits a topic applies."""
-    drifting = [robot.name for robot in swarm.robots if simulator.is_ours and drifts(swarm, robot)]
+    drifting = [robot.name for robot in swarm.robots if simulator.is_generated and drifts(swarm, robot, simulator)]
     return [(f"/{name}/odom", f"/{name}/{TRUTH}") for name in drifting]

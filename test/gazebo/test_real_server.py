@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
+from gazebo_support import write_merged
 from kdmarl_core.contract import load_swarm
-from kdmarl_core.gazebo.files import WORLD, write
 from kdmarl_core.gazebo.versions import RELEASES, Lidars
 from support import REPOSITORY
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.skipif(not COMMAND, reason="KDMARL_GAZEBO names no comm
 def test_the_world_runs_without_an_error(tmp_path, name):
     release = RELEASES[os.environ.get("KDMARL_GAZEBO_RELEASE", "harmonic")]
     lidars = Lidars(os.environ.get("KDMARL_GAZEBO_LIDARS", "rendering"))
-    write(load_swarm(REPOSITORY / "config/swarms" / f"{name}.yaml"), tmp_path, release, lidars, factor=0.0)
-    command = [*shlex.split(COMMAND), str(tmp_path / WORLD)]
+    write_merged(load_swarm(REPOSITORY / "config/swarms" / f"{name}.yaml"), tmp_path, release, lidars, factor=0.0)
+    command = [*shlex.split(COMMAND), str(tmp_path / "merged.sdf")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "[Err]" not in done.stdout + done.stderr

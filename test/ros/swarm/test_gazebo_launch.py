@@ -3,6 +3,7 @@
 import importlib.util
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -29,9 +30,10 @@ def gazebo_launch():
 
 
 @pytest.fixture
-def launch(tmp_path, monkeypatch):
-    """What a launch file starts with some arguments."""
+def launch(gazebo_launch, tmp_path, monkeypatch):
+    """What a launch file starts with some arguments, in a domain without a clock."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(gazebo_launch, "clock_publishers", lambda: [])
 
     def call(module, **given):
         context = module.LaunchContext()
@@ -57,17 +59,75 @@ def test_gazebo_its_bridge_and_all_robots_are_started(swarm_launch, gazebo_launc
     assert Path(include.source.location).name == "gazebo.launch.py"
     nodes = [action for action in started if isinstance(action, swarm_launch.Node)]
     assert [node.name for node in nodes] == ["judge", "gazebo", *(each.name for each in robots)]
-    server, bridge = launch(gazebo_launch, **include.arguments)
+    server, bridge, *handlers, first = launch(gazebo_launch, **include.arguments)
     assert Path(server.source.location) == tmp_path / "ros_gz_sim" / "launch" / "gz_sim.launch.py"
     *options, world = server.arguments["gz_args"].split()
-    assert options == ["-r", "-v", "2", "--seed", "0", "-s"]
+    assert options == ["-v", "2", "--seed", "0", "-s"]
     assert server.arguments["gz_version"] == "8"
-    models = ElementTree.parse(world).getroot().find("world").findall("model")
-    assert [each.get("name") for each in models][-count:] == [f"robot:{each.name}" for each in robots]
     assert Path(world).name == WORLD
     assert (bridge.package, bridge.cmd[0]) == ("ros_gz_bridge", "parameter_bridge")
     entries = yaml.safe_load(Path(world).with_name(BRIDGE).read_text())
     assert len(entries) == 1 + 3 * count
+    steps = in_order(gazebo_launch, first, handlers)
+    assert [step.name for step in steps] == [*(f"create.{each.name}" for each in robots), "begin"]
+    for step, each in zip(steps, robots, strict=False):
+        assert (step.package, step.cmd[0]) == ("ros_gz_sim", "create")
+        given = dict(zip(step.cmd[1:-1:2], step.cmd[2:-1:2], strict=True))
+        assert (given["-name"], given["-world"]) == (each.name, "crossing")
+        assert (float(given["-x"]), float(given["-y"])) == each.pose[:2]
+        assert ElementTree.parse(given["-file"]).getroot().find("model").get("name") == each.name
+    assert steps[-1].cmd[:4] == ["gz", "service", "-s", "/world/crossing/control"]
+
+
+def ended(launch, returncode):
+    return launch.ProcessExited(returncode=returncode, action=None, name="", cmd=[], cwd=None, env=None, pid=0)
+
+
+def in_order(launch, first, handlers):
+    """What is started after what, when all ends well."""
+    steps, context = [first], launch.LaunchContext()
+    for registered in handlers:
+        handler = registered.event_handler
+        assert handler.target_action is steps[-1]
+        steps += handler.handle(ended(launch, 0), context)
+    return steps
+
+
+def test_a_robot_that_is_not_put_in_ends_the_launch(swarm_launch, gazebo_launch, launch, ros_gz, tmp_path):
+    path = write_swarm(tmp_path, [robot("fleet/a"), robot("b", pose=(2.0, 2.0, 0.0), goal=(-2.0, 0.0))], **WORLD_OF)
+    _, _, handler, *_ = launch(gazebo_launch, swarm=str(path), gz_version="harmonic")
+    context, said = gazebo_launch.LaunchContext(), []
+    context.asyncio_loop = SimpleNamespace(call_exception_handler=said.append)
+    (end,) = handler.event_handler.handle(ended(gazebo_launch, 1), context)
+    assert isinstance(end, gazebo_launch.Shutdown)
+    assert said == [{"message": "robot 'fleet/a' was not put into the world (exit code 1); see what Gazebo says above"}]
+    context.is_shutdown = True
+    assert handler.event_handler.handle(ended(gazebo_launch, -2), context) == []
+
+
+def test_a_second_clock_is_refused(gazebo_launch, launch, ros_gz, tmp_path, monkeypatch):
+    path = write_swarm(tmp_path, [robot()], **WORLD_OF)
+    monkeypatch.setattr(gazebo_launch, "clock_publishers", lambda: ["/other/bridge"])
+    with pytest.raises(KdmarlError, match="/clock is published by /other/bridge already, .* another ROS_DOMAIN_ID"):
+        launch(gazebo_launch, swarm=str(path))
+
+
+@pytest.mark.parametrize("others", [[], ["/other/bridge"]])
+def test_a_gazebo_that_runs_gets_robots_and_keeps_its_clock(
+    swarm_launch, gazebo_launch, launch, ros_gz, tmp_path, monkeypatch, others
+):
+    path = write_swarm(tmp_path, [robot("r")], world={"running": "hall"})
+    monkeypatch.setattr(gazebo_launch, "clock_publishers", lambda: others)
+    include, *started = launch(swarm_launch, swarm=str(path), sim="gazebo", gz_version="harmonic", duration="5")
+    policy = next(each for each in started if getattr(each, "name", "") == "r")
+    policy.execute(swarm_launch.LaunchContext())
+    bridge, *handlers, first = launch(gazebo_launch, **include.arguments)
+    assert [step.name for step in in_order(gazebo_launch, first, handlers)] == ["create.r"]
+    assert first.cmd[1:3] == ["-world", "hall"]
+    entries = yaml.safe_load(Path(bridge.parameters[0]["config_file"]).read_text())
+    assert ("/clock" in [entry["ros_topic_name"] for entry in entries]) is not bool(others)
+    given = yaml.safe_load(Path(policy.cmd[-1]).read_text())
+    assert given["/r/policy"]["ros__parameters"]["scan_guard"] is True  # in a world that we do not know
 
 
 def test_with_its_window_and_another_speed(swarm_launch, gazebo_launch, launch, ros_gz, tmp_path):
@@ -76,27 +136,29 @@ def test_with_its_window_and_another_speed(swarm_launch, gazebo_launch, launch, 
         swarm_launch, swarm=str(path), sim="gazebo", headless="false", real_time_factor="0.5", seed="3",
         gz_version="fortress", lidars="physics",
     )  # fmt: skip
-    server, _ = launch(gazebo_launch, **include.arguments)
+    server, _, *_, first = launch(gazebo_launch, **include.arguments)
     *options, world = server.arguments["gz_args"].split()
-    assert options == ["-r", "-v", "2", "--seed", "3"]
+    assert options == ["-v", "2", "--seed", "3"]
     assert server.arguments["gz_version"] == "6"
     root = ElementTree.parse(world).getroot()
     assert root.find("world/physics/real_time_factor").text == "0.5"
-    assert {each.get("type") for each in root.iter("sensor")} == {"lidar"}
+    model = ElementTree.parse(first.cmd[first.cmd.index("-file") + 1]).getroot()
+    assert {each.get("type") for each in model.iter("sensor")} == {"lidar"}
 
 
 @pytest.mark.parametrize(
     ("given", "changes", "words"),
     [
         ({"lockstep": "true"}, {}, "lockstep needs the built-in simulator, sim is 'gazebo'"),
-        ({}, {"defaults": {"pose_source": "pose"}}, "pose_source is 'pose', and generated Gazebo worlds have no"),
         ({}, {"world": None}, "has no world to simulate"),
+        ({"real_time_factor": "2.0"}, {"world": {"running": "hall"}}, "real_time_factor is 2, and the world of .* has"),
+        ({"sim": "mujoco"}, {"world": {"running": "hall"}}, "its world is one of Gazebo, and sim is 'mujoco'; set sim"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_starts(swarm_launch, launch, tmp_path, given, changes, words):
     path = write_swarm(tmp_path, [robot()], **WORLD_OF | changes)
     with pytest.raises(KdmarlError, match=words):
-        launch(swarm_launch, swarm=str(path), sim="gazebo", **given)
+        launch(swarm_launch, swarm=str(path), **{"sim": "gazebo", **given})
 
 
 def test_without_ros_gz_the_remedy_is_named(gazebo_launch, launch, tmp_path, monkeypatch):

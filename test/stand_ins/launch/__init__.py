@@ -21,6 +21,8 @@ class LaunchContext:
         """the arguments' values"""
         self.asyncio_loop: AbstractEventLoop
         """runs by the time events are handled"""
+        self.is_shutdown = False
+        """whether all is to end"""
 
 
 class LaunchDescription(LaunchDescriptionEntity):
