@@ -66,6 +66,7 @@ TRAIN = [
     "gymnasium>=1.0",
 ]
 RECORD = ["mcap>=1.2", "rosbags>=0.10"]
+GAZEBO = ["xacro>=2.0"]
 SMAX = [
     # jaxmarl and jax have no version for Python 3.10
     "jaxmarl==0.2.*; python_version >= '3.11'",
@@ -107,7 +108,15 @@ setup(
         "rich>=13.0",
         "typer>=0.12",
     ],
-    extras_require={"ros": ROS, "sim": SIM, "record": RECORD, "train": TRAIN, "smax": SMAX, "dev": DEV},
+    extras_require={
+        "ros": ROS,
+        "sim": SIM,
+        "record": RECORD,
+        "gazebo": GAZEBO,
+        "train": TRAIN,
+        "smax": SMAX,
+        "dev": DEV,
+    },
     entry_points={
         "console_scripts": [
             "kdmarl = kdmarl_core.cli:main",

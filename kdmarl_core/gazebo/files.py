@@ -70,12 +70,13 @@ def write(
         check_places(replace(swarm, world=obstacles.world))
     topics, spawns = {}, []
     for robot in swarm.robots:
-        file = f"{MODELS}/{robot.name}.sdf"
         if robot.type in swarm.models:
-            texts[file], topics[robot.name] = model_copy(swarm, robot, release, lidars)
+            text, kind, topics[robot.name] = model_copy(swarm, robot, release, lidars)
         else:
             _check_odometry(swarm, robot)
-            texts[file] = _own_file(robot_model(swarm, robot, release, lidars))
+            text, kind = _file_of(robot_model(swarm, robot, release, lidars)), "sdf"
+        file = f"{MODELS}/{robot.name}.{kind}"
+        texts[file] = text
         spawns.append(_spawn(swarm, robot, name, folder / file))
     texts[BRIDGE] = bridge_file(bridged(swarm, topics, clock), release)
     texts[SPAWN] = "".join(f"ros2 run ros_gz_sim create {shlex.join(spawn.arguments)}\n" for spawn in spawns)
@@ -111,7 +112,7 @@ def _check_odometry(swarm: Swarm, robot: Robot) -> None:
         )
 
 
-def _own_file(model: Element) -> str:
+def _file_of(model: Element) -> str:
     root = Element("sdf", version=SDF)
     root.append(model)
     return text_of(root)

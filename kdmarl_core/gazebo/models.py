@@ -36,7 +36,8 @@ class Copy(NamedTuple):
     """A model for one robot."""
 
     text: str
-    """SDF or URDF"""
+    kind: str
+    """``sdf`` or ``urdf``"""
     topics: dict[str, str | None]
     """our topic → its full name in Gazebo; None where the model is on that topic in ROS 2"""
 
@@ -66,14 +67,13 @@ def model_copy(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) -> 
     _name_frames(model, swarm.frame_prefix(robot))
     topics = _mapped(swarm, robot, settings, there)
     truth = true_odometry(swarm, robot, release)
-    if model.tag == "robot":  # URDF
+    if model.tag == "robot":
         SubElement(model, "gazebo").append(truth)
-        made = model
-    else:
-        model.append(truth)
-        made = Element("sdf", version=root.get("version", SDF))
-        made.append(model)
-    return Copy(text_of(made), topics)
+        return Copy(text_of(model), "urdf", topics)
+    model.append(truth)
+    made = Element("sdf", version=root.get("version", SDF))
+    made.append(model)
+    return Copy(text_of(made), "sdf", topics)
 
 
 def _read(path: Path, settings: Model, robot: Robot) -> Element:
@@ -154,7 +154,7 @@ def _mapped(swarm: Swarm, robot: Robot, settings: Model, there: dict[str, str]) 
                 f"{where}: topics has odom, and odometry that a model measures begins where the robot starts; leave it "
                 f"out, then Gazebo says where the robot is, or give pose_source 'pose' or 'tf' with a localisation"
             )
-        found["odom"] = None if "odom" in settings.topics else f"/{robot.name}/odom"
+        found["odom"] = None if "odom" in settings.topics else found[TRUTH]
     for name in sorted(wanted - found.keys()):
         found[name] = _topic_of(settings.topics.get(name, name), name, robot, there, where)
     return found

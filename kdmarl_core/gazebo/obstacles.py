@@ -204,11 +204,14 @@ def _add_model(
 
 
 def _number(shape: Element, tag: str) -> float:
-    return float(shape.findtext(tag) or "nan")
+    found = float(shape.findtext(tag) or "nan")
+    if not math.isfinite(found):
+        raise ValueError(tag)
+    return found
 
 
 def _numbers(shape: Element, tag: str, default: str) -> np.ndarray:
     found = np.array([float(part) for part in (shape.findtext(tag) or default).split()])
-    if found.shape != (3,):
+    if found.shape != (3,) or not np.isfinite(found).all():
         raise ValueError(tag)
     return found

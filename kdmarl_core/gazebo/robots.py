@@ -124,7 +124,7 @@ def _add_wheel_odometry(swarm: Swarm, robot: Robot, drive: Element) -> None:
 
 def true_odometry(swarm: Swarm, robot: Robot, release: Release) -> Element:
     """The system that says where a robot is, in the frame of the swarm."""
-    return _odometry(swarm, robot, release, TRUTH if localised(swarm, robot) else "odom", swarm.frame)
+    return _odometry(swarm, robot, release, TRUTH, swarm.frame)
 
 
 def _odometry(swarm: Swarm, robot: Robot, release: Release, topic: str, frame: str) -> Element:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -67,10 +68,11 @@ def expand(path: Path, arguments: dict[str, str]) -> str:
     Raises:
         KdmarlError: xacro is not installed, or refuses the file.
     """
-    command = shutil.which("xacro")
+    command = shutil.which("xacro") or shutil.which(Path(sys.executable).with_name("xacro"))
     if command is None:
         raise KdmarlError(
-            f"{path}: needs xacro, which is not installed; apt install ros-$ROS_DISTRO-xacro, or pip install xacro"
+            f"{path}: needs xacro, which is not installed; apt install ros-$ROS_DISTRO-xacro, or pip install "
+            "'kdmarl_ros[gazebo]'"
         )
     try:
         made = subprocess.run(

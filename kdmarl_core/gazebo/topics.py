@@ -20,8 +20,10 @@ class Topic(NamedTuple):
 
     name: str
     """what a robot type's model calls it"""
-    path: str
-    """its name in the robot's namespace, on both sides unless it is remapped or of a model of its own"""
+    ros: str
+    """its name in ROS 2, in the robot's namespace, unless it is remapped"""
+    gazebo: str
+    """its name in Gazebo, in the robot's namespace, unless the model is somebody's own"""
     ros_type: str
     message: str
     """its type in Gazebo, without what the name of a message begins with"""
@@ -40,6 +42,7 @@ class Bridged(NamedTuple):
 
 CLOCK = Bridged("/clock", "/clock", "rosgraph_msgs/msg/Clock", "Clock", TO_ROS)
 ODOMETRY, SCAN = ("nav_msgs/msg/Odometry", "Odometry"), ("sensor_msgs/msg/LaserScan", "LaserScan")
+CLOUD = ("sensor_msgs/msg/PointCloud2", "PointCloudPacked")
 
 
 def localised(swarm: Swarm, robot: Robot) -> bool:
@@ -63,15 +66,15 @@ def topics_of(swarm: Swarm, robot: Robot) -> list[Topic]:
     """What is carried of a robot."""
     given, sensors = swarm.parameters(robot), swarm.robot_type(robot).sensors
     stamped = "TwistStamped" if given.stamped_commands is True else "Twist"
-    clouds = sensors.of_kind("point_cloud").items()
+    clouds = sensors.of_kind("point_cloud").values()
     found = [
-        Topic("odom", "odom", *ODOMETRY),
-        *(Topic(name, name, *SCAN) for name in scan_topics(swarm, robot).values()),
-        *(Topic(name, f"{name}/scan", *SCAN) for name in range_topics(swarm, robot)),
-        *(Topic(one.topics[0], one.topics[0], "sensor_msgs/msg/PointCloud2", "PointCloudPacked") for _, one in clouds),
-        Topic("cmd_vel", "cmd_vel", f"geometry_msgs/msg/{stamped}", "Twist", TO_GAZEBO),
+        Topic("odom", "odom", "odom" if localised(swarm, robot) else TRUTH, *ODOMETRY),
+        *(Topic(name, name, name, *SCAN) for name in scan_topics(swarm, robot).values()),
+        *(Topic(name, f"{name}/scan", f"{name}/scan", *SCAN) for name in range_topics(swarm, robot)),
+        *(Topic(name, name, name, *CLOUD) for cloud in clouds for name in cloud.topics),
+        Topic("cmd_vel", "cmd_vel", "cmd_vel", f"geometry_msgs/msg/{stamped}", "Twist", TO_GAZEBO),
     ]
-    return [*found, Topic(TRUTH, TRUTH, *ODOMETRY)] if localised(swarm, robot) else found
+    return [*found, Topic(TRUTH, TRUTH, TRUTH, *ODOMETRY)] if localised(swarm, robot) else found
 
 
 def bridged(swarm: Swarm, models: dict[str, dict[str, str | None]], clock: bool = True) -> list[Bridged]:
@@ -86,9 +89,9 @@ def bridged(swarm: Swarm, models: dict[str, dict[str, str | None]], clock: bool 
     for robot in swarm.robots:
         remappings = swarm.parameters(robot).remappings
         for topic in topics_of(swarm, robot):
-            gazebo = models[robot.name][topic.name] if robot.name in models else robot.full_name(topic.path)
+            gazebo = models[robot.name][topic.name] if robot.name in models else robot.full_name(topic.gazebo)
             if gazebo is not None:
-                ros = robot.full_name(remappings.get(topic.path, topic.path))
+                ros = robot.full_name(remappings.get(topic.ros, topic.ros))
                 found.append(Bridged(ros, gazebo, topic.ros_type, topic.message, topic.direction))
     return found
 

@@ -169,7 +169,7 @@ def test_topics_of_ros_have_the_names_of_the_swarm_file():
         swarm, defaults=replace(swarm.defaults, remappings={"odom": "odometry/filtered"}, stamped_commands=True)
     )
     by_gazebo = {topic.gazebo: topic for topic in bridged(swarm, {})}
-    assert by_gazebo["/scout_1/odom"].ros == "/scout_1/odometry/filtered"
+    assert by_gazebo["/scout_1/ground_truth"].ros == "/scout_1/odometry/filtered"
     assert by_gazebo["/scout_1/cmd_vel"].ros_type == "geometry_msgs/msg/TwistStamped"
 
 
