@@ -92,6 +92,29 @@ def test_a_run_that_reaches_the_bars(swarm, client, tmp_path):
     assert sorted(path.name for path in output.iterdir()) == ["summary.json", "tracks.png"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "collisions", "said"),
+    [
+        ("<cylinder><radius>0.2</radius><length>1</length></cylinder>", 1, "obstacles of hall.sdf, from 1 static"),
+        ("<mesh><uri>shelf.dae</uri></mesh>", 0, "obstacles of hall.sdf unknown, as 1 of 1 static collisions have no"),
+    ],
+)
+def test_obstacles_of_an_own_world(tmp_path, client, shape, collisions, said):
+    (tmp_path / "hall.sdf").write_text(
+        "<sdf version='1.8'><world name='hall'><model name='pillar'><static>1</static><pose>1 2.3 0.5 0 0 0</pose>"
+        f"<link name='a'><collision name='b'><geometry>{shape}</geometry></collision></link></model></world></sdf>"
+    )
+    swarm = write_swarm(tmp_path, ROBOTS, world={"sdf": "hall.sdf"})
+    Parade(client, a=2.0, b=1.9)
+    with node_process("judge.judge_node", swarm=swarm, duration=6.0, output=tmp_path / "run") as process:
+        assert client.until(lambda: process.poll() is not None)
+        text = process.communicate()[0]
+    assert f"judging 2 robots; {said}" in text, text
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["obstacles"].startswith(said)
+    assert summary["totals"]["collisions"] == collisions
+
+
 def test_a_run_that_misses_them(swarm, client, tmp_path):
     Parade(client, a=2.0, b=0.5)
     (tmp_path / "summary.json").write_text("of an earlier run")

@@ -1,15 +1,17 @@
 """Scans across the cones of range sensors become their messages, and the odometry of all each one's neighbours."""
 
 import array
+import itertools
 import math
 
 import pytest
-from geometry_msgs.msg import PoseArray
+from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract.planar import Planar
+from kdmarl_ros.node.qos import LATCHED_QOS
 from kdmarl_ros.sim.gazebo_node import nearest
 from node_process import Client, node_process
 from robot_body import posed
@@ -67,5 +69,33 @@ def test_each_sensor_has_its_topic(tmp_path):
         message = client.on("/m/range_3")[-1]
         assert (message.header.frame_id, message.header.stamp.sec) == ("m/range_3", 7)
         assert (message.range, message.min_range, message.max_range) == pytest.approx((2.0, 0.05, 2.0))
+    finally:
+        client.close()
+
+
+def test_a_localisation_says_where_robots_are_in_generated_worlds(tmp_path):
+    robots = [robot("m", "mini"), robot("s", pose=(2.0, 2.0, 0.0), goal=(-2.0, 2.0))]
+    swarm = write_swarm(
+        tmp_path, robots, world={"size": [9.0, 9.0]}, type_parameters={"scout": {"pose_source": "pose"}}
+    )
+    client = Client()
+    try:
+        truth = client.node.create_publisher(Odometry, "/s/ground_truth", 10)
+        client.listen(PoseWithCovarianceStamped, "/s/pose", LATCHED_QOS)
+        seconds = iter(range(1, 1_000_000))
+        with node_process("sim.gazebo_node", swarm=swarm):
+
+            def heard():
+                truth.publish(posed(Odometry(), Planar(1.0, 3.0, 0.5), 5.0 + 0.1 * next(seconds), "map"))
+                return len(client.on("/s/pose")) >= 3
+
+            assert client.until(heard)
+            assert "/m/pose" not in dict(client.node.get_topic_names_and_types())
+        found = client.on("/s/pose")
+        assert {message.header.frame_id for message in found} == {"map"}
+        times = [message.header.stamp.sec + message.header.stamp.nanosec * 1e-9 for message in found]
+        assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.499
+        at = found[-1].pose.pose.position
+        assert math.dist((at.x, at.y), (1.0, 3.0)) < 0.15
     finally:
         client.close()
