@@ -12,9 +12,11 @@ from typing import NoReturn
 import numpy as np
 from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Robot, Swarm
@@ -27,6 +29,8 @@ from kdmarl_ros.node.process import leave, serve
 from kdmarl_ros.node.qos import LATCHED_QOS, SENSOR_QOS
 from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 
+FOLLOW_PERIOD = 0.5
+"""From look to look whether somebody wants neighbours [s]."""
 TIMEOUT = 1.0
 """Age of odometry after which nobody knows where the others are [s]."""
 
@@ -46,16 +50,20 @@ class GazeboNode(Node):
         seed = read_parameter(self, "seed", 0, "seed of the localisation's noise", (0, 2**31 - 1))
         refuse_unknown(self)
         swarm = planned_swarm(path, names)
-        self._robots = [robot.name for robot in swarm.robots]
+        self._true_odometry = {
+            robot.name: f"/{robot.name}/{TRUTH if localised(swarm, robot) else 'odom'}" for robot in swarm.robots
+        }
+        """robot → its true odometry"""
+        self._neighbors = {
+            name: self.create_publisher(PoseArray, f"/{name}/neighbors", SENSOR_QOS) for name in self._true_odometry
+        }
+        self._odometry: list[Subscription] = []
+        """to those topics while somebody wants neighbours"""
         self._heard: dict[str, tuple[float, Planar]] = {}
         """robot → arrival [s], and where it was"""
         for robot in swarm.robots:
             self._serve_ranges(swarm, robot)
-            true_odometry = f"/{robot.name}/{TRUTH if localised(swarm, robot) else 'odom'}"
-            neighbors = self.create_publisher(PoseArray, f"/{robot.name}/neighbors", SENSOR_QOS)
-            self.create_subscription(
-                Odometry, true_odometry, partial(self._tell_neighbors, robot.name, neighbors), SENSOR_QOS
-            )
+        self.create_timer(FOLLOW_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
         for index, robot in enumerate(swarm.robots):
             if swarm.world and swarm.parameters(robot).pose_source == "pose":  # other worlds have their own
                 random = np.random.default_rng([seed, index])
@@ -70,12 +78,27 @@ class GazeboNode(Node):
             tell = partial(_tell_range, publisher, ring.fov if ring else 0.0)
             self.create_subscription(LaserScan, f"{name}/scan", tell, SENSOR_QOS)
 
-    def _tell_neighbors(self, name: str, publisher: Publisher, odometry: Odometry) -> None:
+    def _follow(self) -> None:
+        """Listen to all odometry while anybody wants neighbours."""
+        wanted = any(publisher.get_subscription_count() for publisher in self._neighbors.values())
+        if wanted and not self._odometry:
+            self._odometry = [
+                self.create_subscription(Odometry, topic, partial(self._tell_neighbors, name), SENSOR_QOS)
+                for name, topic in self._true_odometry.items()
+            ]
+        elif self._odometry and not wanted:
+            for subscription in self._odometry:
+                self.destroy_subscription(subscription)
+            self._odometry.clear()
+            self._heard.clear()
+
+    def _tell_neighbors(self, name: str, odometry: Odometry) -> None:
         """Where the others are in a robot's frame, by the newest odometry of all; nothing while one is not heard."""
         now, own = time.monotonic(), _place(odometry)
         self._heard[name] = now, own
         fresh = [pose for arrived, pose in self._heard.values() if now - arrived <= TIMEOUT]
-        if publisher.get_subscription_count() and len(fresh) == len(self._robots):
+        publisher = self._neighbors[name]
+        if publisher.get_subscription_count() and len(fresh) == len(self._true_odometry):
             message = PoseArray()
             message.header.stamp, message.header.frame_id = odometry.header.stamp, odometry.child_frame_id
             message.poses = [to_pose(own.inverse @ pose) for other, (_, pose) in self._heard.items() if other != name]
