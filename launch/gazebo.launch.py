@@ -28,6 +28,7 @@ from launch_ros.actions import Node
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.gazebo.files import Files, write
+from kdmarl_core.gazebo.topics import FULL_CLOCK
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, Release, release_of
 from kdmarl_ros.node.clocks import clock_publishers
 from kdmarl_ros.swarm.arguments import check_numbers, names_of, number
@@ -82,7 +83,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             f"/clock is published by {', '.join(others)} already, and sim 'gazebo' brings a clock of its own; stop "
             "that, or set another ROS_DOMAIN_ID"
         )
-    files = write(swarm, folder, release, Lidars(given["lidars"]), factor, clock=not others)
+    files = write(swarm, folder, release, Lidars(given["lidars"]), factor, clock=None if others else FULL_CLOCK)
     bridge = Node(
         package="ros_gz_bridge",
         executable="parameter_bridge",

@@ -15,7 +15,7 @@ from kdmarl_core.gazebo.elements import text_of
 from kdmarl_core.gazebo.models import model_copy
 from kdmarl_core.gazebo.obstacles import obstacles_of
 from kdmarl_core.gazebo.robots import robot_model
-from kdmarl_core.gazebo.topics import bridge_file, bridged
+from kdmarl_core.gazebo.topics import CLOCK, bridge_file, bridged
 from kdmarl_core.gazebo.versions import SDF, Lidars, Release
 from kdmarl_core.gazebo.world import check_own_world, world_file, world_name
 
@@ -46,7 +46,7 @@ class Files(NamedTuple):
 
 
 def write(
-    swarm: Swarm, folder: Path, release: Release, lidars: Lidars, factor: float = 1.0, clock: bool = True
+    swarm: Swarm, folder: Path, release: Release, lidars: Lidars, factor: float = 1.0, clock: str | None = CLOCK
 ) -> Files:
     """Write the world, unless it is somebody's own, a model for each robot, and the bridge file.
 
@@ -56,7 +56,7 @@ def write(
         release: of Gazebo.
         lidars: how distances are measured.
         factor: simulated over real time, of a world that is made; 0 is as fast as possible.
-        clock: whether the bridge carries ``/clock``.
+        clock: topic in ROS 2 of Gazebo's clock; None where the bridge leaves it to another.
 
     Raises:
         KdmarlError: the swarm cannot be simulated in Gazebo, or a file cannot be written.

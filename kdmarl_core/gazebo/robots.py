@@ -9,14 +9,13 @@ from kdmarl_core.contract import DiffDrive, KdmarlError, Robot, RobotType, Swarm
 from kdmarl_core.contract.kinematics import Holonomic
 from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.sensors import LidarSensor, ending_of
+from kdmarl_core.contract.sensors.base import MESSAGE_RATE
 from kdmarl_core.contract.sensors.range_sensors import RAYS_IN_A_CONE
 from kdmarl_core.contract.solids import WHEEL_SHARE, Body, body_of, scan_height
 from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, ball, cylinder, element, inertia, place, solid
 from kdmarl_core.gazebo.topics import localised, range_topics, scan_topics
 from kdmarl_core.gazebo.versions import Lidars, Release
 
-ODOMETRY_RATE = 20.0
-"""[Hz]"""
 STRENGTH = 1e16
 """Limit of a wheel's joint, which is never reached [rad]."""
 
@@ -119,7 +118,7 @@ def _add_wheel_odometry(swarm: Swarm, robot: Robot, drive: Element) -> None:
     element(drive, "tf_topic", f"/{robot.name}/odom_tf")
     element(drive, "frame_id", f"{swarm.frame_prefix(robot)}odom")
     element(drive, "child_frame_id", f"{swarm.frame_prefix(robot)}base_link")
-    element(drive, "odom_publish_frequency", ODOMETRY_RATE)
+    element(drive, "odom_publish_frequency", MESSAGE_RATE)
 
 
 def true_odometry(swarm: Swarm, robot: Robot, release: Release) -> Element:
@@ -134,7 +133,7 @@ def _odometry(swarm: Swarm, robot: Robot, release: Release, topic: str, frame: s
     element(plugin, "robot_base_frame", f"{swarm.frame_prefix(robot)}base_link")
     element(plugin, "odom_topic", f"/{robot.name}/{topic}")
     element(plugin, "tf_topic", f"/{robot.name}/{topic}_tf")
-    element(plugin, "odom_publish_frequency", ODOMETRY_RATE)
+    element(plugin, "odom_publish_frequency", MESSAGE_RATE)
     element(plugin, "dimensions", 2)
     return plugin
 

@@ -40,7 +40,9 @@ class Bridged(NamedTuple):
     direction: str
 
 
-CLOCK = Bridged("/clock", "/clock", "rosgraph_msgs/msg/Clock", "Clock", TO_ROS)
+CLOCK = "/clock"
+FULL_CLOCK = "/gazebo/clock"
+"""Gazebo's clock with every step of its physics, where ``gazebo_node`` makes ``/clock`` of it."""
 ODOMETRY, SCAN = ("nav_msgs/msg/Odometry", "Odometry"), ("sensor_msgs/msg/LaserScan", "LaserScan")
 CLOUD = ("sensor_msgs/msg/PointCloud2", "PointCloudPacked")
 
@@ -77,15 +79,15 @@ def topics_of(swarm: Swarm, robot: Robot) -> list[Topic]:
     return [*found, Topic(TRUTH, TRUTH, TRUTH, *ODOMETRY)] if localised(swarm, robot) else found
 
 
-def bridged(swarm: Swarm, models: dict[str, dict[str, str | None]], clock: bool = True) -> list[Bridged]:
+def bridged(swarm: Swarm, models: dict[str, dict[str, str | None]], clock: str | None = CLOCK) -> list[Bridged]:
     """All topics of a swarm: the clock once, then each robot's.
 
     Args:
         swarm: whose.
         models: robot with a model of its own → our topic → Gazebo's, None for those that are not carried.
-        clock: whether ``/clock`` is carried.
+        clock: topic in ROS 2 of Gazebo's clock; None where it is not carried.
     """
-    found = [CLOCK] if clock else []
+    found = [Bridged(clock, "/clock", "rosgraph_msgs/msg/Clock", "Clock", TO_ROS)] if clock else []
     for robot in swarm.robots:
         remappings = swarm.parameters(robot).remappings
         for topic in topics_of(swarm, robot):

@@ -1,5 +1,7 @@
 """Publishes what robots in Gazebo need and Gazebo does not: ranges of single sensors, neighbours, a localisation.
 
+And ``/clock``, less often than Gazebo's: each of its messages wakes every node of the swarm.
+
 A single range sensor is a small lidar in Gazebo, across the sensor's cone.
 """
 
@@ -16,19 +18,25 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract import Robot, Swarm
 from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.planar import Planar, yaw_of_rotation
-from kdmarl_core.gazebo.topics import localised, range_topics
+from kdmarl_core.gazebo.topics import CLOCK, FULL_CLOCK, localised, range_topics
 from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
 from kdmarl_ros.node.poses import to_pose
 from kdmarl_ros.node.process import leave, serve
 from kdmarl_ros.node.qos import LATCHED_QOS, SENSOR_QOS
 from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 
+CLOCK_PERIOD = 20_000_000
+"""Least simulated time from one ``/clock`` message to the next [ns]."""
+CLOCK_QOS = QoSProfile(depth=10)
+"""Of Gazebo's clock: none is left out where several come at once."""
 FOLLOW_PERIOD = 0.5
 """From look to look whether somebody wants neighbours [s]."""
 TIMEOUT = 1.0
@@ -61,6 +69,9 @@ class GazeboNode(Node):
         """to those topics while somebody wants neighbours"""
         self._heard: dict[str, tuple[float, Planar]] = {}
         """robot → arrival [s], and where it was"""
+        self._clock_publisher: Publisher | None = None
+        self._last_time = -CLOCK_PERIOD
+        self.create_subscription(ClockMessage, FULL_CLOCK, self._tell_time, CLOCK_QOS)
         for robot in swarm.robots:
             self._serve_ranges(swarm, robot)
         self.create_timer(FOLLOW_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -69,6 +80,16 @@ class GazeboNode(Node):
                 random = np.random.default_rng([seed, index])
                 localisation = _Localisation(self, robot.name, swarm.frame, DriftingOdometry(random))
                 self.create_subscription(Odometry, f"/{robot.name}/{TRUTH}", localisation.hear, SENSOR_QOS)
+
+    def _tell_time(self, message: ClockMessage) -> None:
+        """Publish Gazebo's time, unless it is little later than the last one; where none comes, others publish it."""
+        now = message.clock.sec * 1_000_000_000 + message.clock.nanosec
+        if 0 <= now - self._last_time < CLOCK_PERIOD:
+            return
+        self._last_time = now
+        if self._clock_publisher is None:
+            self._clock_publisher = self.create_publisher(ClockMessage, CLOCK, 10)
+        self._clock_publisher.publish(message)
 
     def _serve_ranges(self, swarm: Swarm, robot: Robot) -> None:
         ring = swarm.robot_type(robot).sensors.range_sensors

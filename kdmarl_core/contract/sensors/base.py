@@ -21,7 +21,7 @@ Angle = Annotated[float, msgspec.Meta(ge=-2 * math.pi, le=2 * math.pi)]
 """[rad]"""
 
 MESSAGE_RATE = 10.0
-"""Of the messages of a simulated sensor without a rate [Hz]."""
+"""Of odometry, and of the messages of a sensor without a rate, in simulators with physics [Hz]."""
 
 Reader = Callable[[np.ndarray], Any]
 """Makes a sensor's reading of distances along rays, (..., rays) [m]."""

@@ -8,6 +8,7 @@ import pytest
 from geometry_msgs.msg import PoseArray, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import LaserScan, Range
 
 from kdmarl_core.contract.planar import Planar
@@ -97,5 +98,29 @@ def test_a_localisation_says_where_robots_are_in_generated_worlds(tmp_path):
         assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.499
         at = found[-1].pose.pose.position
         assert math.dist((at.x, at.y), (1.0, 3.0)) < 0.15
+    finally:
+        client.close()
+
+
+def test_the_clock_comes_less_often_than_gazebos(tmp_path):
+    swarm = write_swarm(tmp_path, [robot()], world={"size": [9.0, 9.0]})
+    client = Client()
+    try:
+        gazebo = client.node.create_publisher(Clock, "/gazebo/clock", 10)
+        client.listen(Clock, "/clock", 10)
+        steps = itertools.count()
+
+        def tell(start):
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = start, 5_000_000 * next(steps)
+            gazebo.publish(message)
+
+        with node_process("sim.gazebo_node", swarm=swarm):
+            assert client.until(lambda: gazebo.get_subscription_count())
+            assert client.until(lambda: tell(7) or len(client.on("/clock")) >= 10)
+            tell(3)  # reset
+            assert client.until(lambda: client.on("/clock")[-1].clock.sec == 3)
+        times = [message.clock.nanosec for message in client.on("/clock")[:10]]
+        assert {later - earlier for earlier, later in itertools.pairwise(times)} == {20_000_000}
     finally:
         client.close()

@@ -125,7 +125,8 @@ def test_a_gazebo_that_runs_gets_robots_and_keeps_its_clock(
     assert [step.name for step in in_order(gazebo_launch, first, handlers)] == ["create.r"]
     assert first.cmd[1:3] == ["-world", "hall"]
     entries = yaml.safe_load(Path(bridge.parameters[0]["config_file"]).read_text())
-    assert ("/clock" in [entry["ros_topic_name"] for entry in entries]) is not bool(others)
+    assert ("/gazebo/clock" in [entry["ros_topic_name"] for entry in entries]) is not bool(others)
+    assert "/clock" not in [entry["ros_topic_name"] for entry in entries]
     given = yaml.safe_load(Path(policy.cmd[-1]).read_text())
     assert given["/r/policy"]["ros__parameters"]["scan_guard"] is True  # in a world that we do not know
 
