@@ -6,8 +6,8 @@ swarm.launch.py includes it.
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,18 +16,18 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
-    IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.gazebo.files import Files, write
+from kdmarl_core.gazebo.sdf import RESOURCE_PATHS
+from kdmarl_core.gazebo.service import begin, is_running, tool
 from kdmarl_core.gazebo.topics import FULL_CLOCK
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, Release, release_of
 from kdmarl_ros.node.clocks import clock_publishers
@@ -70,20 +70,21 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
     distribution = os.environ.get("ROS_DISTRO")
     release = RELEASES[release_of(distribution) if given["gz_version"] == "auto" else given["gz_version"]]
-    share = Path(_share("ros_gz_sim", distribution))
-    _share("ros_gz_bridge", distribution)
+    for package in ("ros_gz_sim", "ros_gz_bridge"):
+        _require(package, distribution)
     swarm = load_checked_swarm(given["swarm"], names_of(given["robots"]), given["allow_outside"] == "true")
     folder = Path(tempfile.mkdtemp(prefix="kdmarl_gazebo_"))
     factor, seed = number("real_time_factor", given["real_time_factor"], float), number("seed", given["seed"], int)
     check_numbers(factor, seed)
-    is_running = swarm.gazebo is not None and swarm.gazebo.running is not None
+    own = swarm.gazebo.running if swarm.gazebo else None
     others = clock_publishers()
-    if others and not is_running:
+    if others and not own:
         raise KdmarlError(
             f"/clock is published by {', '.join(others)} already, and sim 'gazebo' brings a clock of its own; stop "
             "that, or set another ROS_DOMAIN_ID"
         )
     files = write(swarm, folder, release, Lidars(given["lidars"]), factor, clock=None if others else FULL_CLOCK)
+    _check_running(files, release)
     bridge = Node(
         package="ros_gz_bridge",
         executable="parameter_bridge",
@@ -96,11 +97,34 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     robots = _robots(files, release)
     if files.world is None:
         return [bridge, *robots]
-    window = "-s " if given["headless"] == "true" else ""
-    options = f"-v 2 --seed {seed} {window}{shlex.quote(str(files.world))}"  # goes through a shell; begins paused
-    arguments = {"gz_args": options, "gz_version": str(release.major), "on_exit_shutdown": "true"}
-    source = PythonLaunchDescriptionSource(str(share / "launch" / "gz_sim.launch.py"))
-    return [IncludeLaunchDescription(source, launch_arguments=arguments.items()), bridge, *robots]
+    server = ExecuteProcess(
+        # Not by ros_gz_sim's launch file: it starts a shell, which ends without Gazebo (ros2/launch, issue 757).
+        cmd=[tool(release), *release.server(str(files.world), seed, given["headless"] == "true")],
+        name="gazebo",
+        output="screen",
+        additional_env=_resources(release),
+        on_exit=[Shutdown(reason="Gazebo has ended")],
+    )
+    return [server, bridge, *robots]
+
+
+def _check_running(files: Files, release: Release) -> None:
+    """A world that robots are put into runs, and one that is started does not yet."""
+    runs = is_running(release, files.world_name)
+    if files.world and runs:
+        raise KdmarlError(
+            f"a world '{files.world_name}' runs in Gazebo already, perhaps from an earlier launch; end it, set another "
+            "GZ_PARTITION, or put the robots into it (world: {running: ...})"
+        )
+    if files.world is None and not runs:
+        raise KdmarlError(f"no Gazebo runs a world '{files.world_name}'; start it first, with the same GZ_PARTITION")
+
+
+def _resources(release: Release) -> dict[str, str]:
+    """Where Gazebo finds models of ROS packages, as in ``package://NAME/meshes``."""
+    name = RESOURCE_PATHS[0] if release.tool == "gz" else RESOURCE_PATHS[1]
+    shares = [f"{prefix}/share" for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(":") if prefix]
+    return {name: ":".join([*filter(None, [os.environ.get(name)]), *shares])}
 
 
 def _robots(files: Files, release: Release) -> list[LaunchDescriptionEntity]:
@@ -115,32 +139,38 @@ def _robots(files: Files, release: Release) -> list[LaunchDescriptionEntity]:
         )
         for spawn in files.spawns
     ]
-    if files.world:
-        steps.append(ExecuteProcess(cmd=release.begin(files.world_name), name="begin", output="screen"))
-    names = [f"robot '{spawn.robot}' was not put into the world" for spawn in files.spawns] + ["time did not begin"]
+    last = partial(begin, release, files.world_name) if files.world else None
     handlers = [
-        RegisterEventHandler(OnProcessExit(target_action=step, on_exit=partial(_next, then, failure)))
-        for step, then, failure in zip(steps, [*steps[1:], None], names, strict=False)
+        RegisterEventHandler(OnProcessExit(target_action=step, on_exit=partial(_go_on, spawn.robot, then, last)))
+        for step, spawn, then in zip(steps, files.spawns, [*steps[1:], None], strict=True)
     ]
     return [*handlers, steps[0]]
 
 
-def _next(
-    then: LaunchDescriptionEntity | None, failure: str, event: ProcessExited, context: LaunchContext
+def _go_on(
+    robot: str, then: Node | None, last: Callable[[], None] | None, event: ProcessExited, context: LaunchContext
 ) -> list[LaunchDescriptionEntity]:
+    """Put in the next robot, or do what comes last."""
     if context.is_shutdown:
         return []
+    message = f"robot '{robot}' was not put into the world (exit code {event.returncode}); see what Gazebo says above"
     if event.returncode == 0:
-        return [then] if then else []
-    message = f"{failure} (exit code {event.returncode}); see what Gazebo says above"
+        if then:
+            return [then]
+        try:
+            if last:
+                last()
+            return []
+        except KdmarlError as error:
+            message = str(error)
     # As launch itself reports errors; an exception raised here is lost if another event arrives at the same moment.
     context.asyncio_loop.call_exception_handler({"message": message})
     return [Shutdown(reason=message)]
 
 
-def _share(package: str, distribution: str | None) -> str:
+def _require(package: str, distribution: str | None) -> None:
     try:
-        return get_package_share_directory(package)
+        get_package_share_directory(package)
     except (PackageNotFoundError, OSError):  # the latter without any ROS environment
         raise KdmarlError(
             f"sim 'gazebo' needs {package}, which is not installed; apt install ros-{distribution or '$ROS_DISTRO'}-"

@@ -16,6 +16,8 @@ from kdmarl_core.gazebo.elements import CHASSIS, FLOOR, ball, cylinder, element,
 from kdmarl_core.gazebo.topics import localised, range_topics, scan_topics
 from kdmarl_core.gazebo.versions import Lidars, Release
 
+WHEEL_BELOW = 0.45
+"""Largest radius of a wheel over the height of the scan plane: lidars by physics would see the robot's own wheels."""
 STRENGTH = 1e16
 """Limit of a wheel's joint, which is never reached [rad]."""
 
@@ -40,6 +42,7 @@ def robot_model(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) ->
     _add_sensors(swarm, robot, link, release, lidars)
     match robot_type.action:
         case DiffDrive():
+            body = body._replace(wheel=min(body.wheel, WHEEL_BELOW * scan_height(swarm)))
             _add_wheels(model, body)
             drive = _wheel_drive(robot_type.action, body, release)
             if localised(swarm, robot):

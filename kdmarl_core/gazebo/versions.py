@@ -43,11 +43,16 @@ class Release(NamedTuple):
         words = "".join(word.capitalize() for word in name.split("-"))
         return {"filename": f"{self.files}-{name}-system", "name": f"{self.systems}::{words}"}
 
-    def begin(self, world: str) -> list[str]:
-        """The command that lets the time of a paused world begin."""
-        tool = "ign" if self.major < FIRST_GZ else "gz"
-        kinds = ["--reqtype", self.message("WorldControl"), "--reptype", self.message("Boolean")]
-        return [tool, "service", "-s", f"/world/{world}/control", *kinds, "--timeout", "5000", "--req", "pause: false"]
+    @property
+    def tool(self) -> str:
+        """The command."""
+        return "ign" if self.major < FIRST_GZ else "gz"
+
+    def server(self, world: str, seed: int, headless: bool) -> list[str]:
+        """The command and arguments that start Gazebo with the file of a ``world``, paused."""
+        name = "gazebo" if self.major < FIRST_GZ else "sim"
+        window = ["-s"] if headless else []
+        return [name, *window, "-v", "2", "--seed", str(seed), world, "--force-version", str(self.major)]
 
     def message(self, name: str) -> str:
         """A message's type, such as ``gz.msgs.Twist`` for ``Twist``."""

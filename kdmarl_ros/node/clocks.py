@@ -18,7 +18,7 @@ UNKNOWN = "NODE_NAME_UNKNOWN"
 def clock_publishers(wait: float = DISCOVERY) -> list[str]:
     """Full names of the nodes that publish ``/clock``, after a wait [s]."""
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(args=[], context=context)
     try:
         node = Node("clock_finder", context=context, use_global_arguments=False, start_parameter_services=False)
         deadline = time.monotonic() + wait

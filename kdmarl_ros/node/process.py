@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.contract.ros_environment import check_environment
+from kdmarl_ros.node.executor import RobotExecutor
 from kdmarl_ros.node.restarts import BAD_INPUT
 
 COMPILER = "rosidl_generator_py.generate_py_impl"
@@ -73,6 +74,7 @@ def leave(exit_code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
             stream.flush()
+    signal.set_wakeup_fd(-1)  # its socket is closed next
     gc.collect()
     os._exit(exit_code)
 
@@ -107,23 +109,17 @@ def _remedy(reason: str) -> str:
 @contextmanager
 def spinning(node: Node) -> Iterator[None]:
     """Spin ``node`` in a separate thread; destroy it in the end."""
-    executor = SingleThreadedExecutor()
+    executor = RobotExecutor()
     executor.add_node(node)
-    ended = threading.Event()
-
-    def serve() -> None:
-        while not ended.is_set():
-            executor.spin_once(timeout_sec=0.5)
-
-    thread = threading.Thread(target=serve, daemon=True)
+    ended: Future[None] = Future()
+    thread = threading.Thread(target=executor.spin_until_future_complete, args=(ended,), daemon=True)
     thread.start()
     try:
         yield
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        ended.set()
-        executor.wake()
+        ended.set_result(None)
         thread.join(timeout=1.0)
         executor.shutdown(timeout_sec=0)
         node.destroy_node()

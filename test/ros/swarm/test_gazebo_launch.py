@@ -46,12 +46,21 @@ def launch(gazebo_launch, tmp_path, monkeypatch):
 
 @pytest.fixture
 def ros_gz(gazebo_launch, tmp_path, monkeypatch):
-    """A stand-in for the packages of ``ros_gz``."""
+    """A stand-in for the packages of ``ros_gz`` and for Gazebo's command line; has what runs and what was begun."""
+    gazebo = SimpleNamespace(running=[], begun=[])
     monkeypatch.setattr(gazebo_launch, "get_package_share_directory", lambda package: str(tmp_path / package))
+    monkeypatch.setattr(gazebo_launch, "tool", lambda release: f"/usr/bin/{release.tool}")
+    monkeypatch.setattr(gazebo_launch, "is_running", lambda release, world: world in gazebo.running)
+    monkeypatch.setattr(gazebo_launch, "begin", lambda release, world: gazebo.begun.append(world))
+    return gazebo
 
 
 @pytest.mark.parametrize("count", [1, 6, 32])
-def test_gazebo_its_bridge_and_all_robots_are_started(swarm_launch, gazebo_launch, launch, ros_gz, tmp_path, count):
+def test_gazebo_its_bridge_and_all_robots_are_started(
+    swarm_launch, gazebo_launch, launch, ros_gz, tmp_path, monkeypatch, count
+):
+    monkeypatch.setenv("GZ_SIM_RESOURCE_PATH", "/mine")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/ros/jazzy")
     places = [(1.0 * (index % 7) - 3, 1.0 * (index // 7) - 3, 0.0) for index in range(count)]
     robots = [robot(f"r{index}", pose=place, goal=place[:2]) for index, place in enumerate(places)]
     path = write_swarm(tmp_path, robots, **WORLD_OF)
@@ -60,23 +69,23 @@ def test_gazebo_its_bridge_and_all_robots_are_started(swarm_launch, gazebo_launc
     nodes = [action for action in started if isinstance(action, swarm_launch.Node)]
     assert [node.name for node in nodes] == ["judge", "gazebo", *(each.name for each in robots)]
     server, bridge, *handlers, first = launch(gazebo_launch, **include.arguments)
-    assert Path(server.source.location) == tmp_path / "ros_gz_sim" / "launch" / "gz_sim.launch.py"
-    *options, world = server.arguments["gz_args"].split()
-    assert options == ["-v", "2", "--seed", "0", "-s"]
-    assert server.arguments["gz_version"] == "8"
+    *options, world, _, version = server.cmd
+    assert options == ["/usr/bin/gz", "sim", "-s", "-v", "2", "--seed", "0"]
+    assert version == "8"
     assert Path(world).name == WORLD
+    assert server.options["additional_env"] == {"GZ_SIM_RESOURCE_PATH": "/mine:/opt/ros/jazzy/share"}
     assert (bridge.package, bridge.cmd[0]) == ("ros_gz_bridge", "parameter_bridge")
     entries = yaml.safe_load(Path(world).with_name(BRIDGE).read_text())
     assert len(entries) == 1 + 3 * count
     steps = in_order(gazebo_launch, first, handlers)
-    assert [step.name for step in steps] == [*(f"create.{each.name}" for each in robots), "begin"]
-    for step, each in zip(steps, robots, strict=False):
+    assert [step.name for step in steps] == [f"create.{each.name}" for each in robots]
+    assert ros_gz.begun == ["crossing"]  # after the last
+    for step, each in zip(steps, robots, strict=True):
         assert (step.package, step.cmd[0]) == ("ros_gz_sim", "create")
         given = dict(zip(step.cmd[1:-1:2], step.cmd[2:-1:2], strict=True))
         assert (given["-name"], given["-world"]) == (each.name, "crossing")
         assert (float(given["-x"]), float(given["-y"])) == each.pose[:2]
         assert ElementTree.parse(given["-file"]).getroot().find("model").get("name") == each.name
-    assert steps[-1].cmd[:4] == ["gz", "service", "-s", "/world/crossing/control"]
 
 
 def ended(launch, returncode):
@@ -93,7 +102,11 @@ def in_order(launch, first, handlers):
     return steps
 
 
-def test_a_robot_that_is_not_put_in_ends_the_launch(swarm_launch, gazebo_launch, launch, ros_gz, tmp_path):
+def refuse(reason):
+    raise KdmarlError(reason)
+
+
+def test_a_robot_that_is_not_put_in_ends_the_launch(gazebo_launch, launch, ros_gz, tmp_path, monkeypatch):
     path = write_swarm(tmp_path, [robot("fleet/a"), robot("b", pose=(2.0, 2.0, 0.0), goal=(-2.0, 0.0))], **WORLD_OF)
     _, _, handler, *_ = launch(gazebo_launch, swarm=str(path), gz_version="harmonic")
     context, said = gazebo_launch.LaunchContext(), []
@@ -101,8 +114,22 @@ def test_a_robot_that_is_not_put_in_ends_the_launch(swarm_launch, gazebo_launch,
     (end,) = handler.event_handler.handle(ended(gazebo_launch, 1), context)
     assert isinstance(end, gazebo_launch.Shutdown)
     assert said == [{"message": "robot 'fleet/a' was not put into the world (exit code 1); see what Gazebo says above"}]
+    monkeypatch.setattr(gazebo_launch, "begin", lambda release, world: refuse("it did not begin"))
+    _, _, _, last, *_ = launch(gazebo_launch, swarm=str(path), gz_version="harmonic")
+    (end,) = last.event_handler.handle(ended(gazebo_launch, 0), context)
+    assert (end.reason, said[1]) == ("it did not begin", {"message": "it did not begin"})
     context.is_shutdown = True
     assert handler.event_handler.handle(ended(gazebo_launch, -2), context) == []
+
+
+def test_a_world_that_runs_already_and_one_that_does_not_are_refused(gazebo_launch, launch, ros_gz, tmp_path):
+    path = write_swarm(tmp_path, [robot()], world={"running": "hall"})
+    with pytest.raises(KdmarlError, match="no Gazebo runs a world 'hall'; start it first, with the same GZ_PARTITION"):
+        launch(gazebo_launch, swarm=str(path))
+    path = write_swarm(tmp_path, [robot()], **WORLD_OF)
+    ros_gz.running.append("crossing")
+    with pytest.raises(KdmarlError, match="a world 'crossing' runs in Gazebo already, .* set another GZ_PARTITION"):
+        launch(gazebo_launch, swarm=str(path))
 
 
 def test_a_second_clock_is_refused(gazebo_launch, launch, ros_gz, tmp_path, monkeypatch):
@@ -118,11 +145,13 @@ def test_a_gazebo_that_runs_gets_robots_and_keeps_its_clock(
 ):
     path = write_swarm(tmp_path, [robot("r")], world={"running": "hall"})
     monkeypatch.setattr(gazebo_launch, "clock_publishers", lambda: others)
+    ros_gz.running.append("hall")
     include, *started = launch(swarm_launch, swarm=str(path), sim="gazebo", gz_version="harmonic", duration="5")
     policy = next(each for each in started if getattr(each, "name", "") == "r")
     policy.execute(swarm_launch.LaunchContext())
     bridge, *handlers, first = launch(gazebo_launch, **include.arguments)
     assert [step.name for step in in_order(gazebo_launch, first, handlers)] == ["create.r"]
+    assert not ros_gz.begun
     assert first.cmd[1:3] == ["-world", "hall"]
     entries = yaml.safe_load(Path(bridge.parameters[0]["config_file"]).read_text())
     assert ("/gazebo/clock" in [entry["ros_topic_name"] for entry in entries]) is not bool(others)
@@ -138,9 +167,9 @@ def test_with_its_window_and_another_speed(swarm_launch, gazebo_launch, launch, 
         gz_version="fortress", lidars="physics",
     )  # fmt: skip
     server, _, *_, first = launch(gazebo_launch, **include.arguments)
-    *options, world = server.arguments["gz_args"].split()
-    assert options == ["-v", "2", "--seed", "3"]
-    assert server.arguments["gz_version"] == "6"
+    *options, world, _, version = server.cmd
+    assert options == ["/usr/bin/ign", "gazebo", "-v", "2", "--seed", "3"]
+    assert version == "6"
     root = ElementTree.parse(world).getroot()
     assert root.find("world/physics/real_time_factor").text == "0.5"
     model = ElementTree.parse(first.cmd[first.cmd.index("-file") + 1]).getroot()
