@@ -26,6 +26,9 @@ COMPILER = "rosidl_generator_py.generate_py_impl"
 """Compiler of message definitions, used at build time. Every message would import it, with a parser and templates
 (3 MB, and part of the start-up time); if it cannot be imported, messages work without it."""
 
+LISTENERS_REST = 0.005
+"""Rest of nodes that only listen, to many robots perhaps [s]."""
+
 UDP_ONLY = ("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
 """Fast DDS's shared memory delays a process's messages by up to 333 ms when another process starts or ends
 (https://github.com/eProsima/Fast-DDS/issues/6535); no stop may be that late."""
@@ -56,7 +59,7 @@ def serve(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run the node that ``make`` makes until SIGINT or SIGTERM; exit code 2 when it cannot start."""
 
     def work() -> int:
-        with spinning(make()):
+        with spinning(make(), LISTENERS_REST):
             while True:
                 time.sleep(1)
 
@@ -107,9 +110,9 @@ def _remedy(reason: str) -> str:
 
 
 @contextmanager
-def spinning(node: Node) -> Iterator[None]:
-    """Spin ``node`` in a separate thread; destroy it in the end."""
-    executor = RobotExecutor()
+def spinning(node: Node, rest: float = 0.0) -> Iterator[None]:
+    """Spin ``node`` in a separate thread, by an executor with a ``rest`` [s]; destroy it in the end."""
+    executor = RobotExecutor(rest)
     executor.add_node(node)
     ended: Future[None] = Future()
     thread = threading.Thread(target=executor.spin_until_future_complete, args=(ended,), daemon=True)

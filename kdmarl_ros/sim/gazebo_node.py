@@ -18,7 +18,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import LaserScan, Range
@@ -35,8 +34,6 @@ from kdmarl_ros.sim.drifting_odometry import POSE_PERIOD, DriftingOdometry
 
 CLOCK_PERIOD = 20_000_000
 """Least simulated time from one ``/clock`` message to the next [ns]."""
-CLOCK_QOS = QoSProfile(depth=10)
-"""Of Gazebo's clock: none is left out where several come at once."""
 FOLLOW_PERIOD = 0.5
 """From look to look whether somebody wants neighbours [s]."""
 TIMEOUT = 1.0
@@ -71,7 +68,7 @@ class GazeboNode(Node):
         """robot → arrival [s], and where it was"""
         self._clock_publisher: Publisher | None = None
         self._last_time = -CLOCK_PERIOD
-        self.create_subscription(ClockMessage, FULL_CLOCK, self._tell_time, CLOCK_QOS)
+        self.create_subscription(ClockMessage, FULL_CLOCK, self._tell_time, SENSOR_QOS)
         for robot in swarm.robots:
             self._serve_ranges(swarm, robot)
         self.create_timer(FOLLOW_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))

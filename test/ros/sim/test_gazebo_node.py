@@ -121,6 +121,6 @@ def test_the_clock_comes_less_often_than_gazebos(tmp_path):
             tell(3)  # reset
             assert client.until(lambda: client.on("/clock")[-1].clock.sec == 3)
         times = [message.clock.nanosec for message in client.on("/clock")[:10]]
-        assert {later - earlier for earlier, later in itertools.pairwise(times)} == {20_000_000}
+        assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 20_000_000
     finally:
         client.close()
