@@ -26,7 +26,7 @@ from launch_ros.actions import Node
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.gazebo.files import Files, write
-from kdmarl_core.gazebo.sdf import RESOURCE_PATHS
+from kdmarl_core.gazebo.sdf import resource_folders
 from kdmarl_core.gazebo.service import begin, is_running, tool
 from kdmarl_core.gazebo.topics import FULL_CLOCK
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, Release, release_of
@@ -102,7 +102,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         cmd=[tool(release), *release.server(str(files.world), seed, given["headless"] == "true")],
         name="gazebo",
         output="screen",
-        additional_env=_resources(release),
+        additional_env={release.resource_path: ":".join(map(str, resource_folders()))},
         on_exit=[Shutdown(reason="Gazebo has ended")],
     )
     return [server, bridge, *robots]
@@ -118,13 +118,6 @@ def _check_running(files: Files, release: Release) -> None:
         )
     if files.world is None and not runs:
         raise KdmarlError(f"no Gazebo runs a world '{files.world_name}'; start it first, with the same GZ_PARTITION")
-
-
-def _resources(release: Release) -> dict[str, str]:
-    """Where Gazebo finds models of ROS packages, as in ``package://NAME/meshes``."""
-    name = RESOURCE_PATHS[0] if release.tool == "gz" else RESOURCE_PATHS[1]
-    shares = [f"{prefix}/share" for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(":") if prefix]
-    return {name: ":".join([*filter(None, [os.environ.get(name)]), *shares])}
 
 
 def _robots(files: Files, release: Release) -> list[LaunchDescriptionEntity]:

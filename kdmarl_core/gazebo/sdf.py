@@ -87,6 +87,13 @@ def expand(path: Path, arguments: dict[str, str]) -> str:
     return made.stdout
 
 
+def resource_folders() -> list[Path]:
+    """Folders of models by their names: those of the environment, and of ROS packages."""
+    named = [part for variable in RESOURCE_PATHS for part in os.environ.get(variable, "").split(":") if part]
+    shares = [f"{prefix}/share" for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(":") if prefix]
+    return [Path(folder) for folder in dict.fromkeys([*named, *shares])]
+
+
 def is_true(value: str | None) -> bool:
     """As SDF writes booleans."""
     return (value or "").strip().lower() in ("1", "true")
@@ -135,8 +142,7 @@ def included(uri: str, path: Path) -> Path:
     """
     _, has_scheme, name = uri.rpartition("://")
     name = name if has_scheme else uri
-    folders = [Path(part) for variable in RESOURCE_PATHS for part in os.environ.get(variable, "").split(":") if part]
-    for folder in [path.parent, *folders]:
+    for folder in [path.parent, *resource_folders()]:
         found = folder / name
         if found.is_file():
             return found

@@ -48,6 +48,11 @@ class Release(NamedTuple):
         """The command."""
         return "ign" if self.major < FIRST_GZ else "gz"
 
+    @property
+    def resource_path(self) -> str:
+        """The environment variable with folders of models."""
+        return "IGN_GAZEBO_RESOURCE_PATH" if self.major < FIRST_GZ else "GZ_SIM_RESOURCE_PATH"
+
     def server(self, world: str, seed: int, headless: bool) -> list[str]:
         """The command and arguments that start Gazebo with the file of a ``world``, paused."""
         name = "gazebo" if self.major < FIRST_GZ else "sim"
