@@ -26,8 +26,8 @@ from launch_ros.actions import Node
 
 from kdmarl_core.contract import KdmarlError
 from kdmarl_core.gazebo.files import Files, write
-from kdmarl_core.gazebo.sdf import resource_folders
-from kdmarl_core.gazebo.service import begin, is_running, tool
+from kdmarl_core.gazebo.sdf import exports, resource_folders
+from kdmarl_core.gazebo.service import begin, is_running, missing, tool, wait_for
 from kdmarl_core.gazebo.topics import FULL_CLOCK
 from kdmarl_core.gazebo.versions import RELEASES, Lidars, Release, release_of
 from kdmarl_ros.node.clocks import clock_publishers
@@ -83,6 +83,8 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             f"/clock is published by {', '.join(others)} already, and sim 'gazebo' brings a clock of its own; stop "
             "that, or set another ROS_DOMAIN_ID"
         )
+    if others:
+        print(f"/clock is that of {', '.join(others)}")
     files = write(swarm, folder, release, Lidars(given["lidars"]), factor, clock=None if others else FULL_CLOCK)
     _check_running(files, release)
     bridge = Node(
@@ -102,14 +104,24 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         cmd=[tool(release), *release.server(str(files.world), seed, given["headless"] == "true")],
         name="gazebo",
         output="screen",
-        additional_env={release.resource_path: ":".join(map(str, resource_folders()))},
-        on_exit=[Shutdown(reason="Gazebo has ended")],
+        additional_env=_folders(files.world, release),
+        on_exit=_ended,
     )
     return [server, bridge, *robots]
 
 
+def _folders(world: Path, release: Release) -> dict[str, str]:
+    """Where Gazebo finds models and systems, as ros_gz_sim's launch file tells it; and the folder of the world."""
+    systems = release.variable("SYSTEM_PLUGIN_PATH")
+    given = [os.environ.get(systems, ""), os.environ.get("LD_LIBRARY_PATH", ""), *exports("plugin_path")]
+    return {
+        release.variable("RESOURCE_PATH"): ":".join([*resource_folders(), str(world.parent)]),
+        systems: ":".join(filter(None, given)),
+    }
+
+
 def _check_running(files: Files, release: Release) -> None:
-    """A world that robots are put into runs, and one that is started does not yet."""
+    """A world that robots are put into runs without them, and one that is started does not yet."""
     runs = is_running(release, files.world_name)
     if files.world and runs:
         raise KdmarlError(
@@ -118,6 +130,13 @@ def _check_running(files: Files, release: Release) -> None:
         )
     if files.world is None and not runs:
         raise KdmarlError(f"no Gazebo runs a world '{files.world_name}'; start it first, with the same GZ_PARTITION")
+    topics = {spawn.robot: spawn.truth for spawn in files.spawns}
+    left = missing(release, list(topics.values())) if runs else topics.values()
+    if there := [robot for robot, topic in topics.items() if topic not in left]:
+        raise KdmarlError(
+            f"Gazebo's world '{files.world_name}' has {', '.join(there)} already, perhaps from an earlier launch; "
+            "remove them, or restart Gazebo"
+        )
 
 
 def _robots(files: Files, release: Release) -> list[LaunchDescriptionEntity]:
@@ -132,7 +151,7 @@ def _robots(files: Files, release: Release) -> list[LaunchDescriptionEntity]:
         )
         for spawn in files.spawns
     ]
-    last = partial(begin, release, files.world_name) if files.world else None
+    last = partial(_last, files, release)
     handlers = [
         RegisterEventHandler(OnProcessExit(target_action=step, on_exit=partial(_go_on, spawn.robot, then, last)))
         for step, spawn, then in zip(steps, files.spawns, [*steps[1:], None], strict=True)
@@ -140,8 +159,14 @@ def _robots(files: Files, release: Release) -> list[LaunchDescriptionEntity]:
     return [*handlers, steps[0]]
 
 
+def _last(files: Files, release: Release) -> None:
+    wait_for(release, {spawn.robot: spawn.truth for spawn in files.spawns})
+    if files.world:
+        begin(release, files.world_name)
+
+
 def _go_on(
-    robot: str, then: Node | None, last: Callable[[], None] | None, event: ProcessExited, context: LaunchContext
+    robot: str, then: Node | None, last: Callable[[], None], event: ProcessExited, context: LaunchContext
 ) -> list[LaunchDescriptionEntity]:
     """Put in the next robot, or do what comes last."""
     if context.is_shutdown:
@@ -151,14 +176,24 @@ def _go_on(
         if then:
             return [then]
         try:
-            if last:
-                last()
+            last()
             return []
         except KdmarlError as error:
             message = str(error)
+    return [_fail(message, context)]
+
+
+def _ended(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Gazebo's end before that of the launch is a failure, however well the robots did until then."""
+    if context.is_shutdown:
+        return []
+    return [_fail(f"Gazebo has ended (exit code {event.returncode}); see what it says above", context)]
+
+
+def _fail(message: str, context: LaunchContext) -> Shutdown:
     # As launch itself reports errors; an exception raised here is lost if another event arrives at the same moment.
     context.asyncio_loop.call_exception_handler({"message": message})
-    return [Shutdown(reason=message)]
+    return Shutdown(reason=message)
 
 
 def _require(package: str, distribution: str | None) -> None:

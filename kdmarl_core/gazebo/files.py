@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from msgspec.structs import replace
 
 from kdmarl_core.contract import KdmarlError, Robot, Swarm
+from kdmarl_core.contract.node_parameters import TRUTH
 from kdmarl_core.contract.swarm import check_places
 from kdmarl_core.gazebo.elements import text_of
 from kdmarl_core.gazebo.models import model_copy
@@ -30,6 +31,8 @@ class Spawn(NamedTuple):
     """its name, and its model's"""
     arguments: list[str]
     """of ``create`` of ``ros_gz_sim``"""
+    truth: str
+    """topic in Gazebo on which it then says where it is"""
 
 
 class Files(NamedTuple):
@@ -123,4 +126,5 @@ def _spawn(swarm: Swarm, robot: Robot, world: str, file: Path) -> Spawn:
     x, y, yaw = robot.pose
     places = {"x": x, "y": y, "z": own.z if own else 0.0, "Y": yaw}
     numbers = [part for name, value in places.items() for part in (f"-{name}", f"{value:.6f}")]
-    return Spawn(robot.name, ["-world", world, "-name", robot.name, "-file", str(file.resolve()), *numbers])
+    arguments = ["-world", world, "-name", robot.name, "-file", str(file.resolve()), *numbers]
+    return Spawn(robot.name, arguments, robot.full_name(TRUTH))

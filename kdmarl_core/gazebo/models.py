@@ -26,6 +26,8 @@ SYSTEMS = {
     "VelocityControl": {"topic": "cmd_vel"},
 }
 """Gazebo's systems of moving robots → their settings with topics → the end of the topic without that setting."""
+GAZEBOS = ("gz::sim::systems", "ignition::gazebo::systems")
+"""Of names of Gazebo's systems."""
 FRAMES = ("frame_id", "child_frame_id", "odom_frame", "robot_base_frame", "gz_frame_id", "ignition_frame_id")
 """Settings of sensors and systems with names of frames."""
 CLOUDS = ("gpu_lidar", "lidar", "gpu_ray", "ray", "depth_camera", "rgbd_camera", "depth", "rgbd")
@@ -60,12 +62,18 @@ def model_copy(swarm: Swarm, robot: Robot, release: Release, lidars: Lidars) -> 
     path, settings = swarm.models[robot.type], swarm.robot_type(robot).own_model or Model(file="")
     root = _read(path, settings, robot)
     refuse_network(root, path)
+    if root.find(".//include") is not None:
+        raise KdmarlError(
+            f"{path}: has an <include>, and only what stands in the file itself is given the robot's names; make one "
+            f"file of both (gz sdf -p {path.name} > whole.sdf)"
+        )
     root_uris(root, path.parent)
     model = _find_model(root, settings, path)
     model.set("name", robot.name)
-    there = _name_topics(model, robot, lidars)
+    where = f"{path}: the model of robot type '{robot.type}'"
+    there = _name_topics(model, robot, lidars, where)
     _name_frames(model, swarm.frame_prefix(robot))
-    topics = _mapped(swarm, robot, settings, there)
+    topics = _mapped(swarm, robot, settings, there, where)
     truth = true_odometry(swarm, robot, release)
     if model.tag == "robot":
         SubElement(model, "gazebo").append(truth)
@@ -104,16 +112,23 @@ def _find_model(root: Element, settings: Model, path: Path) -> Element:
     return models[name]
 
 
-def _name_topics(model: Element, robot: Robot, lidars: Lidars) -> dict[str, str]:
+def _name_topics(model: Element, robot: Robot, lidars: Lidars, where: str) -> dict[str, str]:
     """Put the robot's name before all topics; returns what the model calls them → their full names."""
     found: dict[str, str] = {}
+
+    def rename(topic: Element) -> None:
+        plain = (topic.text or "").strip().removeprefix("/").removeprefix(f"{robot.name}/")
+        topic.text = f"/{robot.name}/{plain}"
 
     def name(parent: Element, tag: str, default: str) -> str:
         given = parent.find(tag)
         if given is None:
             given = SubElement(parent, tag)
         plain = (given.text or default).strip().removeprefix("/").removeprefix(f"{robot.name}/")
-        given.text = found[plain] = f"/{robot.name}/{plain}"
+        full = f"/{robot.name}/{plain}"
+        if parent.tag == "sensor" and full in found.values():
+            raise KdmarlError(f"{where} has two sensors on the topic '{plain}'; give each a <topic> of its own")
+        given.text = found[plain] = full
         return plain
 
     for sensor in model.iter("sensor"):
@@ -125,10 +140,15 @@ def _name_topics(model: Element, robot: Robot, lidars: Lidars) -> dict[str, str]
             found[f"{plain}/points"] = f"/{robot.name}/{plain}/points"
         for tag in ("camera/camera_info_topic", "contact/topic"):
             if (inner := sensor.find(tag)) is not None:
-                inner.text = f"/{robot.name}/{(inner.text or '').strip().removeprefix('/')}"
+                rename(inner)
     for plugin in model.iter("plugin"):
-        for tag, default in SYSTEMS.get(plugin.get("name", "").rpartition("::")[2], {}).items():
+        space, _, system = plugin.get("name", "").rpartition("::")
+        for tag, default in SYSTEMS.get(system, {}).items():
             name(plugin, tag, default)
+        if space in GAZEBOS and system not in SYSTEMS:
+            for each in plugin.iter():
+                if each.tag == "topic" or each.tag.endswith("_topic"):
+                    rename(each)
     return found
 
 
@@ -140,21 +160,20 @@ def _name_frames(model: Element, prefix: str) -> None:
                     frame.text = prefix + frame.text.strip().removeprefix(prefix)
 
 
-def _mapped(swarm: Swarm, robot: Robot, settings: Model, there: dict[str, str]) -> dict[str, str | None]:
+def _mapped(swarm: Swarm, robot: Robot, settings: Model, there: dict[str, str], where: str) -> dict[str, str | None]:
     """Our topics → Gazebo's."""
-    where = f"{swarm.models[robot.type]}: the model of robot type '{robot.type}'"
     wanted = {topic.name for topic in topics_of(swarm, robot)}
     for name in settings.topics:
         if name not in wanted - {TRUTH}:
             raise KdmarlError(f"{where}: topics has '{name}'; {did_you_mean(name, wanted - {TRUTH})}")
     found: dict[str, str | None] = {TRUTH: f"/{robot.name}/{TRUTH}"}
     if not localised(swarm, robot):
-        if settings.topics.get("odom"):
+        if "odom" in settings.topics:
             raise KdmarlError(
                 f"{where}: topics has odom, and odometry that a model measures begins where the robot starts; leave it "
                 f"out, then Gazebo says where the robot is, or give pose_source 'pose' or 'tf' with a localisation"
             )
-        found["odom"] = None if "odom" in settings.topics else found[TRUTH]
+        found["odom"] = found[TRUTH]
     for name in sorted(wanted - found.keys()):
         found[name] = _topic_of(settings.topics.get(name, name), name, robot, there, where)
     return found

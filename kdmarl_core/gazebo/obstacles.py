@@ -11,9 +11,11 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from kdmarl_core.contract import KdmarlError, Swarm, World
-from kdmarl_core.gazebo.poses import HERE, Frames, UnknownPlaceError, matrix
+from kdmarl_core.gazebo.poses import HERE, Frames, UnknownPlaceError, frame_of, matrix
 from kdmarl_core.gazebo.sdf import included, is_true, read, read_world, refuse_network
 
+LIFTED = 0.1
+"""Height of a model's origin at the start from which its floor is not that of the world [m]."""
 FLAT = 0.01
 """What reaches no higher than this over the floor is floor [m]."""
 UPRIGHT = 1e-3
@@ -34,14 +36,22 @@ class Obstacles(NamedTuple):
 class Outlines:
     """Collects outlines of collisions."""
 
-    def __init__(self, top: float) -> None:
-        """See what is below ``top`` [m]: what is higher is in no robot's way."""
-        self.top = top
+    def __init__(self, top: float, spacing: float, folder: Path) -> None:
+        """Begin without any.
+
+        Args:
+            top: of all robots [m]; what is higher is in no robot's way.
+            spacing: of the lines that fill a box [m]: none of the robots fits between two.
+            folder: of the world.
+        """
+        self.top, self.spacing, self.folder = top, spacing, folder
         self.discs: list[tuple[float, float, float]] = []
         self.walls: list[tuple[float, float, float, float]] = []
         self.count = 0
         self.unknown: list[str] = []
         """names of collisions without an outline"""
+        self.movable = 0
+        """models that can be moved"""
 
     def add(self, name: str, geometry: Element, place: np.ndarray) -> None:
         """Add the outline of a collision at ``place``, (4, 4)."""
@@ -79,6 +89,11 @@ class Outlines:
         one, other = (turn[:2, axis] * half[axis] for axis in range(3) if axis not in upright)
         corners = [(x, y) + first * one + second * other for first, second in ((1, 1), (1, -1), (-1, -1), (-1, 1))]
         self._ring(corners)
+        long, short = sorted((one, other), key=lambda side: -float(np.hypot(*side)))
+        lines = math.ceil(2 * float(np.hypot(*short)) / self.spacing)
+        for line in range(1, lines):
+            middle = (x, y) + (2 * line / lines - 1) * short
+            self._wall(middle - long, middle + long)
         return True
 
     def _round(self, shape: Element, place: np.ndarray) -> bool:
@@ -111,7 +126,10 @@ class Outlines:
 
     def _ring(self, corners: Sequence[np.ndarray]) -> None:
         for one, other in zip(corners, [*corners[1:], corners[0]], strict=True):
-            self.walls.append((float(one[0]), float(one[1]), float(other[0]), float(other[1])))
+            self._wall(one, other)
+
+    def _wall(self, one: np.ndarray, other: np.ndarray) -> None:
+        self.walls.append((float(one[0]), float(one[1]), float(other[0]), float(other[1])))
 
 
 def obstacles_of(swarm: Swarm) -> Obstacles:
@@ -126,14 +144,20 @@ def obstacles_of(swarm: Swarm) -> Obstacles:
     if swarm.gazebo is None or swarm.gazebo.sdf is None:
         return Obstacles(None, f"obstacles unknown: {only}")
     path = swarm.gazebo.sdf
-    found = Outlines(max(swarm.robot_type(robot).height for robot in swarm.robots))
+    types = [swarm.robot_type(robot) for robot in swarm.robots]
+    starts = [each.own_model.z if each.own_model else 0.0 for each in types]
+    if max(map(abs, starts)) > LIFTED:
+        return Obstacles(None, f"obstacles of {path.name} unknown, as robots start above or below the floor: {only}")
+    top = max(each.height + start for each, start in zip(types, starts, strict=True))
+    found = Outlines(top, min(each.radius for each in types), path.parent)
     _add_world(found, path)
+    movable = f"; {found.movable} models that can be moved are not judged" if found.movable else ""
     if found.unknown:
         named = ", ".join(found.unknown[:3]) + (" and others" if len(found.unknown) > 3 else "")
         why = f"{len(found.unknown)} of {found.count} static collisions have no outline that can be told ({named})"
-        return Obstacles(None, f"obstacles of {path.name} unknown, as {why}: {only}")
+        return Obstacles(None, f"obstacles of {path.name} unknown, as {why}: {only}{movable}")
     world = World(size=(math.inf, math.inf), discs=found.discs, walls=found.walls)
-    return Obstacles(world, f"obstacles of {path.name}, from {found.count} static collisions")
+    return Obstacles(world, f"obstacles of {path.name}, from {found.count} static collisions{movable}")
 
 
 def _add_world(found: Outlines, path: Path) -> None:
@@ -155,17 +179,22 @@ def _add_includes(
     found: Outlines, parent: Element, frames: Frames, origin: np.ndarray | None, static: bool, path: Path, depth: int
 ) -> None:
     for include in parent.findall("include"):
-        file = included((include.findtext("uri") or "").strip(), path)
+        file = included((include.findtext("uri") or "").strip(), path, found.folder)
         root = read(file)
         refuse_network(root, file)
         model = root.find("model")
         if depth > DEEPEST:
             raise KdmarlError(f"{file}: is included by what it includes; take the circle out")
-        if model is None:  # a light, or an actor
+        if model is None:
+            if root.find("light") is None and root.find("actor") is None:  # such as a URDF
+                found.count += 1
+                found.unknown.append(include.findtext("name") or file.name)
             continue
         fixed = static or is_true(include.findtext("static"))
         place = _placed(frames, include if include.find("pose") is not None else model)
-        _add_model(found, model, _joined(origin, place), fixed, file, depth + 1, include.get("name"))
+        if include.find("placement_frame") is not None or model.get("placement_frame"):
+            place = None
+        _add_model(found, model, _joined(origin, place), fixed, file, depth + 1, include.findtext("name"))
 
 
 def _joined(origin: np.ndarray | None, place: np.ndarray | None) -> np.ndarray | None:
@@ -188,6 +217,7 @@ def _add_model(
         _add_model(found, nested, _joined(origin, _placed(frames, nested)), static, path, depth)
     _add_includes(found, model, frames, origin, static, path, depth)
     if not static:
+        found.movable += bool(model.findall("link/collision"))
         return
     for link in model.findall("link"):
         at = _joined(origin, _placed(frames, link))
@@ -195,7 +225,7 @@ def _add_model(
             geometry, pose = collision.find("geometry"), collision.find("pose")
             label = f"{name or model.get('name')}/{collision.get('name')}"
             try:
-                if geometry is None or at is None or (pose is not None and pose.get("relative_to")):
+                if geometry is None or at is None or (frame_of(pose)):
                     raise UnknownPlaceError
                 found.add(label, geometry, at @ (HERE if pose is None else matrix(pose)))
             except (UnknownPlaceError, ValueError):

@@ -20,7 +20,9 @@ class Frames:
 
     def __init__(self, parent: Element, kinds: tuple[str, ...]) -> None:
         """Take the children of ``parent`` that are of some ``kinds`` and have names."""
-        self._named = {each.get("name", ""): each for kind in kinds for each in parent.findall(kind)}
+        self._named = {
+            str(each.get("name") or each.findtext("name")): each for kind in kinds for each in parent.findall(kind)
+        }
         self._open: set[str] = set()
 
     def place(self, child: Element, default: str = "") -> np.ndarray:
@@ -34,7 +36,9 @@ class Frames:
             UnknownPlaceError: the pose, or a frame, is not one.
         """
         pose = child.find("pose")
-        frame = (None if pose is None else pose.get("relative_to")) or default
+        if child.get("placement_frame") or child.find("placement_frame") is not None:
+            raise UnknownPlaceError
+        frame = frame_of(pose) or default
         return self._frame(frame) @ (HERE if pose is None else matrix(pose))
 
     def _frame(self, name: str) -> np.ndarray:
@@ -49,6 +53,11 @@ class Frames:
         return found
 
 
+def frame_of(pose: Element | None) -> str:
+    """Frame that a ``<pose>`` is relative to, as newer and older versions of SDF say it; empty for the usual one."""
+    return "" if pose is None else pose.get("relative_to") or pose.get("frame") or ""
+
+
 def matrix(pose: Element) -> np.ndarray:
     """(4, 4) of a ``<pose>``: x, y, z [m], roll, pitch, yaw [rad, or degrees], or a quaternion x, y, z, w.
 
@@ -59,6 +68,8 @@ def matrix(pose: Element) -> np.ndarray:
         values = [float(part) for part in (pose.text or "0 0 0 0 0 0").split()]
     except ValueError:
         raise UnknownPlaceError from None
+    if not np.isfinite(values).all():
+        raise UnknownPlaceError
     made = np.eye(4)
     if pose.get("rotation_format") == "quat_xyzw" and len(values) == 7:
         made[:3, :3] = _by_quaternion(np.array(values[3:]))
@@ -84,7 +95,10 @@ def _by_angles(roll: float, pitch: float, yaw: float) -> np.ndarray:
 
 
 def _by_quaternion(values: np.ndarray) -> np.ndarray:
-    x, y, z, w = values / np.linalg.norm(values)
+    length = float(np.linalg.norm(values))
+    if not length:
+        raise UnknownPlaceError
+    x, y, z, w = values / length
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

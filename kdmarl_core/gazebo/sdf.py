@@ -14,6 +14,10 @@ from xml.etree.ElementTree import Element
 
 from kdmarl_core.contract import KdmarlError
 
+NAMESPACES = {"gz": "http://gazebosim.org/schema", "ignition": "http://ignitionrobotics.org/schema"}
+"""Prefixes of names in SDF."""
+for _prefix, _name in NAMESPACES.items():
+    ElementTree.register_namespace(_prefix, _name)  # else they are written under other names
 RESOURCE_PATHS = ("GZ_SIM_RESOURCE_PATH", "IGN_GAZEBO_RESOURCE_PATH", "SDF_PATH")
 """Environment variables with the folders of ``model://`` names."""
 XACRO_TIMEOUT = 60.0
@@ -54,6 +58,9 @@ def parse(text: str, path: Path) -> Element:
     Raises:
         KdmarlError: it is not XML.
     """
+    for prefix, name in NAMESPACES.items():  # Gazebo takes them for granted
+        if f"{prefix}:" in text and f"xmlns:{prefix}" not in text:
+            text = re.sub("<(sdf|robot)(?=[ >])", rf'<\1 xmlns:{prefix}="{name}"', text, count=1)
     if "<!DOCTYPE" in text:  # with entities, which may grow without end
         raise KdmarlError(f"{path}: has a DOCTYPE, which files for Gazebo have not; take it out")
     try:
@@ -87,11 +94,22 @@ def expand(path: Path, arguments: dict[str, str]) -> str:
     return made.stdout
 
 
-def resource_folders() -> list[Path]:
-    """Folders of models by their names: those of the environment, and of ROS packages."""
+def resource_folders() -> list[str]:
+    """Folders of models by their names: those of the environment, of ROS packages, and what these export."""
     named = [part for variable in RESOURCE_PATHS for part in os.environ.get(variable, "").split(":") if part]
     shares = [f"{prefix}/share" for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(":") if prefix]
-    return [Path(folder) for folder in dict.fromkeys([*named, *shares])]
+    return list(dict.fromkeys([*named, *shares, *exports("gazebo_model_path"), *exports("gazebo_media_path")]))
+
+
+def exports(attribute: str) -> list[str]:
+    """What ROS packages export for Gazebo in their ``package.xml``, as ``<gazebo_ros gazebo_model_path="…"/>``."""
+    found: list[str] = []
+    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":")):
+        for package in sorted(Path(prefix).glob("share/*/package.xml")):
+            text = package.read_text(encoding="utf-8", errors="replace")
+            for value in re.findall(rf'<gazebo_ros[^>]*\s{attribute}="([^"]*)"', text):
+                found += value.replace("${prefix}", str(package.parent)).split(":")
+    return found
 
 
 def is_true(value: str | None) -> bool:
@@ -134,23 +152,28 @@ def _absolute(name: str, folder: Path) -> str:
     return str((folder / name).resolve()) if relative and (folder / name).exists() else name
 
 
-def included(uri: str, path: Path) -> Path:
+def included(uri: str, path: Path, folder: Path) -> Path:
     """The SDF file that ``<include>`` in the file at ``path`` means.
+
+    Args:
+        uri: that it names.
+        path: of the file.
+        folder: of the world; :mod:`launch/gazebo.launch.py` names it to Gazebo, too.
 
     Raises:
         KdmarlError: it is not found.
     """
     _, has_scheme, name = uri.rpartition("://")
     name = name if has_scheme else uri
-    for folder in [path.parent, *resource_folders()]:
-        found = folder / name
+    for place in [*resource_folders(), str(folder)]:
+        found = Path(place) / name
         if found.is_file():
             return found
         if found.is_dir():
             return _model_file(found)
     raise KdmarlError(
-        f"{path}: includes {uri}, which is neither next to it nor in the folders of GZ_SIM_RESOURCE_PATH; add its "
-        "folder there"
+        f"{path}: includes {uri}, which is neither in the folders of GZ_SIM_RESOURCE_PATH nor in {folder}; add the "
+        "folder of it there"
     )
 
 

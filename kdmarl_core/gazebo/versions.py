@@ -48,16 +48,17 @@ class Release(NamedTuple):
         """The command."""
         return "ign" if self.major < FIRST_GZ else "gz"
 
-    @property
-    def resource_path(self) -> str:
-        """The environment variable with folders of models."""
-        return "IGN_GAZEBO_RESOURCE_PATH" if self.major < FIRST_GZ else "GZ_SIM_RESOURCE_PATH"
+    def variable(self, name: str) -> str:
+        """An environment variable of Gazebo's, such as GZ_SIM_RESOURCE_PATH for ``RESOURCE_PATH``."""
+        return f"{'IGN_GAZEBO' if self.major < FIRST_GZ else 'GZ_SIM'}_{name}"
 
     def server(self, world: str, seed: int, headless: bool) -> list[str]:
-        """The command and arguments that start Gazebo with the file of a ``world``, paused."""
-        name = "gazebo" if self.major < FIRST_GZ else "sim"
+        """The arguments of the command that start Gazebo with the file of a ``world``, paused; Fortress has no seed."""
         window = ["-s"] if headless else []
-        return [name, *window, "-v", "2", "--seed", str(seed), world, "--force-version", str(self.major)]
+        version = ["--force-version", str(self.major)]
+        if self.major < FIRST_GZ:
+            return ["gazebo", *window, "-v", "2", world, *version]
+        return ["sim", *window, "-v", "2", "--seed", str(seed), world, *version]
 
     def message(self, name: str) -> str:
         """A message's type, such as ``gz.msgs.Twist`` for ``Twist``."""

@@ -21,6 +21,8 @@ FLOOR_MARGIN = 2.0
 GREY = "0.6 0.6 0.6 1"
 STANDARD = ("physics", "user-commands", "scene-broadcaster")
 """Systems that a world without any gets from Gazebo; robots need the first two."""
+LAST_WITHOUT_STANDARD = 8
+"""Release up to which a world with any system has to name all that it needs."""
 SERVER_CONFIG = {"GZ_SIM_SERVER_CONFIG_PATH", "IGN_GAZEBO_SERVER_CONFIG_PATH"}
 """Environment variables that name a file with other systems than those."""
 
@@ -80,13 +82,21 @@ def check_own_world(swarm: Swarm, path: Path, release: Release, lidars: Lidars) 
             raise KdmarlError(
                 f"{path}: has a model '{robot.name}', and so has {swarm.path} a robot; rename one of both"
             )
-    if SERVER_CONFIG & os.environ.keys():  # whose systems every world has
-        return name
+    if not re.fullmatch(r"[\w-]+", name):
+        raise KdmarlError(f"{path}: its world is named '{name}'; use letters, digits, _ and -, as topics have its name")
     found = [system_name(each.get("filename", "")) for each in world.findall("plugin")]
-    for needed in (*(STANDARD[:2] if found else ()), sensing(lidars)):
+    # Fortress and Harmonic bring systems only where a world has none, later releases add them.
+    by_itself = release.major > LAST_WITHOUT_STANDARD or not found
+    wanted = () if by_itself else STANDARD[:2]
+    if any(swarm.robot_type(robot).sensors.carried for robot in swarm.robots):
+        wanted = (*wanted, sensing(lidars))
+    if SERVER_CONFIG & os.environ.keys() and by_itself:
+        return name
+    for needed in wanted:
         if needed not in found:
             line = ElementTree.tostring(Element("plugin", release.system(needed)), encoding="unicode")
-            rest = "" if found else f", and {', '.join(STANDARD)}, which come by themselves only where it has none"
+            alone = not found and release.major <= LAST_WITHOUT_STANDARD
+            rest = f", and {', '.join(STANDARD)}, which come by themselves only where it has none" if alone else ""
             raise KdmarlError(f"{path}: its world lacks the system '{needed}'; add {line} to it{rest}")
     return name
 

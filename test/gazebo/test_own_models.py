@@ -20,6 +20,9 @@ HARMONIC = RELEASES["harmonic"]
 TUGGER = EXAMPLE / "tugger.sdf"
 
 
+LIDAR = "<sensor name='lidar' type='gpu_lidar'/>"
+
+
 def swarm_of(path, model=None, kind="scout", **changes):
     """Two robots of a type with the model at ``path``."""
     swarm = make_swarm([robot("a", kind), robot("fleet/b", kind, (2.0, 2.0, 0.5), (-2.0, 2.0))])
@@ -102,11 +105,15 @@ def test_a_sensor_without_a_topic_is_called_by_its_name(tmp_path):
 
 
 def test_clouds_and_topics_that_are_in_ros_already(tmp_path):
-    swarm = swarm_of(TUGGER, Model(file="tugger.sdf", topics={"points": "lidar/points", "cmd_vel": None, "odom": None}))
+    swarm = swarm_of(TUGGER, Model(file="tugger.sdf", topics={"points": "lidar/points", "cmd_vel": None}))
     camera = PointCloudSensor(columns=8, range=3.0, fov=1.5, heights=(-0.1, 0.5))
     types = {"scout": replace(swarm.robot_types["scout"], sensors=Sensors(point_cloud=camera))}
     _, bridged = written(replace(swarm, robot_types=types), tmp_path)
-    assert bridged == {"/clock": "/clock", "/a/lidar/points": "/a/points", "/fleet/b/lidar/points": "/fleet/b/points"}
+    assert bridged == {
+        "/clock": "/clock",
+        "/a/ground_truth": "/a/odom", "/a/lidar/points": "/a/points",
+        "/fleet/b/ground_truth": "/fleet/b/odom", "/fleet/b/lidar/points": "/fleet/b/points",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -122,6 +129,7 @@ def test_clouds_and_topics_that_are_in_ros_already(tmp_path):
             {"topics": {"scan": "lidar", "odom": "odometry"}},
             "topics has odom, and odometry that a model measures",
         ),
+        ({"topics": {"scan": "lidar", "odom": None}}, "topics has odom, and odometry that a model measures"),
         ({"name": "tagger"}, "has no model 'tagger', only tugger; did you mean 'tugger'"),
         ({"arguments": {"a": "b"}}, "is not a .xacro file, and its model has arguments; take them out"),
     ],
@@ -144,6 +152,16 @@ def test_settings_that_do_not_fit_are_refused(tmp_path, settings, words):
         ),
         ("a.urdf", "<robot name='x'>", "is not XML"),
         ("a.sdf", "<sdf><model name='x'><uri>https://b/c</uri></model></sdf>", "takes https://b/c from the network"),
+        (
+            "a.sdf",
+            "<sdf><model name='x'><include/></model></sdf>",
+            "has an <include>, and only what stands in",
+        ),
+        (
+            "a.sdf",
+            f"<sdf><model name='x'><link>{LIDAR}</link><link>{LIDAR}</link></model></sdf>",
+            "two sensors on",
+        ),
         ("a.xacro", "<robot xmlns:xacro='http://www.ros.org/wiki/xacro'><xacro:no/></robot>", "xacro refuses it: .*no"),
     ],
 )
@@ -171,3 +189,20 @@ def test_a_swarm_file_finds_the_model_next_to_the_robot_types(tmp_path):
     types.write_text(yaml.safe_dump(said | {"scout": said["scout"] | {"model": {"file": "../mine.sdf"}}}))
     with pytest.raises(KdmarlError, match="scout: model: ../mine.sdf is outside of"):
         load_swarm(path)
+
+
+def test_topics_of_other_systems_and_names_of_elements_are_kept_apart(tmp_path):
+    path = tmp_path / "mine.sdf"
+    more = (
+        '<plugin filename="gz-sim-joint-position-controller-system" name="gz::sim::systems::JointPositionController">'
+        "<topic>arm</topic></plugin><plugin filename='other' name='other::Thing'><topic>kept</topic></plugin>"
+        "<gz:note>kept</gz:note></model>"
+    )
+    camera = "<sensor name='c' type='camera'><camera><camera_info_topic>a/info</camera_info_topic></camera></sensor>"
+    text = TUGGER.read_text().replace("</model>", more).replace("<sensor ", f"{camera}<sensor ", 1)
+    path.write_text(text)
+    roots, _ = written(swarm_of(path), tmp_path / "out")
+    model = roots["a"].find("model")
+    assert [each.text for each in model.findall("plugin/topic")] == ["/a/cmd_vel", "/a/arm", "kept"]
+    assert model.findtext(".//camera_info_topic") == "/a/info"
+    assert "<gz:note>" in (tmp_path / "out" / "models" / "a.sdf").read_text()

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from kdmarl_core.contract import KdmarlError, load_swarm
+from kdmarl_core.contract.robots import Model
 from kdmarl_core.contract.worlds import GazeboWorld
 from kdmarl_core.gazebo.files import write
 from kdmarl_core.gazebo.obstacles import obstacles_of
@@ -22,6 +23,7 @@ SYSTEMS = "".join(
 )
 BOX = "<box><size>2 1 1</size></box>"
 PILLAR = "<cylinder><radius>0.3</radius><length>2</length></cylinder>"
+BY_QUATERNION = "rotation_format='quat_xyzw'"
 MESH = "<mesh><uri>shelf.dae</uri></mesh>"
 
 
@@ -36,7 +38,6 @@ def model(geometry, pose="0 0 0.5 0 0 0", name="thing", static="true", link_pose
 MOVED = "<frame name='f'><pose>5 0 0 0 0 0</pose></frame>" + model(PILLAR).replace(
     "<pose>", "<pose relative_to='f'>", 1
 )
-BY_QUATERNION = "rotation_format='quat_xyzw'"
 
 
 def swarm_in(folder, content, systems=SYSTEMS, robots=None, name="hall"):
@@ -81,13 +82,34 @@ def test_outlines_of_what_is_upright_are_known(tmp_path, content, place, gap):
     assert gap_at(swarm_in(tmp_path, content), *place) == pytest.approx(gap, abs=1e-5)
 
 
+def test_boxes_are_filled(tmp_path):
+    """A robot that is in one touches it, wherever it is."""
+    swarm = swarm_in(tmp_path, model(BOX, "0 0 0.5 0 0 0.7"))
+    radius = swarm.robot_types["scout"].radius
+    for x, y in ((0.0, 0.0), (0.3, 0.2), (-0.5, 0.3)):
+        along, across = x * math.cos(0.7) - y * math.sin(0.7), x * math.sin(0.7) + y * math.cos(0.7)
+        assert gap_at(swarm, along, across) < radius
+
+
+def test_what_can_be_moved_is_said(tmp_path):
+    said = obstacles_of(swarm_in(tmp_path, model(BOX, static="false"))).said
+    assert said == "obstacles of hall.sdf, from 0 static collisions; 1 models that can be moved are not judged"
+
+
+def test_robots_that_start_above_the_floor_have_unknown_obstacles(tmp_path):
+    swarm = swarm_in(tmp_path, model(BOX, "0 0 2.5 0 0 0"))
+    types = {"scout": replace(swarm.robot_types["scout"], model=Model(file="a.sdf", z=2.0))}
+    found = obstacles_of(replace(swarm, robot_types=types))
+    assert found.world is None
+    assert "as robots start above or below the floor" in found.said
+
+
 @pytest.mark.parametrize(
     ("content", "count"),
     [
         (model(BOX, "0 0 5 0 0 0"), 1),  # above all robots
         (model("<box><size>9 9 0.1</size></box>", "0 0 -0.05 0 0 0"), 1),  # floor
         (model("<plane><normal>0 0 1</normal></plane>", "0 0 0 0 0 0"), 1),
-        (model(BOX, static="false"), 0),
         (model("<empty/>"), 0),
         ("", 0),
     ],
@@ -109,6 +131,10 @@ def test_what_is_in_no_robots_way_is_no_obstacle(tmp_path, content, count):
         model(PILLAR, "0 0 x 0 0 0"),
         model(PILLAR).replace("<pose>", "<pose relative_to='nobody'>", 1),
         model("<cylinder/>"),
+        model(PILLAR, "nan 0 0 0 0 0"),
+        model(PILLAR).replace("<pose>", "<pose frame='nobody'>", 1),
+        model(PILLAR).replace("<model ", "<model placement_frame='link' ", 1),
+        model(PILLAR).replace("<pose>0 0 0.5 0 0 0", f"<pose {BY_QUATERNION}>0 1 0 0 0 0 0", 1),
         model(PILLAR) + model(MESH, name="other"),
     ],
 )
@@ -122,7 +148,7 @@ def test_with_an_unknown_outline_no_collisions_with_obstacles_are_judged(tmp_pat
 
 def test_included_models_are_seen(tmp_path, monkeypatch):
     pillar = f"<sdf version='1.9'>{model(PILLAR, '0 0 0 0 0 0', static='false')}</sdf>"
-    for folder in (tmp_path / "near", tmp_path / "shared" / "far"):
+    for folder in (tmp_path / "near", tmp_path / "shared" / "far", tmp_path / "ros" / "share" / "package"):
         folder.mkdir(parents=True)
         (folder / "new.sdf").write_text(pillar)
         (folder / "old.sdf").write_text("<sdf version='1.2'/>")
@@ -130,16 +156,38 @@ def test_included_models_are_seen(tmp_path, monkeypatch):
             "<model><sdf version='1.2'>old.sdf</sdf><sdf version='1.10'>new.sdf</sdf></model>"
         )
     monkeypatch.setenv("GZ_SIM_RESOURCE_PATH", f"/nowhere:{tmp_path / 'shared'}")
-    content = "".join(
-        f"<include><uri>{uri}</uri><name>{index}</name><static>true</static><pose>{index} 0 0 0 0 0</pose></include>"
-        for index, uri in enumerate(("near", "model://far", f"file://{tmp_path}/near/new.sdf"))
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "ros"))
+    (tmp_path / "exported" / "given").mkdir(parents=True)
+    (tmp_path / "exported" / "given" / "model.sdf").write_text(pillar)
+    (tmp_path / "ros" / "share" / "package" / "package.xml").write_text(
+        '<package><export><gazebo_ros gazebo_model_path="${prefix}/../../../exported"/></export></package>'
     )
-    assert obstacles_of(swarm_in(tmp_path, content)).world.discs == [(0.0, 0.0, 0.3), (1.0, 0.0, 0.3), (2.0, 0.0, 0.3)]
-    with pytest.raises(KdmarlError, match="includes model://none, which is neither next to it nor in .*RESOURCE_PATH"):
+    places = ("near", "model://far", f"file://{tmp_path}/near/new.sdf", "package://package", "model://given")
+    content = "".join(
+        f"<include><uri>{uri}</uri><name>n{index}</name><static>true</static><pose>{index} 0 0 0 0 0</pose></include>"
+        for index, uri in enumerate(places)
+    )
+    content += model(PILLAR, name="next").replace("<pose>0 0 0.5 0 0 0", "<pose relative_to='n2'>0 1 0 0 0 0", 1)
+    discs = obstacles_of(swarm_in(tmp_path, content)).world.discs
+    assert sorted(discs) == [
+        (0.0, 0.0, 0.3),
+        (1.0, 0.0, 0.3),
+        (2.0, 0.0, 0.3),
+        (2.0, 1.0, 0.3),
+        (3.0, 0.0, 0.3),
+        (4.0, 0.0, 0.3),
+    ]
+    moved = content.replace("<name>n0</name>", "<name>n0</name><placement_frame>link</placement_frame>")
+    assert "1 of" in obstacles_of(swarm_in(tmp_path, moved)).said
+    with pytest.raises(KdmarlError, match="includes model://none, which is neither in the folders of .*_PATH n"):
         obstacles_of(swarm_in(tmp_path, "<include><uri>model://none</uri></include>"))
     (tmp_path / "near" / "new.sdf").write_text(f"<sdf version='1.9'><model name='m'>{content}</model></sdf>")
-    with pytest.raises(KdmarlError, match="includes .*|is included by what it includes"):
+    with pytest.raises(KdmarlError, match="is included by what it includes; take the circle out"):
         obstacles_of(swarm_in(tmp_path, content))
+    (tmp_path / "near" / "new.sdf").write_text("<robot name='u'/>")
+    assert "have no outline that can be told (n0, n2)" in obstacles_of(swarm_in(tmp_path, content)).said
+    (tmp_path / "near" / "new.sdf").write_text("<sdf version='1.9'><light name='lamp'/></sdf>")
+    assert obstacles_of(swarm_in(tmp_path, content)).world
 
 
 @pytest.mark.parametrize(
@@ -191,12 +239,20 @@ def test_a_file_that_is_no_world_is_refused(tmp_path, text, words):
         write(swarm, tmp_path / "out", HARMONIC, Lidars.RENDERING)
 
 
-def test_a_server_config_brings_its_own_systems(tmp_path, monkeypatch):
+def test_systems_that_come_by_themselves_need_not_be_named(tmp_path, monkeypatch):
+    sensors = SYSTEMS[SYSTEMS.index('<plugin filename="gz-sim-sensors') :]
+    with pytest.raises(KdmarlError, match="lacks the system 'physics'"):
+        write(swarm_in(tmp_path, "", systems=sensors), tmp_path / "out", HARMONIC, Lidars.RENDERING)
+    write(swarm_in(tmp_path, "", systems=sensors), tmp_path / "out", RELEASES["ionic"], Lidars.RENDERING)
+    with pytest.raises(KdmarlError, match="lacks the system 'sensors'; add [^,]* to it$"):
+        write(swarm_in(tmp_path, "", systems=""), tmp_path / "out", RELEASES["ionic"], Lidars.RENDERING)
     monkeypatch.setenv("GZ_SIM_SERVER_CONFIG_PATH", "/etc/mine.config")
     files = write(swarm_in(tmp_path, "", systems=""), tmp_path / "out", HARMONIC, Lidars.RENDERING)
     assert files.world == tmp_path / "hall.sdf"
     assert files.spawns[0].arguments[:2] == ["-world", "hall"]
     assert not (tmp_path / "out" / "world.sdf").exists()
+    with pytest.raises(KdmarlError, match="lacks the system 'physics'"):
+        write(swarm_in(tmp_path, "", systems=sensors), tmp_path / "out", HARMONIC, Lidars.RENDERING)
 
 
 @pytest.mark.parametrize(

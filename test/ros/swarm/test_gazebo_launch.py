@@ -47,11 +47,13 @@ def launch(gazebo_launch, tmp_path, monkeypatch):
 @pytest.fixture
 def ros_gz(gazebo_launch, tmp_path, monkeypatch):
     """A stand-in for the packages of ``ros_gz`` and for Gazebo's command line; has what runs and what was begun."""
-    gazebo = SimpleNamespace(running=[], begun=[])
+    gazebo = SimpleNamespace(running=[], begun=[], waited=[], topics=[])
     monkeypatch.setattr(gazebo_launch, "get_package_share_directory", lambda package: str(tmp_path / package))
     monkeypatch.setattr(gazebo_launch, "tool", lambda release: f"/usr/bin/{release.tool}")
     monkeypatch.setattr(gazebo_launch, "is_running", lambda release, world: world in gazebo.running)
     monkeypatch.setattr(gazebo_launch, "begin", lambda release, world: gazebo.begun.append(world))
+    monkeypatch.setattr(gazebo_launch, "wait_for", lambda release, topics: gazebo.waited.append(list(topics)))
+    monkeypatch.setattr(gazebo_launch, "missing", lambda release, topics: [t for t in topics if t not in gazebo.topics])
     return gazebo
 
 
@@ -60,7 +62,11 @@ def test_gazebo_its_bridge_and_all_robots_are_started(
     swarm_launch, gazebo_launch, launch, ros_gz, tmp_path, monkeypatch, count
 ):
     monkeypatch.setenv("GZ_SIM_RESOURCE_PATH", "/mine")
-    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/ros/jazzy")
+    monkeypatch.setenv("GZ_SIM_SYSTEM_PLUGIN_PATH", "/plugins")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/libraries")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "ros"))
+    (tmp_path / "ros" / "share" / "a").mkdir(parents=True)
+    (tmp_path / "ros" / "share" / "a" / "package.xml").write_text('<gazebo_ros plugin_path="${prefix}/lib"/>')
     places = [(1.0 * (index % 7) - 3, 1.0 * (index // 7) - 3, 0.0) for index in range(count)]
     robots = [robot(f"r{index}", pose=place, goal=place[:2]) for index, place in enumerate(places)]
     path = write_swarm(tmp_path, robots, **WORLD_OF)
@@ -73,13 +79,16 @@ def test_gazebo_its_bridge_and_all_robots_are_started(
     assert options == ["/usr/bin/gz", "sim", "-s", "-v", "2", "--seed", "0"]
     assert version == "8"
     assert Path(world).name == WORLD
-    assert server.options["additional_env"] == {"GZ_SIM_RESOURCE_PATH": "/mine:/opt/ros/jazzy/share"}
+    assert server.options["additional_env"] == {
+        "GZ_SIM_RESOURCE_PATH": f"/mine:{tmp_path}/ros/share:{Path(world).parent}",
+        "GZ_SIM_SYSTEM_PLUGIN_PATH": f"/plugins:/libraries:{tmp_path}/ros/share/a/lib",
+    }
     assert (bridge.package, bridge.cmd[0]) == ("ros_gz_bridge", "parameter_bridge")
     entries = yaml.safe_load(Path(world).with_name(BRIDGE).read_text())
     assert len(entries) == 1 + 3 * count
     steps = in_order(gazebo_launch, first, handlers)
     assert [step.name for step in steps] == [f"create.{each.name}" for each in robots]
-    assert ros_gz.begun == ["crossing"]  # after the last
+    assert (ros_gz.waited, ros_gz.begun) == ([[each.name for each in robots]], ["crossing"])  # after the last
     for step, each in zip(steps, robots, strict=True):
         assert (step.package, step.cmd[0]) == ("ros_gz_sim", "create")
         given = dict(zip(step.cmd[1:-1:2], step.cmd[2:-1:2], strict=True))
@@ -122,6 +131,17 @@ def test_a_robot_that_is_not_put_in_ends_the_launch(gazebo_launch, launch, ros_g
     assert handler.event_handler.handle(ended(gazebo_launch, -2), context) == []
 
 
+def test_gazebos_end_is_a_failure(gazebo_launch, launch, ros_gz, tmp_path):
+    server, *_ = launch(gazebo_launch, swarm=str(write_swarm(tmp_path, [robot()], **WORLD_OF)), gz_version="harmonic")
+    context, said = gazebo_launch.LaunchContext(), []
+    context.asyncio_loop = SimpleNamespace(call_exception_handler=said.append)
+    (end,) = server.on_exit(ended(gazebo_launch, 255), context)
+    assert isinstance(end, gazebo_launch.Shutdown)
+    assert said == [{"message": "Gazebo has ended (exit code 255); see what it says above"}]
+    context.is_shutdown = True
+    assert server.on_exit(ended(gazebo_launch, 0), context) == []
+
+
 def test_a_world_that_runs_already_and_one_that_does_not_are_refused(gazebo_launch, launch, ros_gz, tmp_path):
     path = write_swarm(tmp_path, [robot()], world={"running": "hall"})
     with pytest.raises(KdmarlError, match="no Gazebo runs a world 'hall'; start it first, with the same GZ_PARTITION"):
@@ -151,7 +171,10 @@ def test_a_gazebo_that_runs_gets_robots_and_keeps_its_clock(
     policy.execute(swarm_launch.LaunchContext())
     bridge, *handlers, first = launch(gazebo_launch, **include.arguments)
     assert [step.name for step in in_order(gazebo_launch, first, handlers)] == ["create.r"]
-    assert not ros_gz.begun
+    assert (ros_gz.waited, ros_gz.begun) == ([["r"]], [])
+    ros_gz.topics.append("/r/ground_truth")
+    with pytest.raises(KdmarlError, match="Gazebo's world 'hall' has r already, perhaps from an earlier launch"):
+        launch(gazebo_launch, **include.arguments)
     assert first.cmd[1:3] == ["-world", "hall"]
     entries = yaml.safe_load(Path(bridge.parameters[0]["config_file"]).read_text())
     assert ("/gazebo/clock" in [entry["ros_topic_name"] for entry in entries]) is not bool(others)
@@ -168,7 +191,7 @@ def test_with_its_window_and_another_speed(swarm_launch, gazebo_launch, launch, 
     )  # fmt: skip
     server, _, *_, first = launch(gazebo_launch, **include.arguments)
     *options, world, _, version = server.cmd
-    assert options == ["/usr/bin/ign", "gazebo", "-v", "2", "--seed", "3"]
+    assert options == ["/usr/bin/ign", "gazebo", "-v", "2"]  # Fortress has no seed
     assert version == "6"
     root = ElementTree.parse(world).getroot()
     assert root.find("world/physics/real_time_factor").text == "0.5"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from launch import LaunchContext, LaunchDescriptionEntity
-from launch.event_handlers import BaseEventHandler
+from launch.event_handlers import BaseEventHandler, SomeEntities
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 if TYPE_CHECKING:
@@ -111,7 +111,15 @@ class ProcessOptions(TypedDict, total=False):
 class ExecuteProcess(Action):
     """Runs a command."""
 
-    def __init__(self, *, cmd: Iterable[str], name: str | None = None, **kwargs: Unpack[ProcessOptions]) -> None:
+    def __init__(
+        self,
+        *,
+        cmd: Iterable[str],
+        name: str | None = None,
+        on_exit: SomeEntities | Callable[..., SomeEntities | None] | None = None,
+        **kwargs: Unpack[ProcessOptions],
+    ) -> None:
         self.cmd = list(cmd)
         self.name = name
+        self.on_exit = on_exit
         self.options = kwargs
