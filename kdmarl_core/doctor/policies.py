@@ -45,7 +45,9 @@ def of_swarm(path: Path, allow_outside: bool) -> Iterator[Finding]:
     except KdmarlError as error:
         yield Finding("fail", str(error))
         return
-    world = "" if swarm.world else ", no world to simulate: for real robots (sim none)"
+    world = ", no world to simulate: for real robots (sim none)"
+    if swarm.world or swarm.gazebo:
+        world = "" if swarm.world else ", in a world of Gazebo's own (sim gazebo)"
     yield Finding("ok", f"{path}: {len(swarm.robots)} robots{world}")
     used = sorted({robot.type for robot in swarm.robots})
     given = [(robot.type, swarm.parameters(robot)) for robot in swarm.robots]

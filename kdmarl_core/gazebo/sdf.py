@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -103,13 +104,18 @@ def resource_folders() -> list[str]:
 
 def exports(attribute: str) -> list[str]:
     """What ROS packages export for Gazebo in their ``package.xml``, as ``<gazebo_ros gazebo_model_path="…"/>``."""
+    return list(_exports(attribute, os.environ.get("AMENT_PREFIX_PATH", "")))
+
+
+@cache
+def _exports(attribute: str, prefixes: str) -> tuple[str, ...]:
     found: list[str] = []
-    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":")):
+    for prefix in filter(None, prefixes.split(":")):
         for package in sorted(Path(prefix).glob("share/*/package.xml")):
             text = package.read_text(encoding="utf-8", errors="replace")
             for value in re.findall(rf'<gazebo_ros[^>]*\s{attribute}="([^"]*)"', text):
                 found += value.replace("${prefix}", str(package.parent)).split(":")
-    return found
+    return tuple(found)
 
 
 def is_true(value: str | None) -> bool:

@@ -164,6 +164,7 @@ GUARD = "carrier.onnx: observes no sensor that the scan guard can use; turn scan
             "each carrier stands until a message arrives on targets",
         ),
         (lambda s: edited(s, world=None), "ok", "6 robots, no world to simulate: for real robots"),
+        (lambda s: edited(s, world={"running": "hall"}), "ok", "6 robots, in a world of Gazebo's own (sim gazebo)"),
     ],
 )
 def test_says_of_a_swarm_what_its_nodes_will_say(tmp_path, swarm, trouble, level, words):
