@@ -27,7 +27,7 @@ from kdmarl_core.contract.figures import Figure
 from kdmarl_core.gazebo.obstacles import obstacles_of
 from kdmarl_core.judge.judgement import Judgement, Totals, Track, judge
 from kdmarl_ros.node.parameters import planned_swarm, read_names, read_parameter, refuse_unknown
-from kdmarl_ros.node.process import LISTENERS_REST, leave, run, spinning
+from kdmarl_ros.node.process import leave, run, spinning
 from kdmarl_ros.node.qos import type_name
 
 try:
@@ -307,7 +307,7 @@ def main(args: list[str] | None = None) -> int:
 
     def work() -> int:
         node = JudgeNode()
-        with spinning(node, LISTENERS_REST):
+        with spinning(node):
             return node.watch()
 
     return run(work, args)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
@@ -40,8 +39,6 @@ class RobotExecutor(SingleThreadedExecutor):
         super().__init__(**options)
         self._rest = rest
         self._changed = True
-        self._held = ExitStack()
-        """the entities of the wait set: another thread may destroy them, and then they last until the next gathering"""
 
     def wake(self) -> None:
         """End the wait; nodes call this when entities are created or destroyed."""
@@ -53,42 +50,24 @@ class RobotExecutor(SingleThreadedExecutor):
         if timeout_sec is not None:
             raise NotImplementedError("timeout_sec is not supported")
         future.add_done_callback(lambda _: self.wake())
-        try:
-            while self._context.ok() and not future.done():
-                if self._changed:
-                    self._changed = False
-                    self._gather()
-                self._wait()
-                self._serve()
-                if self._rest:
-                    time.sleep(self._rest)
-        finally:
-            self._changed = True
-            self._held.close()
+        while self._context.ok() and not future.done():
+            if self._changed:
+                self._changed = False
+                self._gather()
+            self._wait()
+            self._serve()
+            if self._rest:
+                time.sleep(self._rest)
 
     def _gather(self) -> None:
         """Collect the entities of all nodes, by their pointers in the wait set."""
-        self._held.close()
         nodes = self.get_nodes()
-        self._subscriptions = self._hold(one for node in nodes for one in node.subscriptions)
-        self._timers = self._hold(one for node in nodes for one in node.timers)
-        self._services = self._hold(one for node in nodes for one in node.services)
-        self._events = []
-        for event in [one for node in nodes for one in node.waitables]:
-            with suppress(InvalidHandle):
-                self._held.enter_context(event)
-                self._events.append(event)
+        self._subscriptions = {one.handle.pointer: one for node in nodes for one in node.subscriptions}
+        self._timers = {one.handle.pointer: one for node in nodes for one in node.timers}
+        self._services = {one.handle.pointer: one for node in nodes for one in node.services}
+        self._events = [one for node in nodes for one in node.waitables]
         counts = (len(self._subscriptions), 1, len(self._timers), 0, len(self._services), len(self._events))
         self._wait_set = rclpy_implementation.WaitSet(*counts, self._context.handle)
-
-    def _hold(self, entities: Iterable[Any]) -> dict[int, Any]:
-        """Keep those from destruction that are not destroyed yet; returns them by their pointers."""
-        held = {}
-        for entity in list(entities):
-            with suppress(InvalidHandle):
-                self._held.enter_context(entity.handle)
-                held[entity.handle.pointer] = entity
-        return held
 
     def _wait(self) -> None:
         wait_set = self._wait_set

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NoReturn
 
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -111,11 +113,20 @@ def _remedy(reason: str) -> str:
 
 @contextmanager
 def spinning(node: Node, rest: float = 0.0) -> Iterator[None]:
-    """Spin ``node`` in a separate thread, by an executor with a ``rest`` [s]; destroy it in the end."""
-    executor = RobotExecutor(rest)
+    """Spin ``node`` in a separate thread; destroy it in the end.
+
+    With a ``rest`` [s] by the robots' executor, for nodes whose entities no other thread destroys.
+    """
+    executor = RobotExecutor(rest) if rest else SingleThreadedExecutor()
     executor.add_node(node)
     ended: Future[None] = Future()
-    thread = threading.Thread(target=executor.spin_until_future_complete, args=(ended,), daemon=True)
+
+    def spin_by_one() -> None:
+        while not ended.done():
+            executor.spin_once(timeout_sec=0.5)
+
+    spin = partial(executor.spin_until_future_complete, ended) if rest else spin_by_one
+    thread = threading.Thread(target=spin, daemon=True)
     thread.start()
     try:
         yield
@@ -123,6 +134,7 @@ def spinning(node: Node, rest: float = 0.0) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         ended.set_result(None)
+        executor.wake()
         thread.join(timeout=1.0)
         executor.shutdown(timeout_sec=0)
         node.destroy_node()

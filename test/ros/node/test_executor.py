@@ -172,37 +172,3 @@ def test_a_timer_that_a_message_sets_off_follows_without_a_wait_after_what_has_c
     executor.remove_node(node)
     executor.shutdown()
     assert calls[calls.index("first") :] == ["first", "second", "timer"]
-
-
-def test_entities_may_be_destroyed_by_another_thread():
-    """The wait set must not have pointers to what is gone: that ended the executor, or the process."""
-    client = Client()
-    node, done = client.node, Future()
-    node.create_timer(0.0005, lambda: None)  # keeps the executor at work
-    executor = RobotExecutor()
-    executor.add_node(node)
-    failed = []
-
-    def spin():
-        try:
-            executor.spin_until_future_complete(done)
-        except Exception as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
-    try:
-        for _ in range(200):
-            subscription = node.create_subscription(Twist, "/come_and_go", lambda _: None, 1)
-            publisher = node.create_publisher(Twist, "/come_and_go", 1)
-            publisher.publish(Twist())
-            time.sleep(0.001)
-            assert node.destroy_subscription(subscription)
-            assert node.destroy_publisher(publisher)
-    finally:
-        done.set_result(None)
-        thread.join(timeout=5.0)
-        executor.remove_node(node)
-        client.close()
-    assert not failed
-    assert not thread.is_alive()
