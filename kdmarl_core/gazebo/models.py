@@ -117,15 +117,14 @@ def _name_topics(model: Element, robot: Robot, lidars: Lidars, where: str) -> di
     found: dict[str, str] = {}
 
     def rename(topic: Element) -> None:
-        plain = (topic.text or "").strip().removeprefix("/").removeprefix(f"{robot.name}/")
-        topic.text = f"/{robot.name}/{plain}"
+        topic.text = robot.full_name(_plain(topic.text or "", robot))
 
     def name(parent: Element, tag: str, default: str) -> str:
         given = parent.find(tag)
         if given is None:
             given = SubElement(parent, tag)
-        plain = (given.text or default).strip().removeprefix("/").removeprefix(f"{robot.name}/")
-        full = f"/{robot.name}/{plain}"
+        plain = _plain(given.text or default, robot)
+        full = robot.full_name(plain)
         if parent.tag == "sensor" and full in found.values():
             raise KdmarlError(f"{where} has two sensors on the topic '{plain}'; give each a <topic> of its own")
         given.text = found[plain] = full
@@ -137,7 +136,7 @@ def _name_topics(model: Element, robot: Robot, lidars: Lidars, where: str) -> di
             sensor.set("type", "lidar")
         plain = name(sensor, "topic", sensor.get("name", "sensor"))
         if kind in CLOUDS:
-            found[f"{plain}/points"] = f"/{robot.name}/{plain}/points"
+            found[f"{plain}/points"] = robot.full_name(f"{plain}/points")
         for tag in ("camera/camera_info_topic", "contact/topic"):
             if (inner := sensor.find(tag)) is not None:
                 rename(inner)
@@ -150,6 +149,11 @@ def _name_topics(model: Element, robot: Robot, lidars: Lidars, where: str) -> di
                 if each.tag == "topic" or each.tag.endswith("_topic"):
                     rename(each)
     return found
+
+
+def _plain(topic: str, robot: Robot) -> str:
+    """A topic's name without that of the robot before it."""
+    return topic.strip().removeprefix("/").removeprefix(f"{robot.name}/")
 
 
 def _name_frames(model: Element, prefix: str) -> None:
@@ -166,7 +170,7 @@ def _mapped(swarm: Swarm, robot: Robot, settings: Model, there: dict[str, str], 
     for name in settings.topics:
         if name not in wanted - {TRUTH}:
             raise KdmarlError(f"{where}: topics has '{name}'; {did_you_mean(name, wanted - {TRUTH})}")
-    found: dict[str, str | None] = {TRUTH: f"/{robot.name}/{TRUTH}"}
+    found: dict[str, str | None] = {TRUTH: robot.full_name(TRUTH)}
     if not localised(swarm, robot):
         if "odom" in settings.topics:
             raise KdmarlError(
@@ -182,7 +186,7 @@ def _mapped(swarm: Swarm, robot: Robot, settings: Model, there: dict[str, str], 
 def _topic_of(given: str | None, name: str, robot: Robot, there: dict[str, str], where: str) -> str | None:
     if given is None:
         return None
-    plain = given.replace("{robot}", robot.name).removeprefix("/").removeprefix(f"{robot.name}/")
+    plain = _plain(given.replace("{robot}", robot.name), robot)
     if plain not in there:
         raise KdmarlError(
             f"{where} has no topic '{plain}' for {name}, only {', '.join(sorted(there)) or 'none'}; map {name} to one "

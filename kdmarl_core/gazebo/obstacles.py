@@ -56,12 +56,16 @@ class Outlines:
     def add(self, name: str, geometry: Element, place: np.ndarray) -> None:
         """Add the outline of a collision at ``place``, (4, 4)."""
         shape = next(iter(geometry), None)
-        adder = {"plane": self._plane, "box": self._box, "cylinder": self._round, "capsule": self._round}
+        adder = {
+            "plane": self._plane,
+            "box": self._box,
+            "cylinder": self._round,
+            "capsule": self._round,
+            "sphere": self._ball,
+        }
         if shape is None or shape.tag == "empty":
             return
-        if shape.tag == "sphere":
-            known = self._ball(shape, place)
-        elif shape.tag == "polyline":
+        if shape.tag == "polyline":
             known = self._polyline(geometry, place)
         else:
             known = shape.tag in adder and adder[shape.tag](shape, place)
@@ -225,7 +229,7 @@ def _add_model(
             geometry, pose = collision.find("geometry"), collision.find("pose")
             label = f"{name or model.get('name')}/{collision.get('name')}"
             try:
-                if geometry is None or at is None or (frame_of(pose)):
+                if geometry is None or at is None or frame_of(pose):
                     raise UnknownPlaceError
                 found.add(label, geometry, at @ (HERE if pose is None else matrix(pose)))
             except (UnknownPlaceError, ValueError):

@@ -1,4 +1,4 @@
-"""Gazebo's command line, by a stand-in that notes what it is asked and answers as it is told."""
+"""Gazebo's command line, by a stand-in that notes its arguments and prints a given answer."""
 
 import pytest
 
