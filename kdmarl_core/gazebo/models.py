@@ -117,13 +117,13 @@ def _name_topics(model: Element, robot: Robot, lidars: Lidars, where: str) -> di
     found: dict[str, str] = {}
 
     def rename(topic: Element) -> None:
-        topic.text = robot.full_name(_plain(topic.text or "", robot))
+        topic.text = robot.full_name(_plain((topic.text or "").strip(), robot))
 
     def name(parent: Element, tag: str, default: str) -> str:
         given = parent.find(tag)
         if given is None:
             given = SubElement(parent, tag)
-        plain = _plain(given.text or default, robot)
+        plain = _plain((given.text or default).strip(), robot)
         full = robot.full_name(plain)
         if parent.tag == "sensor" and full in found.values():
             raise KdmarlError(f"{where} has two sensors on the topic '{plain}'; give each a <topic> of its own")
@@ -153,7 +153,7 @@ def _name_topics(model: Element, robot: Robot, lidars: Lidars, where: str) -> di
 
 def _plain(topic: str, robot: Robot) -> str:
     """A topic's name without that of the robot before it."""
-    return topic.strip().removeprefix("/").removeprefix(f"{robot.name}/")
+    return topic.removeprefix("/").removeprefix(f"{robot.name}/")
 
 
 def _name_frames(model: Element, prefix: str) -> None:
